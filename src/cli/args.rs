@@ -272,7 +272,7 @@ pub enum UsersCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Put somebody onto the list who has come without a card, and was here before
+    /// Put somebody onto the list who has come without a card, and is known here
     CheckIn(ByHandArgs),
     /// Take somebody off the list who has left without tapping
     CheckOut(ByHandArgs),

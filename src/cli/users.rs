@@ -13,7 +13,9 @@ use super::time_spec::{self, TimeSpec};
 use super::views::{self, UserEntry};
 use crate::config::{OutputFormat, Settings};
 use crate::failure::Failure;
+use crate::pki::PkiDir;
 use crate::terminal::forget;
+use crate::terminal::lookups::Cache;
 use crate::terminal::presence::{
     Entry, Event, Hand, TerminalStore,
     operator::{self, DenyReport, find_entries},
@@ -138,7 +140,16 @@ fn remove(
 
 fn check_in(args: &ByHandArgs, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let (at, hand) = entered(args, now, out);
-    let events = operator::check_in(&mut store(settings)?, &args.id, at, hand, now, settings)?;
+    let folder = &settings.state_folder;
+    let named_by_server = || {
+        // To look makes nothing.
+        if !folder.join("directory.db").exists() {
+            return Ok(Vec::new());
+        }
+        let cas = PkiDir::new(settings.pki_folder()).load_trusted()?;
+        Ok(Cache::open(folder, &cas)?.users(now)?)
+    };
+    let events = operator::check_in(&mut store(settings)?, &args.id, at, hand, now, settings, named_by_server)?;
     show_events(events, NOBODY, out)
 }
 

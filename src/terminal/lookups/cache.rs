@@ -227,11 +227,23 @@ impl Cache {
     }
 
     fn user(&self, id: Uuid, now: Timestamp) -> Result<Option<(User, Timestamp)>, ServerError> {
-        let Some(jws) = self.store.user(id)? else { return Ok(None) };
-        // What does not hold any more counts as not kept: the file is no authority.
-        let signed = signed::user(&jws, &self.cas).ok();
+        Ok(self.store.user(id)?.and_then(|jws| self.verified(id, &jws, now)))
+    }
+
+    /// What does not hold any more counts as not kept: the file is no authority.
+    fn verified(&self, id: Uuid, jws: &str, now: Timestamp) -> Option<(User, Timestamp)> {
+        let signed = signed::user(jws, &self.cas).ok();
         let fits = signed.filter(|user| user.token_id == id && user.at.duration_since(now) <= SKEW);
-        Ok(fits.map(|user| (user.user, user.at)))
+        fits.map(|user| (user.user, user.at))
+    }
+
+    /// The users that the server has named, with their tokens, the latest first.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
+    pub fn users(&self, now: Timestamp) -> Result<Vec<(Uuid, User)>, ServerError> {
+        let kept = self.store.users()?.into_iter();
+        Ok(kept.filter_map(|(id, jws)| Some((id, self.verified(id, &jws, now)?.0))).collect())
     }
 
     /// Forgets users that the server named before this time, and nonces that may not be used any more.

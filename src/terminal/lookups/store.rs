@@ -247,6 +247,14 @@ impl CacheStore {
         self.query(|db| db.query_row(sql, [id.to_string()], |row| row.get(0)).optional())
     }
 
+    /// The signed users of all tokens, the latest first.
+    pub(super) fn users(&self) -> Result<Vec<(Uuid, String)>, ServerError> {
+        let sql = "SELECT token_id, jws FROM users ORDER BY at DESC";
+        let all: Vec<(String, String)> =
+            self.query(|db| db.prepare_cached(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())?;
+        Ok(all.into_iter().filter_map(|(id, jws)| Some((id.parse().ok()?, jws))).collect())
+    }
+
     /// Forgets users that the server named before this time, and nonces that may not be used any more.
     pub(super) fn prune(&self, before: Timestamp, now: Timestamp) -> Result<(), ServerError> {
         self.transact(|tx| {

@@ -7,10 +7,15 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    CheckIn, Denial, Entry, Event, Hand, Holder, Input, Policy, Reason, TerminalStore, TerminalStoreError, denied_here,
+    CheckIn, Denial, Entry, EntryState, Event, Hand, Holder, Input, Policy, Reason, Source, TerminalStore,
+    TerminalStoreError, denied_here,
 };
+use crate::api::User;
 use crate::failure::{ExitClass, Failure, Remedy};
 use crate::terminal::token_prefix::{self, TokenPrefix};
+
+/// The reader of who is entered where nobody was read yet.
+const NO_READER: &str = "by hand";
 
 /// What came of an order to deny.
 #[derive(Debug)]
@@ -86,7 +91,8 @@ pub fn clear(store: &mut TerminalStore, now: Timestamp, policy: &dyn Policy) -> 
 }
 
 /// Says that somebody came at that time, who has no card with them. Whom a text means, `find_entry` says, among all
-/// who were ever on the list; of several tokens of one user it is the one that was used last.
+/// who were ever on the list or have a usable card in the register, and otherwise among those whom the server has named;
+/// of several tokens of one user it is the one that was used last. Who never came is entered at the reader that was used last.
 ///
 /// # Errors
 /// `users.unknown`, `users.ambiguous`; `users.already-here`; `token.denied`; `users.not-yet` for a time that is to come, and
@@ -98,6 +104,7 @@ pub fn check_in(
     hand: Hand,
     now: Timestamp,
     policy: &dyn Policy,
+    named_by_server: impl FnOnce() -> Result<Vec<(Uuid, User)>, Failure>,
 ) -> Result<Vec<Event>, Failure> {
     store.settle(now, policy)?;
     not_to_come(at, now)?;
@@ -106,10 +113,25 @@ pub fn check_in(
         return Err(Failure::new(ExitClass::No, "users.already-here", format!("{name} is on the list already"))
             .hint(Remedy::run("rollcall users")));
     }
-    let known = store.known()?;
-    let found = find_entries(typed, &known).map_err(|failure| match failure.code {
-        "users.unknown" => Failure::new(ExitClass::No, failure.code, format!("{typed} was never on the list here"))
-            .hint("who was never here needs a card for the first time; rollcall users history lists who was"),
+    let mut known = store.known()?;
+    let reader = known.first().map_or(NO_READER, |last| last.reader.as_str()).to_owned();
+    let cards = store.cards(None)?.into_iter().filter(|card| card.state.is_usable());
+    let seen: BTreeSet<_> = known.iter().map(|entry| entry.token_id).collect();
+    let unseen = cards.filter(|card| !seen.contains(&card.token_id));
+    known.extend(unseen.map(|card| never_here(card.token_id, card.user, Source::Card, &reader)));
+    let mut found = find_entries(typed, &known);
+    let named: Vec<_>;
+    if found.as_ref().is_err_and(|failure| failure.code == "users.unknown") {
+        let users = named_by_server()?.into_iter();
+        named = users.map(|(token_id, user)| never_here(token_id, user, Source::Server, &reader)).collect();
+        found = find_entries(typed, &named);
+    }
+    let found = found.map_err(|failure| match failure.code {
+        "users.unknown" => {
+            let text = format!("{typed} was never on the list here, and has no card that this terminal knows");
+            Failure::new(ExitClass::No, failure.code, text)
+                .hint("who is new here needs a card for the first time; rollcall users history and rollcall token list show who is known")
+        }
         _ => failure,
     })?;
     let Some(last) = found.first() else { return Ok(Vec::new()) };
@@ -126,6 +148,21 @@ pub fn check_in(
     let holder = Holder { token_id, user, source, authenticated: false, resumed: false };
     let entered = CheckIn { holder, reader: last.reader.clone(), at, hand };
     store.order(&Input::CheckIn(entered), now, policy).map(by_hand).map_err(Failure::from)
+}
+
+/// Somebody who is known here, and was never on the list.
+fn never_here(token_id: Uuid, user: User, source: Source, reader: &str) -> Entry {
+    Entry {
+        token_id,
+        user,
+        reader: reader.to_owned(),
+        since: Timestamp::MIN,
+        last_seen: Timestamp::MIN,
+        state: EntryState::Unconfirmed,
+        source,
+        authenticated: false,
+        resumed: false,
+    }
 }
 
 /// Says that somebody left at that time, with all of their tokens.

@@ -421,6 +421,8 @@ fn a_user_is_kept_as_it_was_signed_for_this_token() {
         assert!(matches!(cache.remember(&wrong), Err(ServerError::Protocol(_))));
     }
     assert_eq!(user(now()), Some((ada(), now())));
+    assert_eq!(cache.users(now()).unwrap(), [(id, ada())]);
+    assert_eq!(cache.users(now() - SignedDuration::from_mins(6)).unwrap(), []);
 }
 
 #[test]

@@ -167,7 +167,10 @@ fn who_is_only_in_the_register_is_denied_by_name() {
 
 mod by_hand {
     use super::*;
-    use crate::terminal::presence::{PresenceMode, Tap};
+    use crate::terminal::presence::{
+        PresenceMode, Tap,
+        store::{CardState, IssuedCard},
+    };
 
     const NOON: i64 = 1_700_000_000;
 
@@ -200,6 +203,55 @@ mod by_hand {
         (home, store)
     }
 
+    fn entered(
+        store: &mut TerminalStore,
+        typed: &str,
+        second: i64,
+        named: Vec<(Uuid, User)>,
+    ) -> Result<Vec<Event>, Failure> {
+        check_in(store, typed, at(second), hand(), at(1000), &PresenceMode::Toggle, || Ok(named))
+    }
+
+    #[test]
+    fn who_never_tapped_here_comes_in_by_the_register_or_by_what_the_server_said() {
+        let (_home, mut store) = store();
+        let user = |id: &str, name: &str| User { id: id.to_owned(), name: name.to_owned(), ..User::default() };
+        let card = |n: u8, id: &str, name: &str, state| IssuedCard {
+            token_id: Uuid::from_bytes([n; 16]),
+            user: user(id, name),
+            card: None,
+            state,
+            issued: at(i64::from(n)),
+            changed: at(i64::from(n)),
+        };
+        for card in [
+            card(1, "eve", "Eve", CardState::Replaced),
+            card(2, "eve", "Eve", CardState::Issued),
+            card(3, "kim", "Kim", CardState::Terminated),
+        ] {
+            store.register_card(&card, None).unwrap();
+        }
+        let token = |events: Vec<Event>| (events[0].token_id.unwrap(), events[0].source.unwrap(), events.len());
+        assert_eq!(code(entered(&mut store, "kim", 900, Vec::new())), UNKNOWN, "that card is no more");
+        let eve = entered(&mut store, "EVE", 900, Vec::new()).unwrap();
+        assert_eq!(eve[0].reader.as_deref(), Some("R"), "where somebody was read last");
+        assert_eq!(token(eve), (Uuid::from_bytes([2; 16]), Source::Card, 1));
+        let kim = vec![(Uuid::from_bytes([4; 16]), user("kim", "Kim"))];
+        assert_eq!(
+            token(entered(&mut store, "kim", 900, kim).unwrap()),
+            (Uuid::from_bytes([4; 16]), Source::Server, 1)
+        );
+        let (_home, mut store) = empty();
+        store.register_card(&card(2, "eve", "Eve", CardState::Issued), None).unwrap();
+        assert_eq!(entered(&mut store, "eve", 900, Vec::new()).unwrap()[0].reader.as_deref(), Some("by hand"));
+    }
+
+    fn empty() -> (tempfile::TempDir, TerminalStore) {
+        let home = tempfile::tempdir().unwrap();
+        let store = TerminalStore::open(home.path()).unwrap();
+        (home, store)
+    }
+
     fn code<T: std::fmt::Debug>(done: Result<T, Failure>) -> (ExitClass, &'static str) {
         let failure = done.unwrap_err();
         assert!(failure.hint.is_some());
@@ -209,8 +261,7 @@ mod by_hand {
     #[test]
     fn who_forgot_the_card_comes_in_as_they_were_known_last() {
         let (_home, mut store) = store();
-        let mut enter =
-            |typed: &str, second| check_in(&mut store, typed, at(second), hand(), at(1000), &PresenceMode::Toggle);
+        let mut enter = |typed: &str, second| entered(&mut store, typed, second, Vec::new());
         assert_eq!(code(enter("ann", 1001)), (ExitClass::Usage, "users.not-yet"));
         assert_eq!(code(enter("ann", 99)), (ExitClass::Usage, "users.overlaps"));
         assert_eq!(code(enter("ben", 900)), (ExitClass::No, "users.already-here"));
@@ -255,7 +306,7 @@ mod by_hand {
     fn who_is_denied_is_not_checked_in() {
         let (_home, mut store) = store();
         deny(&mut store, "ann", None, false, at(500), &PresenceMode::Toggle).unwrap();
-        let entered = check_in(&mut store, "ann", at(900), hand(), at(1000), &PresenceMode::Toggle);
+        let entered = entered(&mut store, "ann", 900, Vec::new());
         assert_eq!(code(entered), (ExitClass::Refused, "token.denied"));
     }
 }
