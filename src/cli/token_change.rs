@@ -19,7 +19,7 @@ use crate::{
             token_change::{PlannedChange, TokenChangeRun, TokenOrder},
         },
         enrollment::EnrollError,
-        user_patch::in_words,
+        user_patch::{as_options, in_words, quoted},
     },
 };
 
@@ -42,6 +42,14 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         out.note(&format!(
             "the server does not know these fields of the card, which stay: {keys}; --field {key}= takes one away"
         ));
+    }
+    if !planned.drift.is_empty() {
+        let text = format!(
+            "the card says otherwise than the server, and nobody named this: {}; what the server says is written",
+            in_words(&planned.drift)
+        );
+        let kept = as_options(planned.drift.iter().map(|change| (&change.part, change.before.as_deref())));
+        out.warning(&text, Some(&format!("to keep what the card says, name it:{kept}")));
     }
     let operation = &planned.operation;
     let (result, state, server) = if dry_run {
@@ -70,6 +78,15 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         user: planned.user.clone(),
         changes: planned.user.is_some().then(|| UserChangeView::all(&planned.changes)),
     })?;
+    if let Some(user) = planned.user.as_ref().filter(|_| !planned.unlike_server.is_empty()) {
+        let parts = as_options(planned.unlike_server.iter().map(|change| (&change.part, change.after.as_deref())));
+        out.note(&format!(
+            "the server's record of {} stays as it is, and the next write goes by it; to change it too: \
+             rollcall server user add --id {}{parts}",
+            user.id,
+            quoted(&user.id)
+        ));
+    }
     if *operation == TokenOperation::Unblock && registration.is_some_and(ServerStatus::is_refused) {
         out.warning("the server still refuses this token", Some("see why: rollcall server token show ID"));
     }

@@ -93,6 +93,15 @@ impl UserPatch {
         Layout::of(&named).map(drop)
     }
 
+    /// Whether this says something of a part.
+    pub fn names(&self, part: &UserPart) -> bool {
+        match part {
+            UserPart::Id => self.id.is_some(),
+            UserPart::Name => self.name.is_some(),
+            UserPart::Field(key) => self.fields.contains_key(key),
+        }
+    }
+
     /// The parts that this leaves as the base has them.
     pub fn taken_from(&self, base: &User) -> Vec<UserPart> {
         let name = self.name.is_none().then_some(UserPart::Name);
@@ -134,6 +143,28 @@ pub fn changes(before: Option<&User>, after: &User) -> Vec<UserChange> {
     changes.extend(gone.map(|(part, text)| UserChange { part: part.clone(), before: Some(text.clone()), after: None }));
     changes.retain(|change| change.before != change.after);
     changes
+}
+
+/// The options that give these parts these values, each with a blank before it; the id has an option of its own.
+pub fn as_options<'a>(parts: impl Iterator<Item = (&'a UserPart, Option<&'a str>)>) -> String {
+    let option = |(part, value): (&UserPart, Option<&str>)| {
+        let value = value.unwrap_or_default();
+        match part {
+            UserPart::Id => String::new(),
+            UserPart::Name => format!(" --name {}", quoted(value)),
+            UserPart::Field(key) => format!(" --field {}", quoted(&format!("{key}={value}"))),
+        }
+    };
+    parts.map(option).collect()
+}
+
+/// One word for a shell.
+pub fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._+:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// The changes in one line: `name: Ada → Ada King; room: B1 → (none)`.

@@ -147,6 +147,21 @@ fn what_is_not_named_of_a_user_stays() {
     let written = stack.ndjson(0, &["token", "write", "--yes", "--field", "floor=3"]).remove(0);
     let fields = &written["user"]["fields"];
     assert_eq!((&fields["badge"], &fields["floor"]), (&json!("17"), &json!("3")));
+
+    // What is named differs from the server's record from then on: that is said, with what makes the two one.
+    let write = |more: &[&str], status: i32| stack.rollcall(&[&["token", "write"], more].concat()).expect(status);
+    let named = write(&["--yes", "--name", "Bea Ng", "--field", "room=D4"], 0);
+    let command = "rollcall server user add --id ''\\''=7' --name 'Bea Ng' --field room=D4";
+    assert!(named.stderr.contains(command) && !named.stderr.contains("nobody named"), "{named:?}");
+    // A later write takes back what nobody names, and says so before it asks.
+    let asked = write(&["--field", "badge=18"], 2);
+    assert_eq!(asked.code(), "confirm.needed");
+    for said in ["nobody named this: name: Bea Ng → Bea; room: D4 → ", "name it: --name 'Bea Ng' --field room=D4"] {
+        assert!(asked.stderr.contains(said), "{said}: {asked:?}");
+    }
+    stack.rollcall(&["server", "user", "add", "--id", "'=7", "--name", "Bea Ng", "--field", "room=D4"]).expect(0);
+    let same = write(&["--yes", "--name", "Bea Ng"], 0);
+    assert!(!same.stderr.contains("the server's record"), "{same:?}");
 }
 
 case!(EachCard, both_sources_and_a_suspension);

@@ -65,6 +65,10 @@ pub struct PlannedChange {
     pub changes: Vec<UserChange>,
     /// The fields that the card has and the server does not know, which a write leaves as they are.
     pub kept: Vec<String>,
+    /// What of the changes nobody named: the card says otherwise than the server, whose record is the base.
+    pub drift: Vec<UserChange>,
+    /// What was named, and the server's record of the user does not say so: before is what it says.
+    pub unlike_server: Vec<UserChange>,
     /// Whether there is nothing left to do.
     pub is_done: bool,
     /// Why the server was not asked what it knows of the user; then what the card says is the base.
@@ -123,6 +127,8 @@ impl TokenChangeRun {
             user: None,
             changes: Vec::new(),
             kept: Vec::new(),
+            drift: Vec::new(),
+            unlike_server: Vec::new(),
             is_done,
             unasked: None,
         })
@@ -142,19 +148,34 @@ impl TokenChangeRun {
         };
         let of_card = record.user.as_ref();
         // Another write may have put onto the card what the server was never told.
+        let of_one_user = matches!((&known, of_card), (Some(known), Some(card)) if known.id == card.id);
         let (base, mut kept) = match (&known, of_card) {
-            (Some(known), Some(card)) if known.id == card.id => {
+            (Some(known), Some(card)) if of_one_user => {
                 let (base, only) = with_fields_of_card(known, card);
                 (Some(base), only)
             }
-            _ => (known.or_else(|| of_card.cloned()), Vec::new()),
+            _ => (known.clone().or_else(|| of_card.cloned()), Vec::new()),
         };
         kept.retain(|key| !patch.fields.contains_key(key));
         let user = patch.apply(base.as_ref())?;
         let layout = Layout::of(&user).map_err(EnrollError::from)?;
-        let (is_done, changes) = (record.is(&layout), changes(record.user.as_ref(), &user));
+        let (is_done, changed) = (record.is(&layout), changes(record.user.as_ref(), &user));
+        let unnamed = |change: &&UserChange| of_one_user && !patch.names(&change.part);
+        let drift = changed.iter().filter(unnamed).cloned().collect();
+        let mut unlike_server = known.map(|known| changes(Some(&known), &user)).unwrap_or_default();
+        unlike_server.retain(|change| patch.names(&change.part));
         let operation = TokenOperation::Write(layout);
-        Ok(PlannedChange { operation, target, user: Some(user), changes, kept, is_done, unasked })
+        Ok(PlannedChange {
+            operation,
+            target,
+            user: Some(user),
+            changes: changed,
+            kept,
+            drift,
+            unlike_server,
+            is_done,
+            unasked,
+        })
     }
 
     /// Does it to the token that was confirmed, and to no other.

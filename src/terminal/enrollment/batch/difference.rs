@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     api::User,
-    terminal::user_patch::{UserPart, changes},
+    terminal::user_patch::{as_options, changes, quoted},
 };
 
 /// One row of the journal that the file does not know as it was.
@@ -69,17 +69,7 @@ impl RowDifference {
         }
         // What is not known to have changed is named, too.
         let changes = changes(self.before.as_ref().filter(|before| before.id == after.id), after);
-        let mut command = String::new();
-        for change in changes {
-            let value = change.after.unwrap_or_default();
-            let (option, value) = match change.part {
-                UserPart::Id => continue,
-                UserPart::Name => (" --name ", value),
-                UserPart::Field(key) => (" --field ", format!("{key}={value}")),
-            };
-            command.push_str(option);
-            command.push_str(&quoted(&value));
-        }
+        let command = as_options(changes.iter().map(|change| (&change.part, change.after.as_deref())));
         Some(if has_server {
             format!("rollcall server user add --id {}{command} && rollcall token write", quoted(&after.id))
         } else {
@@ -93,15 +83,6 @@ pub fn row_in_words(user: &User) -> String {
     let fields = user.fields.iter().map(|(key, value)| format!("{key}={value}"));
     let said: Vec<_> = [user.name.clone()].into_iter().chain(fields).collect();
     format!("{} ({})", user.id, said.join(", "))
-}
-
-/// One word for a shell.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._+:@%=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Whether two rows may be of one person: the same name, or the same id but for what spreadsheets make of numbers.
