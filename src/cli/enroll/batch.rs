@@ -169,7 +169,8 @@ const SECOND_CARDS: &str = "leave their rows out with --only; for second cards: 
 /// What is said of rows of users who have a card already, which is not the one that the journal knows.
 fn second_cards(ledger: &BatchLedger, enrollment: &EnrollmentContext) -> Result<Option<String>, Failure> {
     let waiting: Vec<_> = ledger.waiting().collect();
-    let have = with_tokens(&waiting, enrollment)?;
+    // Who is in the file or its journal under another id is somebody else, or was told of above.
+    let have = with_tokens(&waiting, |id| ledger.has(id), enrollment)?;
     let who = match have.as_slice() {
         [] => return Ok(None),
         [one] => format!("{one} has"),

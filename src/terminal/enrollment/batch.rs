@@ -259,6 +259,11 @@ impl BatchLedger {
         self.of_run().filter(|row| row.state == RowState::Free).map(|row| &row.row.user)
     }
 
+    /// Whether the file has this id, or the journal has a card of it that was not given up.
+    pub fn has(&self, id: &str) -> bool {
+        self.by_id.get(id).is_some_and(|&at| !self.rows[at].gone || self.rows[at].state != RowState::Free)
+    }
+
     /// Whose cards were begun and are not done.
     pub fn begun(&self) -> impl Iterator<Item = &User> {
         self.of_run().filter(|row| matches!(row.state, RowState::Begun(_))).map(|row| &row.row.user)

@@ -1,10 +1,13 @@
 //! Which token it is that was lost, when another one takes its place.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use uuid::Uuid;
 
-use super::{context::EnrollmentContext, journal::JournalEntry};
+use super::{batch::difference::id_as_number, context::EnrollmentContext, journal::JournalEntry};
 use crate::{
     api::{
         User,
@@ -28,11 +31,33 @@ pub struct LostToken {
     pub is_confirmed: bool,
 }
 
-/// The ids of those who have a token already, in the order given.
+/// Somebody who has a token already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenHolder {
+    /// The id of the user.
+    pub id: String,
+    /// The id under which the token is, where it is another one: perhaps the same, as a spreadsheet writes it.
+    pub other_id: Option<String>,
+}
+
+impl std::fmt::Display for TokenHolder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.other_id {
+            Some(other) => write!(f, "{} (perhaps {other})", self.id),
+            None => f.write_str(&self.id),
+        }
+    }
+}
+
+/// Those who have a token already, in the order given. Nobody is taken for one of those who are `told_apart`.
 ///
 /// # Errors
 /// As [`tokens_of`].
-pub fn with_tokens(users: &[&User], enrollment: &EnrollmentContext) -> Result<Vec<String>, Failure> {
+pub fn with_tokens(
+    users: &[&User],
+    told_apart: impl Fn(&str) -> bool,
+    enrollment: &EnrollmentContext,
+) -> Result<Vec<TokenHolder>, Failure> {
     let begun: BTreeSet<_> = enrollment.journal.all()?.into_iter().map(|entry| entry.token_id).collect();
     let terminal = enrollment.terminal();
     let have: BTreeSet<String> = if let Some(server) = &terminal.server {
@@ -46,7 +71,20 @@ pub fn with_tokens(users: &[&User], enrollment: &EnrollmentContext) -> Result<Ve
         let cards = cards.into_iter().filter(|card| card.state.is_usable() && !begun.contains(&card.token_id));
         cards.map(|card| card.user.id).collect()
     };
-    Ok(users.iter().filter(|user| have.contains(&user.id)).map(|user| user.id.clone()).collect())
+    Ok(holders(users, told_apart, &have))
+}
+
+fn holders(users: &[&User], told_apart: impl Fn(&str) -> bool, have: &BTreeSet<String>) -> Vec<TokenHolder> {
+    let alike: BTreeMap<_, _> = have.iter().filter(|id| !told_apart(id)).map(|id| (id_as_number(id), id)).collect();
+    let holder = |user: &&User| {
+        let id = user.id.clone();
+        if have.contains(&id) {
+            return Some(TokenHolder { id, other_id: None });
+        }
+        let other_id = alike.get(&id_as_number(&id)).map(|other| (*other).clone());
+        other_id.is_some().then_some(TokenHolder { id, other_id })
+    };
+    users.iter().filter_map(holder).collect()
 }
 
 /// The tokens that this user has already, the card that is begun left out.
@@ -156,5 +194,23 @@ fn only(user: &User, tokens: &BTreeSet<Uuid>) -> Result<Uuid, Failure> {
             )
             .hint(format!("name the lost one: --replace=TOKEN_ID, of {}", listed.join(", "))))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_as_a_spreadsheet_writes_it_may_be_somebody_who_has_a_card() {
+        let user = |id: &str| User { id: id.to_owned(), ..User::default() };
+        let users = ["7", "8", "A9", "10"].map(user);
+        let have = ["007", "8", "08", "a9"].map(str::to_owned).into();
+        let told = |apart: &[&str]| {
+            let found = holders(&users.iter().collect::<Vec<_>>(), |id| apart.contains(&id), &have);
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[]), ["7 (perhaps 007)", "8", "A9 (perhaps a9)"]);
+        assert_eq!(told(&["007", "8"]), ["8", "A9 (perhaps a9)"], "the file has both");
     }
 }

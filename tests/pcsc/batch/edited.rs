@@ -73,4 +73,15 @@ fn a_batch_whose_file_was_edited(kind: &str) {
     assert_eq!(stack.ndjson(0, &["token", "verify"])[0]["user"]["fields"], json!({"room": "B1"}));
     let told = &stack.ndjson(0, &run(&["--dry-run"]).iter().map(String::as_str).collect::<Vec<_>>())[0];
     assert_eq!((&told["done"], told["differences"].as_array().map(Vec::len)), (&json!(3), Some(1)), "{told}");
+
+    // Under another name the file has another journal: the register tells who may have a card already.
+    fs::write(&file, "id;name\n010;Zoe\n11;Kim\n").unwrap();
+    let other = stack.home().join("other.csv");
+    fs::rename(&file, &other).unwrap();
+    let other = other.to_str().unwrap();
+    let said = "010 (perhaps 10) has a card already";
+    let dry = stack.rollcall(&["enroll", "--from", other, "--dry-run"]).expect(0);
+    assert!(dry.stderr.contains(said), "{dry:?}");
+    let asked = stack.rollcall(&["enroll", "--from", other, "--timeout", "1s"]).expect(2);
+    assert!(asked.code() == "confirm.needed" && asked.stderr.contains(said), "{asked:?}");
 }

@@ -85,11 +85,15 @@ pub fn row_in_words(user: &User) -> String {
     format!("{} ({})", user.id, said.join(", "))
 }
 
+/// What is left of an id of what spreadsheets do to numbers: of 007, 7 and 7.0 the same.
+pub(in crate::terminal::enrollment) fn id_as_number(id: &str) -> String {
+    id.trim().trim_end_matches(".0").trim_start_matches(['0', '\'']).to_lowercase()
+}
+
 /// Whether two rows may be of one person: the same name, or the same id but for what spreadsheets make of numbers.
 pub(super) fn are_alike((id, before): (&str, Option<&User>), row: &User) -> bool {
-    let key = |id: &str| id.trim().trim_end_matches(".0").trim_start_matches(['0', '\'']).to_lowercase();
     let name = |user: &User| user.name.trim().to_lowercase();
-    key(id) == key(&row.id) || before.is_some_and(|before| name(before) == name(row))
+    id_as_number(id) == id_as_number(&row.id) || before.is_some_and(|before| name(before) == name(row))
 }
 
 #[cfg(test)]
