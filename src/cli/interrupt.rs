@@ -60,8 +60,8 @@ impl Interrupt {
         Ok(Self { number, wake })
     }
 
-    /// As [`Self::install`], for a command that stays: SIGHUP does not end it. It keeps no file of a log open that would
-    /// have to be opened again.
+    /// As [`Self::install`], for a command that stays: SIGHUP does not end it. Its log is what it says on stderr, so there is
+    /// no file of a log to open again; a trace is none, and goes on in the file it began.
     ///
     /// # Errors
     /// As [`Self::install`].
