@@ -195,7 +195,7 @@ pub fn examples(words: &str) -> Option<&'static [&'static str; 2]> {
     EXAMPLES.iter().find(|(command, _)| *command == words).map(|(_, examples)| examples)
 }
 
-/// What may stand behind `rollcall help`: the first words of commands, and [`OPTIONS`].
+/// What may stand behind `rollcall help`: the first words of commands, and `options`.
 pub fn topics() -> impl Iterator<Item = &'static str> {
     let commands = EXAMPLES.iter().map(|(command, _)| *command);
     commands.filter(|command| !command.is_empty() && !command.contains(' ')).chain([OPTIONS])

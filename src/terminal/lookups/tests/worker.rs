@@ -68,7 +68,7 @@ struct WorkerFixture {
     delivered: Arc<Mutex<Vec<(u64, u64)>>>,
     here: Arc<AtomicBool>,
     /// Whether token 6 was reported lost.
-    lost: Arc<AtomicBool>,
+    barred: Arc<AtomicBool>,
 }
 
 impl WorkerFixture {
@@ -76,16 +76,16 @@ impl WorkerFixture {
         let world = World::new();
         let signer = Signer::new(&world);
         let (log, events) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<u64>>>::default());
-        let (dead, lost) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (dead, barred) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let double = {
-            let (log, events, dead, lost) = (log.clone(), events.clone(), dead.clone(), lost.clone());
+            let (log, events, dead, barred) = (log.clone(), events.clone(), dead.clone(), barred.clone());
             Double::start(&world, move |asked| {
                 log.lock().unwrap().push(asked.line.clone());
-                if dead.load(Ordering::SeqCst) { None } else { respond(&signer, &events, &lost, asked) }
+                if dead.load(Ordering::SeqCst) { None } else { respond(&signer, &events, &barred, asked) }
             })
         };
         let (home, last, delivered) = (tempfile::tempdir().unwrap(), Arc::default(), Arc::default());
-        Self { world, home, double, log, events, dead, last, delivered, here: Arc::default(), lost }
+        Self { world, home, double, log, events, dead, last, delivered, here: Arc::default(), barred }
     }
 
     fn asker(&self, stays: bool) -> (LookupWorker, Receiver<ServerEvent>) {
@@ -116,7 +116,7 @@ impl WorkerFixture {
 /// A server never gives the same nonce twice.
 static GIVEN: AtomicUsize = AtomicUsize::new(0);
 
-fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, lost: &AtomicBool, asked: &Asked) -> Answer {
+fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, barred: &AtomicBool, asked: &Asked) -> Answer {
     let body: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     match asked.line.as_str() {
         "POST /v1/lookups" => {
@@ -147,7 +147,7 @@ fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, lost: &AtomicBool, asked: 
         }
         line if line.starts_with("GET /v1/revocations") => {
             let since = line.split_once("since=").unwrap().1.split('&').next().unwrap().parse().unwrap();
-            let version = 1 + u64::from(lost.load(Ordering::SeqCst));
+            let version = 1 + u64::from(barred.load(Ordering::SeqCst));
             let all = [(5, TokenStatus::Lost, 1), (6, TokenStatus::Lost, 2)];
             let new: Vec<_> = all.into_iter().filter(|(.., at)| *at > since && *at <= version).collect();
             json(&SignedFeed { jws: signer.feed(&feed(since, version.max(since), &new, (1, "a"))) })
@@ -299,7 +299,7 @@ fn who_is_refused_while_somebody_is_here_is_told_soon_and_once() {
     fixture.here.store(true, Ordering::SeqCst);
     asker.events();
     told(&[5]);
-    fixture.lost.store(true, Ordering::SeqCst);
+    fixture.barred.store(true, Ordering::SeqCst);
     told(&[5, 6]);
     let (before, start) = (feeds(), std::time::Instant::now());
     while feeds() < before + 2 && start.elapsed() < LONG {
