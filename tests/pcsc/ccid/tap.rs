@@ -168,11 +168,10 @@ fn a_card_that_has_become_slow_is_too_far() {
     tap("left");
     watch.end();
     let said = std::fs::read_to_string(said).unwrap();
-    let taps: Vec<_> = said.lines().filter_map(|line| line.split_once(" exchanges, ")).collect();
-    let resumed: Vec<_> = taps.iter().map(|(_, rest)| rest.ends_with(", resumed")).collect();
-    assert_eq!(resumed, [false, true, false, false, false, true], "{said}");
-    let exchanges = |tap: usize| taps[tap].0.rsplit(": ").next().unwrap().parse::<u32>().unwrap();
-    assert!(exchanges(2) < exchanges(3), "the first that was refused was resumed: {said}");
+    let taps = said.lines().filter(|line| line.contains(" exchanges, "));
+    let resumed: Vec<_> = taps.map(|line| line.ends_with(", resumed")).collect();
+    // The first that is refused comes back with the key, and the second has none any more.
+    assert_eq!(resumed, [false, true, true, false, false, true], "{said}");
 
     // A scan has the same bound; who only asks for the id has none.
     stack.card("insert", 1);
