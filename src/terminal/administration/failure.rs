@@ -50,7 +50,7 @@ pub enum AdministrationError {
 
 impl AdministrationError {
     /// Whether the same card may be asked again at once.
-    pub const fn worth_another_try(&self) -> bool {
+    pub fn worth_another_try(&self) -> bool {
         matches!(self, Self::Token(TokenError::Link(error)) if error.worth_another_try())
     }
 

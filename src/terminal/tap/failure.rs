@@ -29,7 +29,7 @@ pub enum TapError {
 
 impl TapError {
     /// Whether the same card may be asked again at once: another program reset it in between, or an exchange failed.
-    pub const fn worth_another_try(&self) -> bool {
+    pub fn worth_another_try(&self) -> bool {
         let (Self::Link(error) | Self::Token(TokenError::Link(error))) = self else { return false };
         error.worth_another_try()
     }
