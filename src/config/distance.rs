@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{entry::ConfigEntry, error::ConfigError};
-use crate::reader::select::{Aliases, ReaderChoice, Selection};
+use crate::reader::select::{Aliases, Selection, may_hold};
 
 /// Clocks and readers are no finer.
 const LEAST: Duration = Duration::from_millis(1);
@@ -64,17 +64,7 @@ impl DistanceRules {
     /// The bound at this reader; none: there certainly is none. Of rules that may hold, because the driver cannot be asked
     /// which reader this is, and the one that holds without them, the smallest bound counts.
     pub fn at(&self, reader: &str) -> Option<Duration> {
-        let mut smallest = None;
-        for (readers, max_extra) in &self.rules {
-            let choice = readers.choice(reader);
-            if choice != ReaderChoice::Other {
-                smallest = smallest.into_iter().chain(*max_extra).min();
-            }
-            if choice == ReaderChoice::Meant {
-                return smallest;
-            }
-        }
-        smallest.into_iter().chain(self.default).min()
+        may_hold(&self.rules, self.default, reader).into_iter().flatten().min()
     }
 
     /// The names that fit none of these readers.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{entry::ConfigEntry, error::ConfigError};
 use crate::{
-    reader::select::{Aliases, ReaderChoice, Selection},
+    reader::select::{Aliases, Selection, may_hold},
     token::resume::ResumeRule,
 };
 
@@ -76,17 +76,7 @@ impl ResumeRules {
     /// What is resumed at this reader. Of rules that may hold, because the driver cannot be asked which reader this is, and
     /// the one that holds without them, the strictest counts.
     pub fn at(&self, reader: &str) -> ResumeRule {
-        let mut strictest = ResumeRule::Private;
-        for (readers, rule) in &self.rules {
-            let choice = readers.choice(reader);
-            if choice != ReaderChoice::Other {
-                strictest = strictest.min(*rule);
-            }
-            if choice == ReaderChoice::Meant {
-                return strictest;
-            }
-        }
-        strictest.min(self.default)
+        may_hold(&self.rules, self.default, reader).into_iter().min().unwrap_or_default()
     }
 
     /// Whether anything is resumed anywhere.

@@ -67,6 +67,23 @@ impl From<NoSuchReader> for Failure {
     }
 }
 
+/// What the rules say that hold at this reader, or may because nobody can ask which it is: up to the first that certainly
+/// does, and else with `default`. Never empty.
+pub fn may_hold<T: Copy>(rules: &[(Selection, T)], default: T, reader: &str) -> Vec<T> {
+    let mut values = Vec::new();
+    for (readers, value) in rules {
+        let choice = readers.choice(reader);
+        if choice != ReaderChoice::Other {
+            values.push(*value);
+        }
+        if choice == ReaderChoice::Meant {
+            return values;
+        }
+    }
+    values.push(default);
+    values
+}
+
 impl Selection {
     /// From what was typed. An alias is taken for its pattern; everything else is a pattern itself.
     pub fn new(wanted: &[String], aliases: &Aliases) -> Self {
