@@ -7,28 +7,14 @@ _rollcall_readers() {
     _wanted readers expl reader compadd -a names
 }
 
-# Users, tokens, sets and links that are known here.
-_rollcall_users() {
+# Users, tokens, sets and links that are known here: of which kind, and what one of them is called.
+_rollcall_known() {
     local -a ids
     local expl
-    ids=(${(f)"$(_call_program users command rollcall completions --users 2>/dev/null)"})
-    _wanted users expl user compadd -a ids
+    ids=(${(f)"$(_call_program $1 command rollcall completions --$1 2>/dev/null)"})
+    _wanted $1 expl $2 compadd -a ids
 }
-_rollcall_tokens() {
-    local -a ids
-    local expl
-    ids=(${(f)"$(_call_program tokens command rollcall completions --tokens 2>/dev/null)"})
-    _wanted tokens expl token compadd -a ids
-}
-_rollcall_sets() {
-    local -a ids
-    local expl
-    ids=(${(f)"$(_call_program sets command rollcall completions --sets 2>/dev/null)"})
-    _wanted sets expl set compadd -a ids
-}
-_rollcall_links() {
-    local -a ids
-    local expl
-    ids=(${(f)"$(_call_program links command rollcall completions --links 2>/dev/null)"})
-    _wanted links expl link compadd -a ids
-}
+_rollcall_users() { _rollcall_known users user }
+_rollcall_tokens() { _rollcall_known tokens token }
+_rollcall_sets() { _rollcall_known sets set }
+_rollcall_links() { _rollcall_known links link }
