@@ -4,6 +4,7 @@
 pub mod administration;
 pub mod admission;
 pub mod apdu_run;
+pub mod attempts;
 pub mod context;
 pub mod enrollment;
 pub mod event_loop;

@@ -11,7 +11,7 @@ use crate::{
         atr::Atr,
         pcsc::{Card, CardLimits, Deadline},
     },
-    terminal::{tap::tap_terminal::AGAIN, thread::no_thread},
+    terminal::{attempts::attempts, thread::no_thread},
     token::select::{Selected, select},
 };
 
@@ -96,16 +96,8 @@ const fn may_be_asked(reader: &ReaderState) -> bool {
 
 fn ask(reader: &str, limit: Duration) -> SelectAnswer {
     let limits = CardLimits { exchange: limit, connect: limit, deadline: Some(Deadline::within(limit)) };
-    let select = |card: &mut Card| exchange(&mut card.begin()?, &select(), ApduFormat::Short);
     let answer = Card::connect(reader, limits).and_then(|mut card| {
-        let mut answer = select(&mut card);
-        for _ in 0..AGAIN {
-            if !answer.as_ref().is_err_and(LinkError::worth_another_try) {
-                break;
-            }
-            answer = select(&mut card);
-        }
-        answer
+        attempts(LinkError::worth_another_try, || exchange(&mut card.begin()?, &select(), ApduFormat::Short))
     });
     match answer.map(Selected::parse) {
         Ok(Ok(None)) => SelectAnswer::Foreign,

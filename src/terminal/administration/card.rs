@@ -9,11 +9,11 @@ use crate::{
     failure::Failure,
     reader::pcsc::Card,
     terminal::{
+        attempts::attempts,
         context::TerminalContext,
         tap::{
             TapError,
             failure::{link, token},
-            tap_terminal::AGAIN,
         },
     },
     token::{
@@ -40,13 +40,8 @@ pub fn in_transaction<T>(
     mut work: impl FnMut(&mut dyn Link, &mut AuthenticationContext<'_>) -> Result<T, AdministrationError>,
 ) -> Result<VisitResult<T>, Failure> {
     let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
-    let mut visited = visit(&mut card, credentials, &mut work);
-    for _ in 0..AGAIN {
-        if !visited.as_ref().is_err_and(|(error, _)| error.worth_another_try()) {
-            break;
-        }
-        visited = visit(&mut card, credentials, &mut work);
-    }
+    let passes = |(error, _): &(AdministrationError, u32)| error.worth_another_try();
+    let visited = attempts(passes, || visit(&mut card, credentials, &mut work));
     visited.map_err(|(error, exchanges)| error.to_failure(exchanges))
 }
 
@@ -97,14 +92,8 @@ fn visit<T>(
 pub fn inspect(terminal: &TerminalContext, reader: &str) -> Result<(Vec<u8>, Selected), Failure> {
     let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
     let atr = card.atr().to_vec();
-    let select = |card: &mut Card| identify(&mut card.begin()?, ApduFormat::Short);
-    let mut selected = select(&mut card);
-    for _ in 0..AGAIN {
-        if !matches!(&selected, Err(TokenError::Link(error)) if error.worth_another_try()) {
-            break;
-        }
-        selected = select(&mut card);
-    }
+    let passes = |error: &TokenError| matches!(error, TokenError::Link(error) if error.worth_another_try());
+    let selected = attempts(passes, || identify(&mut card.begin()?, ApduFormat::Short));
     Ok((atr, selected.map_err(|e| token(&e, 1))?.ok_or_else(|| TapError::Foreign.to_failure(1))?))
 }
 

@@ -21,6 +21,7 @@ use crate::{
     pki::PersoKey,
     reader::pcsc::Card,
     terminal::{
+        attempts::AGAIN,
         context::TerminalContext,
         memory::remember,
         presence::store::{CardState, IssuedCard, TerminalStore, TerminalStoreError},
@@ -30,9 +31,6 @@ use crate::{
         open::{AuthenticationContext, Credentials, NoMemory, RememberedItem, SlotWish},
     },
 };
-
-/// How often an enrollment goes on by itself after an exchange that failed.
-const AGAIN: u32 = 2;
 
 /// Keys, certificates and the journal.
 pub struct EnrollmentContext {

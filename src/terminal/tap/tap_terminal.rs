@@ -18,6 +18,7 @@ use crate::{
     failure::Failure,
     reader::pcsc::{Card, CardLimits, Deadline},
     terminal::{
+        attempts::AGAIN,
         context::{TerminalContext, credentials},
         memory::StoreMemory,
         presence::Policy,
@@ -30,9 +31,6 @@ use crate::{
         session::Session,
     },
 };
-
-/// How often begins again what another program, or a failed exchange, has broken.
-pub const AGAIN: u32 = 2;
 
 /// Everything that the taps of a terminal share.
 #[derive(Clone)]
