@@ -8,7 +8,7 @@ pub fn home_probe(settings: &Settings) -> Option<HomeProbe> {
     super::server::home_probe(settings)
 }
 
-/// Without the server there is none.
+/// Without the server nobody looks.
 #[cfg(not(feature = "server"))]
 pub fn home_probe(_: &Settings) -> Option<HomeProbe> {
     None

@@ -61,7 +61,7 @@ impl Interrupt {
     }
 
     /// As [`Self::install`], for a command that stays: SIGHUP does not end it. Its log is what it says on stderr, so there is
-    /// no file of a log to open again; a trace is none, and goes on in the file it began.
+    /// no file of a log to open again; a trace is not a log, and goes on in the file it began.
     ///
     /// # Errors
     /// As [`Self::install`].

@@ -109,7 +109,7 @@ fn hear(settings: &Settings, now: Timestamp, summary: &mut PresenceSummary) {
         .and_then(|server| server.presence(None, None, 1));
     let heard = match asked {
         Ok(said) => said.summary.map(|summary| summary.terminals).unwrap_or_default(),
-        // It is no administrator's, and was heard.
+        // It refuses whoever is not an administrator, and has heard them.
         Err(error) if error.problem().is_some() => Vec::new(),
         Err(_) => return,
     };

@@ -78,7 +78,7 @@ pub enum ServerEvent {
     Back,
     /// Something is wrong that lasts.
     Alarm(ServerError),
-    /// These tokens are not let in; told at the start, and when they or who is here may have changed, unless it is none.
+    /// These tokens are not let in; told at the start, and when they or who is here may have changed, and only where there are any.
     NotActive(Vec<Uuid>),
 }
 

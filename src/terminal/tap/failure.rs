@@ -96,7 +96,7 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
             refused("token.not-genuine")
                 .hint("do not trust this card: it does not have the keys that it claims to have")
         }
-        // What a reader at T=0 drops on the way nobody but the MAC notices.
+        // What a reader at T=0 drops on the way only the MAC notices.
         TokenError::Channel(ChannelError::ResponseMac) => refused("token.not-genuine")
             .hint("try again: an answer that was damaged on the way looks the same; if it happens again, do not trust this card"),
         TokenError::Cloned { .. } => {
