@@ -131,7 +131,7 @@ fn is_code(text: &str) -> bool {
 /// The messages of a source up to its tests, a line each, with the code where there is one.
 fn messages(source: &str) -> Vec<String> {
     let (mut code, mut found) = (String::new(), Vec::new());
-    for literal in Reader::literals(source.split("#[cfg(test)]\nmod ").next().unwrap()) {
+    for literal in Reader::literals(source.split("#[cfg(test)]\nmod tests {").next().unwrap()) {
         if [";", "=>", "fn ", "#[error("].iter().any(|end| literal.before.contains(end)) {
             code.clear();
         }
