@@ -91,7 +91,9 @@ impl Connection {
     fn attempt(reader: &str, until: Instant) -> Result<Self, LinkError> {
         let reader = resolve(reader)?;
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
+        let mut slowest = Duration::ZERO;
         let (context, card, contact) = loop {
+            let begun = Instant::now();
             let (context, connected) = in_turn(|| {
                 let context = establish(until)?;
                 let connected = connect(&context, &reader);
@@ -102,9 +104,13 @@ impl Connection {
                 Err(Error::SharingViolation) => released(&context, &reader, until)?,
                 Err(error) => {
                     let now = Instant::now();
-                    let pause = pauses.next().filter(|pause| may_pass(error) && now + *pause < until);
+                    // A service that is slow at everything would make this late, and who is late is taken for a hang.
+                    slowest = slowest.max(now - begun);
+                    let in_time = |pause: &Duration| now + *pause + slowest * 2 < until;
+                    let pause = pauses.next().filter(|pause| may_pass(error) && in_time(pause));
                     let Some(pause) = pause else { return Err(unconnected(&context, &reader, error)) };
                     settle(&context, &reader, now + pause)?;
+                    slowest = slowest.max(begun.elapsed().saturating_sub(pause));
                 }
             }
         };
