@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::args::ReadersArgs;
 use super::interrupt::Interrupt;
 use super::printer::Printer;
+use super::service::in_words;
 use super::table::{Cell, Screen, indented};
 use super::views::{self, AtrField, ReaderView, Schema};
 use super::watch::warn_of_undecided;
@@ -225,6 +226,11 @@ impl ReadersPrinter<'_> {
                 Ok(())
             }
             ReaderChange::ServiceLost => self.event(EventKind::ServiceLost, None),
+            ReaderChange::ServiceAway(error) => {
+                let failure = Failure::from(error);
+                self.out.warning(&in_words(&failure), failure.hint.as_deref());
+                Ok(())
+            }
             ReaderChange::ServiceBack => self.event(EventKind::ServiceBack, None),
         }
     }

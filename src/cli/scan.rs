@@ -13,7 +13,7 @@ use super::{
     interrupt::Interrupt,
     outcome::{account, scan_view},
     printer::Printer,
-    service::{warn_of_lost_service, warn_of_no_reader, warn_of_service},
+    service::{ServiceOutage, warn_of_no_reader},
     until::WaitLimit,
     views,
     watch::{show_server_event, warn_of_undecided},
@@ -68,7 +68,8 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     };
     let mut scan = Scan::open(config, terminal, server)?;
     let count = args.count.map(|count| count as usize);
-    let mut printer = ScanPrinter { out, proof: args.proof, sink: ScanSink::Stdout, count, known: 0 };
+    let outage = ServiceOutage::default();
+    let mut printer = ScanPrinter { out, proof: args.proof, sink: ScanSink::Stdout, count, known: 0, outage };
     if let Some(path) = &args.out {
         let (records, distinct) = Records::open(path, settings.format, args.resume)?;
         (printer.sink, printer.known) = (ScanSink::File(records), distinct.len());
@@ -108,6 +109,7 @@ struct ScanPrinter<'a> {
     count: Option<usize>,
     /// How many tokens the file brought.
     known: usize,
+    outage: ServiceOutage,
 }
 
 impl ScanObserver for ScanPrinter<'_> {
@@ -124,8 +126,8 @@ impl ScanObserver for ScanPrinter<'_> {
                 let text = format!("{failure} ({}); what is read is stored as soon as that works", failure.code);
                 self.out.warning(&text, failure.hint.as_deref());
             }
-            ScanEvent::ServiceLost => warn_of_lost_service(self.out),
-            ScanEvent::ServiceAway(failure) => warn_of_service(&failure, self.out),
+            ScanEvent::ServiceLost => self.outage.begin(self.out),
+            ScanEvent::ServiceAway(failure) => self.outage.go_on(&failure, self.out),
             ScanEvent::Undecided { reader } => warn_of_undecided(reader, self.out),
             ScanEvent::Server(event) => show_server_event(&event, self.out),
             ScanEvent::Tap(outcome) => {

@@ -13,16 +13,27 @@ pub fn lost_service() -> Option<Failure> {
     list_within(PATIENCE).err().map(Failure::from)
 }
 
-/// A service that went away, or was never there. One that is back already is no matter.
-pub fn warn_of_lost_service(out: &mut Printer) {
-    if let Some(failure) = lost_service() {
-        warn_of_service(&failure, out);
-    }
+/// An outage of the service, of which a waiting command tells each cause once.
+#[derive(Debug, Default)]
+pub struct ServiceOutage {
+    told: Option<&'static str>,
 }
 
-/// What is wrong with the service, for who waits until it works.
-pub fn warn_of_service(failure: &Failure, out: &mut Printer) {
-    out.warning(&in_words(failure), failure.hint.as_deref());
+impl ServiceOutage {
+    /// The service went away, or was never there. One that is back already is no matter.
+    pub fn begin(&mut self, out: &mut Printer) {
+        self.told = None;
+        if let Some(failure) = lost_service() {
+            self.go_on(&failure, out);
+        }
+    }
+
+    /// What keeps the service from working now.
+    pub fn go_on(&mut self, failure: &Failure, out: &mut Printer) {
+        if self.told.replace(failure.code) != Some(failure.code) {
+            out.warning(&in_words(failure), failure.hint.as_deref());
+        }
+    }
 }
 
 /// What a waiting command says of it.

@@ -11,7 +11,7 @@ use super::{
     interrupt::Interrupt,
     pki::set_rotation_view,
     printer::Printer,
-    service::{warn_of_lost_service, warn_of_no_reader},
+    service::{ServiceOutage, warn_of_no_reader},
     views,
 };
 use crate::{
@@ -97,7 +97,7 @@ fn fleet(
     fleet.watch()?;
     out.begin::<views::RotationView>()?;
     warn_of_no_reader(out);
-    let end = fleet.run(&mut FleetPrinter { out })?;
+    let end = fleet.run(&mut FleetPrinter { out, outage: ServiceOutage::default() })?;
     out.progress_end();
     conclude(end, rotation.goal(), signal.exit_status(), out)
 }
@@ -105,6 +105,7 @@ fn fleet(
 /// Prints what happens.
 struct FleetPrinter<'a> {
     out: &'a mut Printer,
+    outage: ServiceOutage,
 }
 
 impl FleetObserver for FleetPrinter<'_> {
@@ -116,7 +117,11 @@ impl FleetObserver for FleetPrinter<'_> {
                 Ok(())
             }
             FleetEvent::ServiceLost => {
-                warn_of_lost_service(self.out);
+                self.outage.begin(self.out);
+                Ok(())
+            }
+            FleetEvent::ServiceAway(failure) => {
+                self.outage.go_on(&failure, self.out);
                 Ok(())
             }
             FleetEvent::Moved { reader, moved } => {

@@ -6,7 +6,9 @@ use super::survey::{candidates, woken};
 use crate::{
     card::link::LinkError,
     failure::{ExitClass, Failure},
-    reader::{ReaderState, Slot, causes::link, monitor::ReaderEvent, pcsc::list, reachable, select::Selection},
+    reader::{
+        ReaderError, ReaderState, Slot, causes::link, monitor::ReaderEvent, pcsc::list, reachable, select::Selection,
+    },
     terminal::meant_readers::{MeantEvent, MeantReaders},
 };
 
@@ -77,6 +79,8 @@ pub enum ReaderChange {
     },
     /// The PC/SC service went away.
     ServiceLost,
+    /// What keeps the PC/SC service from working now.
+    ServiceAway(ReaderError),
     /// The PC/SC service came back.
     ServiceBack,
 }
@@ -125,8 +129,8 @@ impl ReadersWatch {
                 Some(ReaderChange::Added(reader))
             }
             ReaderEvent::ReaderRemoved { reader } => self.known.remove(&reader).map(|_| ReaderChange::Removed(reader)),
-            // It came with the reader; it is told with the outage.
-            ReaderEvent::Vacant { .. } | ReaderEvent::ServiceAway(_) => None,
+            // It came with the reader.
+            ReaderEvent::Vacant { .. } => None,
             ReaderEvent::CardInserted { reader, atr, .. } | ReaderEvent::CardWoke { reader, atr, .. } => {
                 self.changed(reader, |(slot, _)| *slot = Slot::Card(atr))
             }
@@ -141,6 +145,7 @@ impl ReadersWatch {
                 self.known.clear();
                 Some(ReaderChange::ServiceLost)
             }
+            ReaderEvent::ServiceAway(error) => Some(ReaderChange::ServiceAway(error)),
             ReaderEvent::ServiceBack => Some(ReaderChange::ServiceBack),
         }
     }

@@ -7,6 +7,7 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -57,6 +58,51 @@ fn a_service_of_another_version_is_told_as_such() {
         }
         let found = brief(&findings(&mut doctor(&stack, "rollcall")));
         assert_eq!(found.into_values().collect::<Vec<_>>(), ["pcsc.version"], "{refusal:X?}");
+    }
+}
+
+case!(Once, whoever_waits_is_told_what_keeps_the_service_away);
+/// A service of another version takes the place of one that has ended: each cause is told once.
+fn whoever_waits_is_told_what_keeps_the_service_away() {
+    let mut stack = enrolled(2, 2, "virtual");
+    stack.card("remove", 2);
+    stack.rollcall(&["pki", "rotate-ca", "--yes"]).expect(0);
+    let [people, socket, refusing] = ["people.csv", "socket", "refusing"].map(|name| stack.home().join(name));
+    fs::write(&people, "id,name\np9,Nina\n").expect("a file");
+    refusing_service(&refusing, REFUSALS[0]);
+    let real = stack.variable("PCSCLITE_CSOCK_NAME").to_owned();
+    stack.set("PCSCLITE_CSOCK_NAME", socket.to_str().expect("a name"));
+    let point_at = |target: &Path| {
+        fs::remove_file(&socket).ok();
+        symlink(target, &socket).expect("a link");
+    };
+    let commands: [&[&str]; 5] = [
+        &["readers", "--watch"],
+        &["watch"],
+        &["scan", "--count", "2"],
+        &["enroll", "--from", people.to_str().expect("a name"), "--yes"],
+        &["token", "rotate", "--all", "--yes"],
+    ];
+    point_at(Path::new(&real));
+    for command in commands {
+        let (told, tell) = std::io::pipe().expect("a pipe");
+        let mut waiting = stack.stream_beside(command, tell.into());
+        assert!(waiting.next(Duration::from_secs(30)).is_some(), "{command:?}: it sees the card");
+        stack.service("stop");
+        let lines = BufReader::new(told).lines().map(|line| line.expect("text"));
+        let mut causes = lines.filter(|line| line.contains("until it works"));
+        // `readers` prints that as an event.
+        if command[0] != "readers" {
+            let first = causes.next();
+            assert!(first.as_ref().is_some_and(|line| line.contains("pcsc.service-down")), "{command:?}: {first:?}");
+        }
+        point_at(&refusing);
+        let second = causes.next();
+        assert!(second.as_ref().is_some_and(|line| line.contains("pcsc.version")), "{command:?}: {second:?}");
+        drop(waiting);
+        assert_eq!(causes.next(), None, "{command:?}: once");
+        point_at(Path::new(&real));
+        stack.service("start");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     api::User,
     cli::{
         args::EnrollArgs, confirm::confirm, context::terminal_context, interrupt::Interrupt, printer::Printer,
-        service::warn_of_lost_service, views,
+        service::ServiceOutage, views,
     },
     config::Settings,
     failure::{ExitClass, Failure},
@@ -98,7 +98,7 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
     let stopper = batch.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;
     out.begin::<views::Enroll>()?;
-    let (stop, count) = batch.run(&mut BatchPrinter { out, remedies })?;
+    let (stop, count) = batch.run(&mut BatchPrinter { out, remedies, outage: ServiceOutage::default() })?;
     out.progress_end();
     end(stop, count, signal.exit_status(), out)
 }
@@ -288,6 +288,7 @@ struct BatchPrinter<'a> {
     out: &'a mut Printer,
     /// What brings the text of an edited row onto its card, by the id of the row.
     remedies: HashMap<String, String>,
+    outage: ServiceOutage,
 }
 
 impl BatchPrinter<'_> {
@@ -312,7 +313,8 @@ impl BatchObserver for BatchPrinter<'_> {
             BatchEvent::Failed { reader, token_id, user, failure } => {
                 self.out.item(&show_failed(reader, token_id, user, &failure))?;
             }
-            BatchEvent::ServiceLost => warn_of_lost_service(self.out),
+            BatchEvent::ServiceLost => self.outage.begin(self.out),
+            BatchEvent::ServiceAway(failure) => self.outage.go_on(&failure, self.out),
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ pub enum FleetEvent {
     Free,
     /// The PC/SC service is away; the run goes on once it is back.
     ServiceLost,
+    /// What keeps the service from working now.
+    ServiceAway(Failure),
     /// A card was moved, or had been before.
     Moved {
         /// The reader.
@@ -138,6 +140,7 @@ impl Handler for FleetHandler<'_> {
                 self.tell(FleetEvent::Failed { reader, failure })?;
             }
             Message::Reader(ReaderEvent::ServiceLost) => self.tell(FleetEvent::ServiceLost)?,
+            Message::Reader(ReaderEvent::ServiceAway(error)) => self.tell(FleetEvent::ServiceAway(error.into()))?,
             Message::Stop => return Ok(ControlFlow::Break(())),
             _ => {}
         }

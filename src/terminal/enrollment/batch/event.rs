@@ -52,6 +52,8 @@ pub enum BatchEvent {
     Free(BatchNext),
     /// The PC/SC service is away.
     ServiceLost,
+    /// What keeps the service from working now.
+    ServiceAway(Failure),
 }
 
 /// Which cards are awaited.

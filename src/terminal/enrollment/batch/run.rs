@@ -274,6 +274,7 @@ impl BatchHandler<'_> {
                 self.tell_failed(&reader, (None, None), link(&LinkError::Unavailable, 0))
             }
             ReaderEvent::ServiceLost => self.tell(BatchEvent::ServiceLost),
+            ReaderEvent::ServiceAway(error) => self.tell(BatchEvent::ServiceAway(error.into())),
             _ => Ok(()),
         }
     }
