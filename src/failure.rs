@@ -1,5 +1,7 @@
 //! What a user sees when something fails: what happened, what to do, a stable code, and the exit status.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 /// The class of a failure decides the exit status (docs/cli.md, "Exit status"; the numbers of sysexits.h where
@@ -222,6 +224,11 @@ pub struct ErrorObject {
     /// What to type of it, where it is a command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+}
+
+/// `1 reader`, `12 readers`: for messages that count.
+pub fn number_of<N: Copy + Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    format!("{count} {what}{}", if count == N::from(1) { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::table::{Cell, Screen, Style, indented};
 use super::views::{FindingView, Ms, Schema, Severity};
 use crate::config::{Global, OutputFormat, Settings};
 use crate::doctor::{self, Finding, ProbeContext, examine};
-use crate::failure::{ExitClass, Failure};
+use crate::failure::{ExitClass, Failure, number_of};
 
 /// Runs every probe; the status is 1 when there is a fault.
 ///
@@ -136,8 +136,7 @@ fn text(objects: &[FindingView], screen: &Screen) -> String {
 
 /// `2 errors, 1 warning`
 pub(super) fn errors_and_warnings(errors: usize, warnings: usize) -> String {
-    let plural = |count| if count == 1 { "" } else { "s" };
-    format!("{errors} error{}, {warnings} warning{}", plural(errors), plural(warnings))
+    format!("{}, {}", number_of(errors, "error"), number_of(warnings, "warning"))
 }
 
 /// What was found, and what to do about it.

@@ -17,7 +17,7 @@ use crate::{
     api::v1::Role,
     config::Settings,
     crypto::{random::SystemRandom, x509::TlsUse},
-    failure::{ExitClass, Failure, Remedy},
+    failure::{ExitClass, Failure, Remedy, number_of},
     files,
     pki::{
         Age, Bundle, CertificateClass, CertificateDays, CertificatePlace, ClockCheck, Content, FileOutcome, Followed,
@@ -218,12 +218,11 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
 fn tell(home: &PkiDir, report: &IssueReport, out: &mut Printer) {
     let folder = home.folder().display();
     let count = |outcome| report.files.iter().filter(|file| file.outcome == outcome).count();
-    let files = |count| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
     match (count(FileOutcome::Created), count(FileOutcome::Renewed)) {
         (0, 0) => out.note(&format!("everything exists already; nothing was changed: {folder}")),
-        (0, renewed) => out.note(&format!("renewed {renewed} certificates in {folder}")),
+        (0, renewed) => out.note(&format!("renewed {} in {folder}", number_of(renewed, "certificate"))),
         (created, _) => {
-            out.note(&format!("made {} in {folder}", files(created)));
+            out.note(&format!("made {} in {folder}", number_of(created, "file")));
             if report.has_new_authority() {
                 out.note(
                     "keep a backup of that folder where nobody else can read it: without ca.key no token can be \

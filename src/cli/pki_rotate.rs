@@ -6,7 +6,7 @@ use super::{confirm::confirm, printer::Printer, server::LocalStore};
 use crate::{
     config::Settings,
     crypto::random::SystemRandom,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, number_of},
     pki::{ClockCheck, IssueReport, PkiDir, PkiError, server_names},
 };
 
@@ -52,11 +52,8 @@ pub fn run(
 
 fn end(settings: &Settings, home: &PkiDir, store: Option<&LocalStore>, out: &mut Printer) -> Result<(), Failure> {
     let left = home.rotation()?.left.len();
-    let what = if store.is_some() {
-        format!("{left} tokens were not moved, and are strangers from now on; so are terminals that were not renewed")
-    } else {
-        format!("{left} tokens were not moved, and are strangers from now on")
-    };
+    let others = if store.is_some() { ", and every terminal that was not renewed" } else { "" };
+    let what = format!("not moved, and strangers from now on: {}{others}", number_of(left, "token"));
     confirm(settings, out, &what, "finish")?;
     // Tokens that were registered before the server knew of the new CA.
     store.map_or(Ok(()), |store| store.recertify(home, ClockCheck::skipped_if(settings.yes), out))?;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, number_of},
     pki::RenewalTime,
     terminal::{
         admission::TapOutcome,
@@ -181,7 +181,7 @@ impl ScanPrinter<'_> {
 }
 
 fn too_few(found: usize, count: usize) -> Failure {
-    let message = format!("timed out: {found} of {count} tokens authenticated");
+    let message = format!("timed out: {found} of {} authenticated", number_of(count, "token"));
     Failure::new(ExitClass::No, "scan.too-few", message).hint("what was read is stored; run it again for the others")
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, number_of},
     terminal::{
         administration::{
             RotationTarget,
@@ -152,7 +152,7 @@ fn conclude(end: FleetEnd, goal: &RotationGoal, signal: Option<u8>, out: &mut Pr
         });
         return Ok(0);
     }
-    let message = format!("{left} tokens are left");
+    let message = format!("{} left", number_of(left, "token"));
     if let Some(signal) = signal {
         out.note(&message);
         return Ok(signal);

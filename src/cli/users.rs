@@ -12,7 +12,7 @@ use super::printer::{OutputOptions, Printer};
 use super::time_spec::{self, TimeSpec};
 use super::views::{self, UserEntry};
 use crate::config::{OutputFormat, Settings};
-use crate::failure::Failure;
+use crate::failure::{Failure, number_of};
 use crate::pki::PkiDir;
 use crate::terminal::forget;
 use crate::terminal::lookups::Cache;
@@ -172,8 +172,10 @@ fn forget(typed: &str, dry_run: bool, settings: &Settings, now: Timestamp, out: 
         return Ok(());
     }
     let what = format!(
-        "this removes what is stored about {} here: {} events lose their names, {} cards leave the register",
-        found.user_id, found.held.events, found.held.cards
+        "this removes what is stored about {} here: the names in {}, and {} of the register",
+        found.user_id,
+        number_of(found.held.events, "event"),
+        number_of(found.held.cards, "card")
     );
     confirm(settings, out, &what, &found.user_id)?;
     let hand = Hand { by: caller(), note: None };

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     config::{OutputFormat, Settings},
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, number_of},
     reader::{ReaderError, ReaderState, pcsc::list_within},
     terminal::{
         feedback::{AfterSignal, Feedback},
@@ -258,7 +258,10 @@ impl WatchPrinter<'_> {
                 self.warn(&text, &text, failure.hint.as_deref());
             }
             StoreNotice::Back { stored, renumbered, dropped } => {
-                self.out.note(&format!("the list can be written again: {stored} events that waited are stored"));
+                self.out.note(&format!(
+                    "the list can be written again, and {} that waited stored",
+                    number_of(*stored, "event")
+                ));
                 if *renumbered > 0 {
                     let text = format!(
                         "another command changed the list meanwhile: {renumbered} of these events have another \
@@ -267,7 +270,7 @@ impl WatchPrinter<'_> {
                     self.out.warning(&text, None);
                 }
                 if *dropped > 0 {
-                    let text = format!("{dropped} events were too many to be kept, and are missing in the history");
+                    let text = format!("missing in the history: {} too many to be kept", number_of(*dropped, "event"));
                     self.out.warning(&text, None);
                 }
             }

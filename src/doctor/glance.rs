@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Finding, Probe, ProbeContext, ProbeReport, Verdict, examine_all, keys, server, state};
 use crate::{
-    failure::{Failure, Remedy},
+    failure::{Failure, Remedy, number_of},
     pki::PkiDir,
     reader::{ReaderError, ReaderState, Slot, pcsc::list_within, reachable},
     server_client::{RequestLimits, ServerClient},
@@ -81,10 +81,6 @@ impl Finding {
     }
 }
 
-fn some(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// One finding for each area: the worst, which says how many others there are.
 fn areas(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
     let mut areas: Vec<(Finding, usize)> = Vec::new();
@@ -133,7 +129,7 @@ fn counted(readers: &[&ReaderState]) -> Finding {
     // It may lie there for ever, or be late: nothing that has to be mended.
     let mute = names(&|reader| reader.slot == Slot::Mute);
     let silent = if mute.is_empty() { String::new() } else { format!(", {} with something mute", mute.len()) };
-    let count = format!("{}, {} with a card{silent}", some(readers.len(), "reader"), cards.len());
+    let count = format!("{}, {} with a card{silent}", number_of(readers.len(), "reader"), cards.len());
     let found = if dumb.is_empty() {
         Finding::good(count)
     } else {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::UnmatchedName,
-    failure::{Failure, Remedy},
+    failure::{Failure, Remedy, number_of},
     reader::{ReaderState, identity::split_number, pattern::lasting, reachable, select::ReaderChoice},
     terminal::survey::{is_bystander, woken},
 };
@@ -57,10 +57,10 @@ fn inspect(report: &ProbeReport, all: &[ReaderState]) {
         ),
         (_, count) if !taken.is_empty() => Finding::warning(
             "reader.kernel-driver",
-            format!("{}, and the kernel module {} may hold one more", readers(count), taken[0]),
+            format!("{}, and the kernel module {} may hold one more", number_of(count, "reader"), taken[0]),
             unload(&taken),
         ),
-        (_, count) => Finding::good(readers(count)),
+        (_, count) => Finding::good(number_of(count, "reader")),
     };
     report.found(found.fact("usb", devices).fact("modules", taken));
     let settings = &report.context.settings;
@@ -174,10 +174,6 @@ fn numbered(names: &[&str]) -> Vec<Finding> {
             Finding { subject: Some(base.to_owned()), ..found }
         })
         .collect()
-}
-
-fn readers(count: usize) -> String {
-    format!("{count} reader{}", if count == 1 { "" } else { "s" })
 }
 
 fn none(taken: &[String], devices: &[String]) -> Finding {

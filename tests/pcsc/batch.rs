@@ -283,7 +283,7 @@ fn a_batch_through_the_server(kind: &str) {
     desk.blank = 1;
     desk.put(1);
     let left = stack.rollcall(&[&arguments(&file)[..], &["--timeout", "2s"]].concat()).expect(1);
-    assert!(left.stderr.contains("1 of 4 rows are left, 1 of them begun"), "{left:?}");
+    assert!(left.stderr.contains("1 of 4 rows left, 1 of them begun"), "{left:?}");
     desk.blank = 1;
     desk.clear();
     desk.put(1);

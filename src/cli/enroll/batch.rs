@@ -13,7 +13,7 @@ use crate::{
         service::ServiceOutage, views,
     },
     config::Settings,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, number_of},
     files,
     terminal::{
         context::TerminalContext,
@@ -85,7 +85,10 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
     let differences = ledger.differences();
     let gone = differences.iter().filter(|difference| difference.is_gone()).count();
     if gone > 0 {
-        let what = format!("{gone} rows that went to a card are no longer in the file; this continues with the others");
+        let what = format!(
+            "no longer in the file: {} that went to a card; this continues with the others",
+            number_of(gone, "row")
+        );
         let hint = "put them back as they were, give them up with --abandon, or continue with --yes";
         confirm(settings, out, &what, "on").map_err(|failure| failure.hint(hint))?;
     }
@@ -216,10 +219,16 @@ fn abandon(
     let begun = given_up.len() - forgotten;
     let mut what = Vec::new();
     if begun > 0 {
-        what.push(format!("this gives up {begun} cards that were begun, and with a server revokes their tokens"));
+        what.push(format!(
+            "this gives up what was begun on {}, and with a server revokes the tokens",
+            number_of(begun, "card")
+        ));
     }
     if forgotten > 0 {
-        what.push(format!("this forgets {forgotten} tokens whose rows the file does not have; they stay in use"));
+        what.push(format!(
+            "this forgets {} without a row in the file; what is forgotten stays in use",
+            number_of(forgotten, "token")
+        ));
     }
     if what.is_empty() {
         return Ok(());
@@ -244,11 +253,11 @@ fn summary(count: BatchCount, path: &Path, differences: &[RowDifference]) -> vie
 fn end(stop: Option<BatchStop>, count: BatchCount, signal: Option<u8>, out: &mut Printer) -> Result<u8, Failure> {
     let BatchCount { rows, done, begun } = count;
     if count.is_complete() {
-        out.note(&format!("all {rows} rows are enrolled"));
+        out.note(&format!("{} enrolled, none is left", number_of(rows, "row")));
         return Ok(0);
     }
     let waiting = if begun == 0 { String::new() } else { format!(", {begun} of them begun") };
-    let message = format!("{} of {rows} rows are left{waiting}", rows - done);
+    let message = format!("{} of {} left{waiting}", rows - done, number_of(rows, "row"));
     let again = "run the same command again: it resumes where it stopped";
     match stop {
         Some(BatchStop::Asked) => {

@@ -13,7 +13,7 @@ use crate::{
     cli::{confirm::confirm, printer::Printer, views},
     config::Settings,
     crypto::{ec::Point, jws},
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, number_of},
     pki::PkiDir,
     server::{
         self, RunError, ServerStore,
@@ -57,7 +57,7 @@ fn reconcile(dry_run: bool, settings: &Settings, out: &mut Printer) -> Result<u8
     let known = lost.iter().filter(|one| one.known.is_some()).count();
     if known < lost.len() {
         out.warning(
-            &format!("{} tokens that terminals keep out are not known here any more", lost.len() - known),
+            &format!("not known here any more: {} that terminals keep out", number_of(lost.len() - known, "token")),
             Some("enroll their holders again; the terminals refuse these cards as unknown"),
         );
     }
@@ -65,8 +65,9 @@ fn reconcile(dry_run: bool, settings: &Settings, out: &mut Printer) -> Result<u8
         lost
     } else {
         let what = format!(
-            "this takes the word of {} terminals for {known} tokens, and gives up what else was lost after the backup",
-            missing.len()
+            "this takes the word of {} for {}, and gives up what else was lost after the backup",
+            number_of(missing.len(), "terminal"),
+            number_of(known, "token")
         );
         confirm(settings, out, &what, "reconcile")?;
         server::block_on(async {

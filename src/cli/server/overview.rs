@@ -10,7 +10,7 @@ use crate::{
     cli::views::span,
     config::Settings,
     doctor::{Finding, HomeProbe, Verdict},
-    failure::{Failure, Remedy},
+    failure::{Failure, Remedy, number_of},
     pki::PkiDir,
     server::{self, RunError, ServerStore, ServerStoreError, StoreUrl, store::MissingRecord},
     server_client::{RequestLimits, ServerClient},
@@ -149,7 +149,7 @@ fn silent(summary: &PresenceSummary, terminals: &[RegisteredTerminal], now: Time
     if named.is_empty() {
         return Finding::good("no terminal that brought events is silent").fact("heard", heard.len()).fact("silent", 0);
     }
-    let message = format!("{} of {} terminals silent: {}", named.len(), heard.len(), some(&named));
+    let message = format!("{} of {} silent: {}", named.len(), number_of(heard.len(), "terminal"), some(&named));
     let remedy = Remedy::with("see whether they run, and revoke those that are gone", "rollcall server terminal list");
     Finding::look(message, remedy).fact("heard", heard.len()).fact("silent", named.len())
 }
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(told(well.clone()), (Verdict::Good, "no terminal that brought events is silent".to_owned()));
         let unheard = |name: &str| PresenceTerminal { last_word: None, silent: Some(true), ..terminal(name, 0, false) };
         assert_eq!(told(vec![unheard("new")]).0, Verdict::Good);
-        assert_eq!(told(vec![unheard("old")]), (Verdict::Warning, "1 of 1 terminals silent: old".to_owned()));
+        assert_eq!(told(vec![unheard("old")]), (Verdict::Warning, "1 of 1 terminal silent: old".to_owned()));
         let ill = [well, vec![terminal("gate", 90, false)]].concat();
         assert_eq!(told(ill), (Verdict::Warning, "1 of 2 terminals silent: gate for 1h 30m".to_owned()));
     }

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     api::{User, UserFault, plain},
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, number_of},
     files,
     terminal::user_patch::UserPatch,
 };
@@ -140,11 +140,10 @@ fn load_of(path: &Path, reading: CsvReading, check: RowCheck<'_>) -> Result<User
     if let Some(form) = form {
         told.push(format!("\n  {}; {}", form.reading(), form.fields_in_words()));
     }
-    let rows = if bad.len() == 1 { "row" } else { "rows" };
     Err(Failure::new(
         ExitClass::Data,
         "csv.bad-rows",
-        format!("{shown}: {} {rows} cannot be taken, and nothing was done:{}", bad.len(), told.concat()),
+        format!("{shown}: {} cannot be taken, and nothing was done:{}", number_of(bad.len(), "row"), told.concat()),
     )
     .hint("correct the file, and run the same command again"))
 }

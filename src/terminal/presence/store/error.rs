@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use crate::failure::{ExitClass, Failure};
+use crate::failure::{ExitClass, Failure, number_of};
 use crate::files;
 
 /// What went wrong with the terminal's store.
@@ -116,7 +116,7 @@ impl TerminalStoreError {
         if events == 0 {
             return failure;
         }
-        let message = format!("{}; {events} events that waited to be written are lost", failure.message);
+        let message = format!("{}; lost: {} that waited to be written", failure.message, number_of(events, "event"));
         Failure { message, ..failure }
     }
 
