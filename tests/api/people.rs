@@ -159,7 +159,8 @@ fn a_status_takes_effect_at_once_and_is_in_the_feed(kind: &Kind) {
         (TokenStatus::Active, None),
         (TokenStatus::Revoked, because("left")),
     ] {
-        assert_eq!(admin.set_status(tokens[0].id, status, reason.clone()).unwrap().status, status);
+        let changed = admin.set_status(tokens[0].id, status, reason.clone()).unwrap();
+        assert_eq!((changed.status, &changed), (status, &admin.token(tokens[0].id).unwrap()));
         let found = client.lookup(&lookup(tokens[0].id, None)).unwrap();
         assert_eq!((found.status, &found.reason), (status, &reason));
         let active = status == TokenStatus::Active;

@@ -194,7 +194,8 @@ pub async fn set_status(
     }
     change(c, &mut ledger, id, status, reason, now).await?;
     ledger.close(c).await?;
-    Ok(StatusChange::Done(RegisteredToken { status, reason: reason.map(str::to_owned), changed: now, ..token }))
+    // As it is stored: in whole milliseconds.
+    Ok(one(c, id).await?.map_or(StatusChange::Unknown, StatusChange::Done))
 }
 
 /// One change, with the next version of the feed.
