@@ -65,12 +65,6 @@ pub trait PresenceAudience: Send + Sync {
 #[derive(Clone)]
 pub struct Audience(pub Arc<dyn PresenceAudience>);
 
-impl std::fmt::Debug for Audience {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Audience(…)")
-    }
-}
-
 /// What this process has stored since the follower looked.
 #[derive(Debug, Default)]
 pub struct PresenceNews {

@@ -59,7 +59,7 @@ pub use store::{ServerStore, ServerStoreError, StoreUrl};
 const CA_EVERY: Duration = Duration::from_secs(1);
 
 /// How a server is run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ServerOptions {
     /// Where it listens.
     pub listen: SocketAddr,

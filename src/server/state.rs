@@ -230,16 +230,14 @@ async fn sweep(store: ServerStore, log: Arc<dyn ServerLog>, retention: Option<Du
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;
-        let done = store.forget_nonces(Timestamp::now()).await.map(drop);
-        let done = match retention {
-            Some(retention) if done.is_ok() => purge(&store, retention).await,
-            _ => done,
+        let done = async {
+            store.forget_nonces(Timestamp::now()).await?;
+            if let Some(retention) = retention {
+                purge(&store, retention).await?;
+            }
+            store.empty_wal().await
         };
-        let done = match done {
-            Ok(()) => store.empty_wal().await,
-            failed => failed,
-        };
-        if let Some(error) = done.err().filter(|error| error.absence().is_none()) {
+        if let Some(error) = done.await.err().filter(|error| error.absence().is_none()) {
             log.fault(&format!("old records were not deleted: {error}"));
         }
     }
