@@ -95,10 +95,13 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
     }
 }
 
-/// SQLite: a malformed file, or one of something else; PostgreSQL: data or an index is corrupted.
 fn is_damaged(error: &ServerStoreError) -> bool {
     let ServerStoreError::Database(sqlx::Error::Database(error)) = error else { return false };
-    let code = error.code().unwrap_or_default();
+    is_code_of_damage(&error.code().unwrap_or_default())
+}
+
+/// SQLite: a malformed file, or one of something else; PostgreSQL: data or an index is corrupted.
+fn is_code_of_damage(code: &str) -> bool {
     match code.parse::<u32>() {
         Ok(number) if code.len() < 5 => matches!(number & 0xFF, 11 | 26),
         _ => code.starts_with("XX"),
@@ -108,6 +111,7 @@ fn is_damaged(error: &ServerStoreError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::{ServerStore, block_on};
 
     #[test]
     fn what_helps_is_said_of_tls_and_of_poolers() {
@@ -122,5 +126,33 @@ mod tests {
         let (code, hint) = told(Absence::Pooler, "unsupported startup parameter: options");
         assert!(code == "store.pooler" && hint.contains("ignore_startup_parameters"), "{code}: {hint}");
         assert_eq!(told(Absence::Unreachable, "connection refused").0, "store.unreachable");
+    }
+
+    #[test]
+    fn a_store_that_is_damaged_is_told_from_one_that_lacks_something() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| format!("sqlite://{}", home.path().join(name).display()).parse().unwrap();
+        std::fs::write(home.path().join("damaged"), "no database".repeat(1000)).unwrap();
+        std::fs::write(home.path().join("empty"), "").unwrap();
+        let (damaged, empty) = block_on(async {
+            let damaged = ServerStore::open(&at("damaged"), &[7; 20], None).await.unwrap_err();
+            (damaged, ServerStore::inspect(&at("empty")).await.unwrap().audit_head().await.unwrap_err())
+        })
+        .unwrap();
+        assert_eq!([damaged, empty].map(|error| store(&error).code), ["store.damaged", "store.database"]);
+        for (code, is_damage) in [
+            ("11", true),
+            ("267", true),
+            ("26", true),
+            ("1", false),
+            ("2067", false),
+            ("XX001", true),
+            ("42P01", false),
+            // Its low byte is 11.
+            ("22027", false),
+            ("", false),
+        ] {
+            assert_eq!(is_code_of_damage(code), is_damage, "{code}");
+        }
     }
 }

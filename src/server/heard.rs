@@ -66,6 +66,47 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::{
+        api::v1::Role,
+        server::{
+            block_on,
+            store::{NewTerminal, RegisteredKeys, Subjects},
+        },
+    };
+
+    #[test]
+    fn the_store_keeps_the_later_word_and_writes_a_certificate_down_once() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let start: Timestamp = "2026-11-29T08:00:00Z".parse().unwrap();
+        let at = |seconds| start + SignedDuration::from_secs(seconds);
+        let kept = async {
+            let store = ServerStore::open(&url, &[7; 20], None).await.unwrap();
+            let subjects = Subjects { tls: "door".into(), ecka: "door".into() };
+            let keys = RegisteredKeys { tls_key: [1; 32], ecka_key: [1; 32], subjects, not_after: start };
+            let new = NewTerminal { name: "door".into(), role: Role::Read, keys };
+            store.add_terminal(&new, "server", start).await.unwrap();
+            let door = async || store.terminals("", 9).await.unwrap().remove(0);
+
+            let (before, mut ends) = (store.audit_head().await.unwrap().seq, Vec::new());
+            for seconds in [20, 20, 10, 30] {
+                let shown = ShownCertificate { terminal: "door".into(), tls_key: [1; 32], until: at(seconds) };
+                store.note_certificates(&[shown], start).await.unwrap();
+                let records = store.audit_head().await.unwrap().seq - before;
+                ends.push((door().await.certificate_until.unwrap(), records));
+            }
+            assert_eq!(ends, [(at(20), 1), (at(20), 1), (at(20), 1), (at(30), 2)]);
+
+            let mut words = Vec::new();
+            for seconds in [0, -AHEAD_SECONDS, -AHEAD_SECONDS - 1, 0] {
+                store.note_heard(&[("door".into(), at(seconds))]).await.unwrap();
+                words.push(door().await.last_seen.unwrap());
+            }
+            words
+        };
+        // What is further ahead than that was noted before a clock was set back.
+        assert_eq!(block_on(kept).unwrap(), [start, start, at(-AHEAD_SECONDS - 1), start]);
+    }
 
     /// A process that has not loaded the renewed certificate yet comes with the old one.
     #[test]

@@ -202,3 +202,28 @@ impl IntoResponse for ApiError {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::x509::{CertificateError, IssueError},
+        pki::CertificateDays,
+    };
+
+    #[test]
+    fn the_ca_refuses_what_the_client_did_and_our_faults_stay_ours() {
+        let (end, days) = (jiff::Timestamp::UNIX_EPOCH, CertificateDays::new(30).unwrap());
+        for (error, code) in [
+            (PkiError::Request(CertificateError::Signature), "request.invalid"),
+            (PkiError::Issue(IssueError::Name), "request.invalid"),
+            (PkiError::BeyondCa { days, end, left: 3 }, "request.invalid"),
+            (PkiError::KeyTaken { class: "tls".into(), subject: "door".into() }, "key.taken"),
+            (PkiError::CaExpired(end), "server.fault"),
+        ] {
+            let problem = ApiError::from_pki(&error).problem();
+            let detail = (code == "request.invalid").then(|| error.to_string());
+            assert_eq!((problem.code.as_str(), problem.detail), (code, detail));
+        }
+    }
+}

@@ -253,6 +253,7 @@ mod tests {
     use super::*;
     use crate::{
         api::v1::Role,
+        crypto::x509::ServerName,
         server::{
             RequestLine, block_on,
             presence::EventIndex,
@@ -268,6 +269,39 @@ mod tests {
         fn fault(&self, what: &str) {
             panic!("{what}");
         }
+    }
+
+    #[test]
+    fn a_rotation_is_known_before_the_server_takes_it_up() {
+        let root = tempfile::tempdir().unwrap();
+        let (home, now) = (PkiDir::new(root.path().join("pki")), Timestamp::now());
+        let names = [ServerName::parse("localhost").unwrap()];
+        home.init(&names, None, ClockCheck::Enforced, now, &mut SystemRandom).unwrap();
+        let options = ServerOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            pki: home.folder().to_owned(),
+            store: format!("sqlite://{}/server.db", root.path().display()).parse().unwrap(),
+            clock_check: ClockCheck::Enforced,
+            rate: None,
+            connections: 1,
+            patience: Duration::from_secs(1),
+            proxies: Vec::new(),
+            resume_max_age: None,
+            retention: None,
+            audience: None,
+        };
+        let told = async {
+            let state = AppState::open(&home, &options, Arc::new(Silence), now).await.unwrap();
+            assert_eq!(state.newer_authorities().unwrap(), None);
+            home.begin_rotation(&names, ClockCheck::Enforced, now, &mut SystemRandom).unwrap();
+            let newer = state.newer_authorities().unwrap().unwrap();
+            assert_eq!((newer.len(), newer[1]), (2, state.authorities[0]));
+            std::fs::remove_dir_all(home.folder()).unwrap();
+            let told = state.newer_authorities();
+            state.close().await;
+            told
+        };
+        assert!(matches!(block_on(told).unwrap(), Err(ApiError::Busy)));
     }
 
     #[test]

@@ -34,6 +34,8 @@ fn each_body_is_read_strictly(kind: &Kind) {
     let chunk = [format!("{:x}\r\n", 262_200).as_bytes(), &vec![b' '; 262_200], b"\r\n0\r\n\r\n"].concat();
     let head = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
     assert_eq!(send(head, &chunk), (413, "request.too-large".into()));
+    // One that breaks off is not too long.
+    assert_eq!(send(head, b"no chunk\r\n"), (400, "request.malformed".into()));
     let padded = format!("{}{body}", " ".repeat(262_144 - body.len()));
     let head = format!(
         "POST /v1/nonces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",

@@ -252,8 +252,11 @@ fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
     let one_key = TerminalKeys { tls: one_key.tls.clone(), ecka: one_key.tls };
     assert_eq!(code(admin.add_terminal(&request("one", &one_key, Role::Read))), "request.invalid");
     // A request that names somebody else, or that another key signed.
-    let named = TerminalRequest { name: "gate".into(), ..request("door", &keys(), Role::Read) };
-    assert_eq!(code(admin.add_terminal(&named)), "request.invalid");
+    for names in [["door", "door"], ["gate", "door"], ["door", "gate"]] {
+        let [tls, ecka] = names.map(|name| request(name, &keys(), Role::Read));
+        let named = TerminalRequest { name: "gate".into(), ecka_request: ecka.ecka_request, ..tls };
+        assert_eq!(code(admin.add_terminal(&named)), "request.invalid", "{names:?}");
+    }
     let mut bent = BASE64_URL_SAFE_NO_PAD.decode(&request("gate", &keys(), Role::Read).tls_request).unwrap();
     *bent.last_mut().unwrap() ^= 1;
     let bent = BASE64_URL_SAFE_NO_PAD.encode(bent);

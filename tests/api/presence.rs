@@ -271,6 +271,7 @@ fn everybody(client: &ServerClient, at: Option<Timestamp>) -> (Vec<PresentUser>,
     while let Some(after) = next {
         let page = client.presence(at, Some(&after), 2).unwrap();
         assert_eq!(page.summary, None);
+        assert!(!page.items.is_empty(), "nothing follows the last page");
         all.extend(page.items);
         next = page.next;
     }
@@ -331,6 +332,10 @@ fn a_person_is_counted_once_where_they_were_last_seen(kind: &Kind) {
     assert_eq!(then[0].silent, None);
     assert_eq!(first.summary.unwrap().terminals[0].last_word, None);
     assert_eq!(everybody(&admin, Some(at(-1))).0, []);
+    // Who asks for the same moment anew hears of what came in since.
+    assert_eq!(everybody(&admin, Some(at(10))).0.len(), 2);
+    of(&north, 1, &[event(4, "arrived", 9, "9", at(5))]);
+    assert_eq!(everybody(&admin, Some(at(10))).0.len(), 3);
     let ahead = Timestamp::now() + jiff::SignedDuration::from_hours(1);
     assert_eq!(code(admin.presence(Some(ahead), None, 10)), "request.invalid");
     // A terminal that was begun again knows nothing of what was before.

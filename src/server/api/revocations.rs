@@ -95,6 +95,40 @@ pub async fn witness(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::{ServerStore, block_on};
+
+    #[test]
+    fn what_terminals_hold_is_bounded_and_the_strictest_word_counts() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let record = AuditHead { seq: 9, hash: "09".repeat(32) };
+        let told = |token: u128, status, reason: &str| WitnessedStatus {
+            token_id: uuid::Uuid::from_u128(token),
+            status,
+            reason: Some(reason.to_owned()),
+        };
+        let lost = async {
+            let store = ServerStore::with_two_tokens(&url).await;
+            let keep = async |terminal, statuses: &[WitnessedStatus]| {
+                store.keep_witness(terminal, &record, statuses, jiff::Timestamp::now()).await.unwrap()
+            };
+            assert!(keep("east", &[told(1, TokenStatus::Suspended, "fee")]).await);
+            assert!(!keep("east", &[]).await, "it told of that record before");
+            // Of two that say the same the first has the word.
+            keep("north", &[told(1, TokenStatus::Lost, "bus")]).await;
+            keep("south", &[told(1, TokenStatus::Lost, "sea")]).await;
+            let lost = store.lost_statuses().await.unwrap().remove(0);
+            assert_eq!((lost.known, lost.status), (Some(TokenStatus::Active), TokenStatus::Lost));
+            assert_eq!((lost.reason.as_deref(), &*lost.terminals.join(" ")), (Some("bus"), "east north south"));
+
+            // A terminal fills no disk.
+            let many: Vec<_> = (0..10_001).map(|n| told(1000 + n, TokenStatus::Lost, "x")).collect();
+            keep("west", &many).await;
+            keep("west", &[told(2, TokenStatus::Lost, "x")]).await;
+            store.lost_statuses().await.unwrap().iter().filter(|one| one.terminals == ["west"]).count()
+        };
+        assert_eq!(block_on(lost).unwrap(), 10_000);
+    }
 
     #[test]
     fn what_a_terminal_holds_is_a_number_and_a_hash_or_nothing() {
