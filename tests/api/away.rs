@@ -2,9 +2,12 @@
 
 use std::{
     process::{Child, Command},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rollcall::server_client::{ServerClient, ServerError};
@@ -108,6 +111,45 @@ fn a_database_that_ended_every_connection_is_not_missed(kind: &Kind) {
     assert_eq!(admin.users(None, 100).unwrap().items.len(), 10);
 }
 
+case!(Postgres, a_store_whose_connections_are_all_at_work_is_busy_and_not_away);
+fn a_store_whose_connections_are_all_at_work_is_busy_and_not_away(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let clients: Vec<_> = (0..9).map(|_| site.admin.client(server.port)).collect();
+    let (held, is_held) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let error = thread::scope(|scope| {
+        // Whoever changes anything waits for this row.
+        let store = &site.store;
+        scope.spawn(move || {
+            block_on(async {
+                let mut c = PgConnection::connect(store).await.unwrap();
+                sqlx::raw_sql("BEGIN; SELECT seq FROM audit_head FOR UPDATE").execute(&mut c).await.unwrap();
+                held.send(()).unwrap();
+                let _ = released.recv();
+                c.close().await.unwrap();
+            });
+        });
+        is_held.recv().unwrap();
+        for (n, client) in clients[..8].iter().enumerate() {
+            // How these end depends on how long the last one takes.
+            scope.spawn(move || drop(put(client, &n.to_string())));
+        }
+        let waiting = "SELECT count(*)::text FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let until = Instant::now() + Duration::from_secs(30);
+        while text(&site.store, waiting) != "8" {
+            assert!(Instant::now() < until, "nobody waits");
+        }
+        let error = put(&clients[8], "last").unwrap_err();
+        drop(release);
+        error
+    });
+    assert!(matches!(&error, ServerError::Busy(why) if why.contains("it is busy")), "{error:?}");
+    put(&clients[8], "last").unwrap();
+    assert_eq!(server.told("the store is away"), 0, "{}", server.said());
+}
+
 /// What `pg_ctl` does to the database that may be stopped.
 fn restart(words: &[&str]) {
     let control = std::env::var("ROLLCALL_TEST_RESTART").expect("scripts/with-postgres sets it");
@@ -129,7 +171,7 @@ fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
     let server = site.start();
     let admin = site.admin.client(server.port);
     let dead = AtomicBool::new(false);
-    let (begun, begins) = std::sync::mpsc::channel();
+    let (begun, begins) = mpsc::channel();
     let changes = |writer: usize| {
         let client = site.admin.client(server.port);
         let (mut kept, mut refused) = (Vec::new(), 0);

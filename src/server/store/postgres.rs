@@ -201,7 +201,11 @@ impl Pool {
             match self.connections.begin_with(how).await {
                 Ok(held) => return Ok(held),
                 // Nobody is away because all are at work.
-                Err(error) if Absence::of(&error).is_none() || self.is_full() => return Err(error.into()),
+                Err(sqlx::Error::PoolTimedOut) if self.is_full() => {
+                    let message = format!("all {CONNECTIONS} connections to the database are in use");
+                    return Err(ServerStoreError::Away(Absence::Busy, message));
+                }
+                Err(error) if Absence::of(&error).is_none() => return Err(error.into()),
                 Err(_) => self.renew(),
             }
         }
@@ -311,4 +315,28 @@ async fn is_pooled(host: &PgConnectOptions) -> Result<bool, ServerStoreError> {
 async fn process(c: &mut Connection) -> Result<String, sqlx::Error> {
     let row = c.fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()::text")).await?;
     row.try_get(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::StoreUrl, *};
+    use crate::server::block_on;
+
+    #[test]
+    fn a_host_that_says_nothing_is_away_and_not_busy() {
+        // The system takes its connections, and nobody answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://u@{}/d?sslmode=disable", silent.local_addr().unwrap());
+        let StoreUrl::Postgres(url) = url.parse().unwrap() else { panic!("{url}") };
+        let error = block_on(async {
+            let options = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(Duration::from_millis(50));
+            let (connections, renewed) = (options.connect_lazy_with(url.hosts[0].clone()), Instant::now());
+            let (hosts, renewed) = (url.hosts.into(), Arc::new(Mutex::new(renewed)));
+            let pool = Pool { connections, hosts, writable: true, renewed, elsewhere: Arc::default() };
+            pool.read().await.map(drop).unwrap_err()
+        });
+        let error = error.unwrap();
+        assert_eq!(error.absence(), Some(Absence::Unreachable), "{error}");
+        assert!(error.to_string().ends_with(" does not answer"), "{error}");
+    }
 }
