@@ -1,8 +1,13 @@
 //! The database stops, is switched over, takes no changes, or stands behind a pooler.
 
 use std::{
+    fs,
+    io::{Read, Write},
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
     process::{Child, Command},
     sync::{
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -109,6 +114,73 @@ fn a_database_that_ended_every_connection_is_not_missed(kind: &Kind) {
         put(&admin, &format!("b{n}")).unwrap();
     }
     assert_eq!(admin.users(None, 100).unwrap().items.len(), 10);
+}
+
+/// A way to this database on which the answer to the first COMMIT after these words is lost, with its connection.
+fn losing(site: &Site, words: &'static str) -> String {
+    let (before, folder) = site.store.rsplit_once("host=").unwrap();
+    let way = site.home.path().join("way");
+    fs::create_dir(&way).unwrap();
+    let (near, far) = (UnixListener::bind(way.join(".s.PGSQL.5432")).unwrap(), format!("{folder}/.s.PGSQL.5432"));
+    let lost = Arc::new(AtomicBool::new(false));
+    thread::spawn(move || {
+        for mut near in near.incoming().flatten() {
+            let mut far = UnixStream::connect(&far).unwrap();
+            let (mut answers, mut back) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+            let (lost, silent) = (Arc::clone(&lost), Arc::new(AtomicBool::new(false)));
+            let is_silent = Arc::clone(&silent);
+            thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = answers.read(&mut bytes) {
+                    if is_silent.load(Ordering::SeqCst) || back.write_all(&bytes[..count]).is_err() {
+                        break;
+                    }
+                }
+                let _ = back.shutdown(Shutdown::Both);
+            });
+            thread::spawn(move || {
+                let (mut bytes, mut sent) = ([0; 4096], String::new());
+                while let Ok(count @ 1..) = near.read(&mut bytes) {
+                    sent.push_str(&String::from_utf8_lossy(&bytes[..count]));
+                    let is_end = sent.split_once(words).is_some_and(|(_, after)| after.contains("COMMIT"));
+                    if is_end && !lost.swap(true, Ordering::SeqCst) {
+                        silent.store(true, Ordering::SeqCst);
+                    }
+                    if far.write_all(&bytes[..count]).is_err() {
+                        break;
+                    }
+                }
+                let _ = far.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    format!("{before}host={}", way.display())
+}
+
+case!(Postgres, a_connection_that_breaks_while_the_tables_are_made_is_not_missed);
+fn a_connection_that_breaks_while_the_tables_are_made_is_not_missed(kind: &Kind) {
+    let mut site = Site::bare(kind);
+    site.store = losing(&site, "_sqlx_migrations");
+    let output = site.rollcall(&["server", "init"]);
+    assert!(output.status.success(), "{output:?}");
+    let found = site.verify(&[]);
+    assert_eq!((&found["whole"], found["records"].as_u64()), (&true.into(), Some(1)));
+}
+
+case!(Postgres, a_change_whose_end_was_lost_is_not_made_again);
+/// Whether it was made the server does not know: it says so, and leaves it to whoever asked.
+fn a_change_whose_end_was_lost_is_not_made_again(kind: &Kind) {
+    let mut site = Site::new(kind);
+    site.store = losing(&site, "INSERT INTO users");
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let error = put(&admin, "1").unwrap_err();
+    assert!(is_gone(&error), "{error:?}");
+    server.await_told("the store failed at the end of a change", 1);
+    assert_eq!(admin.user("1").unwrap(), user("1"));
+    put(&admin, "2").unwrap();
+    let found = site.verify(&[]);
+    assert_eq!((&found["whole"], found["records"].as_u64()), (&true.into(), Some(3)));
 }
 
 case!(Postgres, a_store_whose_connections_are_all_at_work_is_busy_and_not_away);
