@@ -49,7 +49,7 @@ fn a_user_is_forgotten_and_the_log_holds(kind: &Kind) {
     assert!(client.forget_user("canary7").is_err(), "a door forgets nobody");
     assert_eq!(code(admin.forget_user("nobody")), "user.unknown");
     let done = admin.forget_user("canary7").unwrap();
-    assert_eq!((done.tokens, done.events, done.proofs), (1, 1, 1), "{done:?}");
+    assert_eq!((done.id.as_str(), done.tokens, done.events, done.proofs), ("canary7", 1, 1, 1), "{done:?}");
     // The user, the token, and that it is revoked now; the lookup names the token only.
     assert_eq!((done.records, done.unsealed_records, done.token_records), (3, 0, 1), "{done:?}");
     // It is gone from the file and from the log beside it, while the server runs.
@@ -74,6 +74,12 @@ fn a_user_is_forgotten_and_the_log_holds(kind: &Kind) {
     admin.put_user(&super::token::user("canary7")).unwrap();
     assert_eq!(admin.forget_user("canary7").unwrap().tokens, 0);
     assert_eq!(site.verify(&[])["whole"], true);
+    // Somebody whom only a terminal told of is forgotten too.
+    let events = vec![arrived(3, Uuid::from_u128(9), "9", Timestamp::now())];
+    client.events(&EventBatch { list: Uuid::from_u128(1), events }).unwrap();
+    let done = admin.forget_user("9").unwrap();
+    assert_eq!((done.id.as_str(), done.tokens, done.events, done.records), ("9", 0, 1, 0), "{done:?}");
+    assert_eq!(code(admin.forget_user("9")), "user.unknown");
     // Nobody blanks a record without the log saying so.
     assert_eq!(site.sql("UPDATE audit SET salt = NULL, subject = '', detail = '' WHERE subject = '8'"), 1);
     let found = site.verify(&[]);

@@ -491,7 +491,29 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::api::User;
+    use crate::{api::User, server::block_on};
+
+    /// The log has it once, and nobody else's CA takes the store over.
+    #[test]
+    fn a_store_goes_over_to_the_next_ca() {
+        let home = tempfile::tempdir().unwrap();
+        let url: StoreUrl = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let (first, next, other) = ([7; 20], [8; 20], [9; 20]);
+        block_on(async {
+            ServerStore::open(&url, &first, None).await.unwrap().close().await;
+            assert!(ServerStore::open(&url, &next, Some(&other)).await.is_err());
+            for _ in 0..2 {
+                ServerStore::open(&url, &next, Some(&first)).await.unwrap().close().await;
+            }
+            let store = ServerStore::open(&url, &next, None).await.unwrap();
+            store.hand_over(&first, &other).await.unwrap();
+            let log = store.audit(0, 10).await.unwrap();
+            let told: Vec<_> = log.iter().map(|one| (one.action.as_str(), one.subject.as_str())).collect();
+            assert_eq!(told, [("authority.rotate", hex::encode(next).as_str())]);
+            assert_eq!(store.owner(&first).await.unwrap(), next);
+        })
+        .unwrap();
+    }
 
     impl ServerStore {
         /// A new store in which the tokens 1 and 2 are registered, each for a user of the same number.

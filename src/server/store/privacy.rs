@@ -97,4 +97,22 @@ mod tests {
         assert_eq!(counted.by_token.into_iter().collect::<Vec<_>>(), [(early.to_string(), 640)]);
         assert_eq!((done.tokens, done.token_records), (2, 643));
     }
+
+    #[test]
+    fn a_part_of_what_is_old_says_that_there_is_more() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", home.path().join("server.db").display()).parse().unwrap();
+        let now = Timestamp::now();
+        let nonces: Vec<_> = (0..5001_u128).map(|n| [n.to_be_bytes(); 2].concat().try_into().unwrap()).collect();
+        block_on(async {
+            let store = ServerStore::open(&url, &[0; 20], None).await.unwrap();
+            store.issue_nonces(&nonces, "door", now).await.unwrap();
+            let later = now + SignedDuration::from_hours(2);
+            for (forgotten, more) in [(5000, true), (1, false), (0, false)] {
+                let done = store.purge(SignedDuration::from_hours(1), later).await.unwrap();
+                assert_eq!((done.nonces, done.events, done.more), (forgotten, 0, more));
+            }
+        })
+        .unwrap();
+    }
 }

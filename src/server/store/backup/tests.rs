@@ -177,3 +177,42 @@ proptest! {
         prop_assert_ne!(&after["audit_head"], &expected["audit_head"]);
     }
 }
+
+/// A store whose only user was forgotten counts nothing, and still has a log.
+#[test]
+fn a_store_that_ever_held_anything_is_replaced_only_where_that_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, now) = (folder.path().join("backup"), Timestamp::now());
+    block_on(async {
+        let store = ServerStore::open(&at(folder.path(), "a.db"), &AUTHORITY, None).await.unwrap();
+        let ada = User { id: "7".into(), name: "Ada".into(), fields: BTreeMap::new() };
+        store.put_users(&[ada], "desk", now).await.unwrap();
+        let counted = store.back_up(&file, &mut |_| {}).await.unwrap();
+        assert_eq!(counted, Counts { users: 1, ..Counts::default() });
+        store.forget_user("7", "nobody", "desk", now).await.unwrap();
+        let backup = ServerStore::open_backup(&file, &AUTHORITY, None).await.unwrap();
+        let refused = store.restore(&backup, false, now, &mut |_| {}).await;
+        assert!(matches!(refused, Err(ServerStoreError::NotEmpty)), "{refused:?}");
+        assert_eq!(store.user("7").await.unwrap(), None);
+        assert_eq!(store.restore(&backup, true, now, &mut |_| {}).await.unwrap(), counted);
+        assert!(store.user("7").await.unwrap().is_some());
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_backup_is_opened_by_its_ca_and_by_the_one_that_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backup");
+    let (next, other) = ([8; 20], [9; 20]);
+    block_on(async {
+        let store = ServerStore::open(&at(folder.path(), "a.db"), &AUTHORITY, None).await.unwrap();
+        store.back_up(&file, &mut |_| {}).await.unwrap();
+        ServerStore::open_backup(&file, &next, Some(&AUTHORITY)).await.unwrap().close().await;
+        for previous in [None, Some(&other)] {
+            let refused = ServerStore::open_backup(&file, &next, previous).await.map(drop);
+            assert!(matches!(&refused, Err(ServerStoreError::OtherAuthority(of)) if *of == "07".repeat(20)));
+        }
+    })
+    .unwrap();
+}
