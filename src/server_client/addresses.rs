@@ -33,21 +33,26 @@ impl Addresses {
     pub fn forget(&self) {
         *self.good.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+
+    /// The good one first; the others stay in their order.
+    fn sort(&self, found: &mut [SocketAddr]) {
+        if found.len() < 2 {
+            return;
+        }
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        if !good.is_some_and(|good| found.contains(&good)) {
+            *good = first_to_answer(found);
+        }
+        if let Some(at) = found.iter().position(|address| Some(*address) == *good) {
+            found[..=at].rotate_right(1);
+        }
+    }
 }
 
 impl Resolver for Addresses {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let mut found = self.system.resolve(uri, config, timeout)?;
-        if found.len() < 2 {
-            return Ok(found);
-        }
-        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        if !good.is_some_and(|good| found.contains(&good)) {
-            *good = first_to_answer(&found);
-        }
-        if let Some(at) = found.iter().position(|address| Some(*address) == *good) {
-            found[..=at].rotate_right(1);
-        }
+        self.sort(&mut found);
         Ok(found)
     }
 }
@@ -83,5 +88,23 @@ mod tests {
         });
         assert_eq!(first_to_answer(&[dead_at, alive_at]), Some(alive_at));
         assert_eq!(first_to_answer(&[dead_at]), None);
+    }
+
+    #[test]
+    fn the_one_that_answered_goes_first_until_it_is_forgotten() {
+        let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = alive.local_addr().unwrap();
+        // A port at which nobody listens.
+        let [one, two] = ["127.0.0.1:1", "127.0.0.2:1"].map(|address| address.parse().unwrap());
+        let addresses = Addresses::default();
+        let sorted = |mut found: [SocketAddr; 3]| {
+            addresses.sort(&mut found);
+            found
+        };
+        assert_eq!(sorted([one, two, good]), [good, one, two]);
+        drop(alive);
+        assert_eq!(sorted([two, good, one]), [good, two, one], "it is remembered");
+        addresses.forget();
+        assert_eq!(sorted([one, two, good]), [one, two, good], "nobody answers");
     }
 }

@@ -292,3 +292,42 @@ fn unexpected(problem: &Problem, message: &str) -> Failure {
 fn sanitized(code: &str) -> String {
     code.chars().filter(|c| !c.is_control()).take(64).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn who_is_slow_is_told_from_who_is_gone() {
+        let of = |kind: ErrorKind| ServerError::from_ureq(ureq::Error::Io(Error::new(kind, "why")));
+        assert_eq!(of(ErrorKind::TimedOut), ServerError::Slow);
+        assert_eq!(of(ErrorKind::ConnectionReset), ServerError::Unreachable("why".into()));
+    }
+
+    /// What a terminal goes on without the server for, and what it does not.
+    #[test]
+    fn only_a_server_that_did_not_answer_is_absent() {
+        let why = || "why".to_owned();
+        for absent in [ServerError::Unreachable(why()), ServerError::Away, ServerError::Slow, ServerError::Busy(why())]
+        {
+            assert!(absent.is_absence(), "{absent:?}");
+        }
+        for there in [
+            ServerError::Certificate(why()),
+            ServerError::Refused(why(), None),
+            ServerError::Protocol(why()),
+            ServerError::RolledBack { seen: 1 },
+            ServerError::Cache(why().into()),
+        ] {
+            assert!(!there.is_absence(), "{there:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_cache_is_told_in_its_own_words() {
+        let fault = CacheFault { text: "directory.db: locked".into(), cause: CacheCause::Locked };
+        assert_eq!(ServerError::Cache(fault).to_string(), "directory.db: locked");
+    }
+}

@@ -189,16 +189,20 @@ fn a_server_whose_certificate_has_ended_is_renewed_there() {
 /// Nobody is sent to a command that has just failed, or that the server answers only to those whom it knows.
 #[test]
 fn a_hint_for_whom_the_server_refuses_says_what_lets_it_in() {
-    let hint = |code: &'static str| {
+    const BUNDLE: &str = "rollcall server terminal add NAME";
+    for (code, helps) in [
+        ("terminal.unknown", ["rollcall pki import FILE", BUNDLE]),
+        ("terminal.revoked", ["stays out until an administrator", BUNDLE]),
+        ("terminal.expired", ["whether both clocks are right", BUNDLE]),
+        ("terminal.later", ["missed a rotation of the CA", BUNDLE]),
+        ("terminal.role", ["another role", "--role"]),
+    ] {
         let failure = Failure::from(failure(move |_| problem(403, code)));
         assert_eq!(failure.code, "server.refused");
-        let hint = failure.hint.as_deref().unwrap().to_owned();
+        let hint = failure.hint.as_deref().unwrap();
         assert!(!hint.contains("pki renew") && !hint.contains("terminal list"), "{code}: {hint}");
-        hint
-    };
-    let codes = ["terminal.unknown", "terminal.revoked", "terminal.expired"];
-    assert!(codes.into_iter().all(|code| hint(code).contains("rollcall server terminal add NAME")));
-    assert!(hint("terminal.role").contains("another role"));
+        assert!(helps.into_iter().all(|words| hint.contains(words)), "{code}: {hint}");
+    }
 }
 
 #[test]
@@ -209,17 +213,22 @@ fn an_address_is_a_name_too() {
     assert!(world.terminal(&url).health().is_ok());
 }
 
+/// The alert of TLS says which of the two it is.
 #[test]
-fn a_terminal_of_another_ca_is_told_that_it_is_refused() {
+fn a_terminal_of_another_ca_or_time_is_told_that_it_is_refused() {
     let (world, other) = (World::new(), World::new());
     let double = Double::start(&world, |_| json(&health()));
-    let (key, certificate) = other.tls(TlsUse::Client, &[]);
     let limits = RequestLimits { connect: Duration::from_secs(10), request: Duration::from_secs(20) };
-    let terminal =
-        ServerClient::connect(&double.url(), &key, &certificate, std::slice::from_ref(&world.authority), limits)
-            .unwrap();
-    let error = terminal.health().unwrap_err();
-    assert!(matches!(error, ServerError::Refused(..)), "{error:?}");
+    for ((key, certificate), code) in [
+        (other.tls(TlsUse::Client, &[]), None),
+        (world.tls_until(TlsUse::Client, &[], "2021-01-01T00:00:00Z"), Some(ProblemCode::TerminalExpired)),
+    ] {
+        let authorities = std::slice::from_ref(&world.authority);
+        let terminal = ServerClient::connect(&double.url(), &key, &certificate, authorities, limits).unwrap();
+        assert_eq!(terminal.trusted(), [*world.authority.point()]);
+        let error = terminal.health().unwrap_err();
+        assert!(matches!(&error, ServerError::Refused(_, why) if *why == code), "{error:?}");
+    }
     assert_eq!(double.asked(), 0);
 }
 
@@ -280,7 +289,8 @@ fn answers_that_are_not_v1_are_refused() {
     protocol(|| Some(b"garbage\r\n\r\n".into()));
     protocol(|| answer(200, "application/json", b"{"));
     protocol(|| answer(200, "application/json", b"{\"status\":\"ok\"}"));
-    protocol(|| answer(200, "text/html", &serde_json::to_vec(&health()).unwrap()));
+    let page = failure(|_| answer(200, "text/html", &serde_json::to_vec(&health()).unwrap()));
+    assert_eq!(page, ServerError::Protocol("an answer that is not application/json".into()));
     protocol(|| answer(200, "application/json", format!("{:?}", "a".repeat(ANSWER_MAX)).as_bytes()));
     protocol(|| answer(404, "text/html", b"not found"));
     protocol(|| answer(500, "application/problem+json", b"{}"));
@@ -395,23 +405,34 @@ fn forgetful(server: std::net::SocketAddr) -> (String, Arc<std::sync::atomic::At
     (url, forgotten)
 }
 
-/// An idle connection that a box in between has dropped costs one short try, not the time limit, and the request is done.
+/// Idle connections that a box in between has dropped cost one short try, not the time limit, and the request is done.
 #[test]
-fn a_connection_that_was_forgotten_costs_one_short_try() {
+fn connections_that_were_forgotten_cost_one_short_try() {
     let world = World::new();
-    let double = Double::start(&world, |_| json(&health()));
+    let both = std::sync::Barrier::new(2);
+    let double = Double::start(&world, move |asked| {
+        if asked.line.ends_with("openapi.json") {
+            both.wait();
+        }
+        json(&health())
+    });
     let (url, forgotten) = forgetful(double.address);
     let limit = Duration::from_secs(60);
     let terminal = world.terminal_with(&url, RequestLimits { connect: limit, request: limit });
-    terminal.health().unwrap();
-    forgotten.store(1, Ordering::SeqCst);
+    // Two at once are two connections.
+    std::thread::scope(|scope| {
+        for one in [(); 2].map(|()| scope.spawn(|| terminal.openapi())) {
+            one.join().unwrap().unwrap();
+        }
+    });
+    forgotten.store(2, Ordering::SeqCst);
     terminal.link.age(Duration::from_secs(30));
     let begun = std::time::Instant::now();
     terminal.health().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    assert_eq!(double.connections.load(Ordering::SeqCst), 2);
+    assert_eq!(double.connections.load(Ordering::SeqCst), 3);
     // The new one is kept, and one that lives is used again after a while.
     terminal.link.age(Duration::from_secs(30));
     terminal.health().unwrap();
-    assert_eq!(double.connections.load(Ordering::SeqCst), 2);
+    assert_eq!(double.connections.load(Ordering::SeqCst), 3);
 }

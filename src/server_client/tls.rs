@@ -51,7 +51,7 @@ impl From<TlsError> for Error {
 }
 
 /// Puts TLS over a connection.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct TlsConnector {
     connector: SslConnector,
     cas: Vec<Point>,
@@ -103,12 +103,6 @@ impl TlsConnector {
         let mut verdicts = self.cas.iter().map(|ca| TlsCertificate::verify(&der, ca, TlsUse::Server));
         let found = verdicts.find_map(Result::ok);
         found.map(drop).ok_or_else(|| TlsError::Certificate("not the certificate of a server".into()).into())
-    }
-}
-
-impl fmt::Debug for TlsConnector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TlsConnector")
     }
 }
 

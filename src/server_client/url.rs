@@ -99,6 +99,7 @@ mod tests {
         ] {
             let url: ServerUrl = text.parse().unwrap();
             assert_eq!((url.to_string().as_str(), url.host()), (told, host));
+            assert!(told.ends_with(&format!(":{}", url.port())), "{text}: {}", url.port());
             assert_eq!(told.parse(), Ok(url));
         }
         let (form, host, port) = (BadServerUrl::Form, BadServerUrl::Host, BadServerUrl::Port);
