@@ -301,6 +301,10 @@ impl WatchObserver for WatchPrinter<'_> {
             }
             WatchEvent::ServiceAway(failure) => self.warn_of_service(&failure),
             WatchEvent::Tap(outcome, effect) => {
+                // A service that was silent for a while need not have gone away.
+                if outcome.authenticated().is_some() {
+                    self.away = None;
+                }
                 match (&mut self.feedback, effect) {
                     (Some(feedback), TapEffect::Decided) => feedback.tapped(outcome),
                     (Some(feedback), TapEffect::Lifted) => feedback.lifted(outcome),
@@ -312,13 +316,16 @@ impl WatchObserver for WatchPrinter<'_> {
                 }
                 self.out.detail(&account(outcome));
             }
-            WatchEvent::TapFailed(outcome) => {
-                if let Some(failure) = outcome.failure() {
+            WatchEvent::TapFailed(outcome) => match outcome.failure() {
+                // It is the same one for all readers.
+                Some(failure) if failure.code == "pcsc.service-hangs" => self.warn_of_service(&failure),
+                Some(failure) => {
                     let text = format!("{}: {}", outcome.reader, failure.message);
                     let key = format!("{} {}", failure.code, outcome.reader);
                     self.warn(&key, &text, failure.hint.as_deref());
                 }
-            }
+                None => {}
+            },
             WatchEvent::Undecided { reader } => warn_of_undecided(&reader, self.out),
             WatchEvent::Server(event) => {
                 if let (Some(live), ServerEvent::Lost(_) | ServerEvent::Back) = (&self.live, &event) {

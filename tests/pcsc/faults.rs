@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     io::{BufRead, BufReader},
     process::Stdio,
     time::Duration,
@@ -10,7 +11,7 @@ use std::{
 use crate::{
     objects,
     people::{PEOPLE, enrolled},
-    stack::Stack,
+    stack::{Stack, StoppedService, Watch},
 };
 
 case!(EachDriver, service_restarts_under_watch);
@@ -31,6 +32,28 @@ fn service_restarts_under_watch(card: &str) {
     for kind in ["service_lost", "service_back"] {
         assert_eq!(events.iter().filter(|e| e["event"] == kind).count(), 1, "{kind}");
     }
+}
+
+case!(Once, a_service_that_hangs_under_watch);
+/// It is told as such, once and not at each reader, and nobody is refused for it.
+fn a_service_that_hangs_under_watch() {
+    let stack = enrolled(2, 2, "virtual");
+    fs::write(stack.home().join("config.toml"), "stale_after = \"8s\"\n[limits]\nexchange = \"1s\"\n").unwrap();
+    let said = stack.home().join("said");
+    let mut watch = stack.stream_beside(&["watch"], fs::File::create(&said).unwrap().into());
+    let twice = |watch: &mut Watch, kind: &str| [(); 2].map(|()| watch.event(kind));
+    twice(&mut watch, "arrived");
+    let stopped = StoppedService::stop(stack.daemon());
+    for event in twice(&mut watch, "unconfirmed") {
+        assert_eq!(event["reason"], "no_answer", "{event}");
+    }
+    drop(stopped);
+    twice(&mut watch, "confirmed");
+    let events = watch.end();
+    assert!(events.iter().all(|event| event["event"] != "left" && event["event"] != "refused"), "{events:#?}");
+    let said = fs::read_to_string(said).unwrap();
+    assert_eq!(said.matches("the PC/SC service does not answer").count(), 1, "{said}");
+    assert!(said.contains("(pcsc.service-hangs)") && !said.contains("the card did not answer"), "{said}");
 }
 
 case!(EachCard, a_mute_card_delays_nobody);
@@ -96,7 +119,7 @@ fn enrollment_killed_at_random(card: &str) {
         assert_eq!(stack.ndjson(0, &["scan", "--reader", &reader])[0]["user"]["id"], "p1");
     }
     assert!(resumed > 0, "no kill hit the middle of an enrollment");
-    let left = std::fs::read_dir(stack.home().join("enrollments")).expect("a folder").count();
+    let left = fs::read_dir(stack.home().join("enrollments")).expect("a folder").count();
     assert!(left <= 10, "{left}");
 }
 

@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     collections::HashMap,
     ffi::OsStr,
+    fs,
     io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -225,6 +226,19 @@ impl Stack {
         self.bounded("pcsc-stack", &[verb]).expect(0);
     }
 
+    /// The process that listens at the stack's socket.
+    pub fn daemon(&self) -> u32 {
+        let folder = Path::new(self.variable("PCSCLITE_CSOCK_NAME")).parent().unwrap().to_str().unwrap();
+        let numbers = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        let mut all = fs::read_dir("/proc").unwrap().flatten().filter_map(numbers);
+        let is_ours = |pid: &u32| {
+            let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            let words = [read("cmdline"), read("environ")].concat();
+            read("comm").starts_with(b"pcscd") && String::from_utf8_lossy(&words).contains(folder)
+        };
+        all.find(is_ours).expect("the stack's pcscd")
+    }
+
     /// The names of the readers, in order.
     pub fn readers(&self) -> Vec<String> {
         let listed = self.ndjson(0, &["readers"]);
@@ -268,8 +282,8 @@ impl Clock {
     /// So many days from now. A reader sees the old time or the new one.
     pub fn set(&self, days: u32) {
         let new = self.file.with_extension("new");
-        std::fs::write(&new, format!("+{days}d\n")).unwrap();
-        std::fs::rename(&new, &self.file).unwrap();
+        fs::write(&new, format!("+{days}d\n")).unwrap();
+        fs::rename(&new, &self.file).unwrap();
     }
 }
 
@@ -277,6 +291,27 @@ impl Drop for Stack {
     fn drop(&mut self) {
         drop(self.open.take());
         let _ = self.process.wait();
+    }
+}
+
+/// A service that is stopped in whatever it does, until this is dropped.
+pub struct StoppedService(u32);
+
+impl StoppedService {
+    /// Stops the process, and comes back when it does nothing more.
+    pub fn stop(daemon: u32) -> Self {
+        signal::send(daemon, "STOP");
+        let state = || fs::read_to_string(format!("/proc/{daemon}/stat")).expect("it is there");
+        while !state().contains(") T ") {
+            std::thread::yield_now();
+        }
+        Self(daemon)
+    }
+}
+
+impl Drop for StoppedService {
+    fn drop(&mut self) {
+        signal::send(self.0, "CONT");
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     connect::Contact,
     io::{self, IoAnswer, IoReply, IoRequest},
     limits::{CardLimits, Deadline, ms},
-    stuck::{Stuck, await_stuck, held, is_hanging, remember_stuck},
+    stuck::{Stuck, await_stuck, held, remember_stuck, silent_service},
 };
 use crate::card::{
     link::{Link, LinkError, Sensitivity},
@@ -150,8 +150,10 @@ impl Card {
     /// Waits for the end of an earlier `begin` that ran out of time. What went wrong with it is told now.
     fn waited(&mut self, until: Instant) -> Result<(), LinkError> {
         match self.receive(until) {
-            None if is_hanging() => Err(self.abandon(LinkError::TimedOut)),
-            None => Err(self.occupied()),
+            None => Err(match silent_service() {
+                Some(error) => self.abandon(error),
+                None => self.occupied(),
+            }),
             Some(answer) => {
                 self.waiting = false;
                 answer.map(drop)
@@ -161,8 +163,8 @@ impl Card {
 
     /// Nothing goes to the card in a `begin`, so what takes long is another program's transaction, or the service.
     fn give_way(&mut self) -> LinkError {
-        if is_hanging() {
-            return self.abandon(LinkError::TimedOut);
+        if let Some(error) = silent_service() {
+            return self.abandon(error);
         }
         // Once it is our turn, the thread finds this, and gives the card back at once.
         self.send(IoRequest::End);

@@ -17,6 +17,8 @@ use crate::{
 
 /// How long the question who holds a reader may take.
 const HOLDER_LIMIT: Duration = Duration::from_millis(500);
+/// How long a service that is not stopped may take for a listing on a busy machine.
+const SERVICE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A thread that was abandoned in a call. Its end closes `answers`.
 pub(super) struct Stuck {
@@ -72,7 +74,7 @@ pub(super) fn held(reader: &str, limit: Duration) -> Option<LinkError> {
     Some(if state.exclusive { LinkError::SharingViolation } else { LinkError::Occupied(ms(limit)) })
 }
 
-/// Whether it is the service itself that does not answer.
-pub(super) fn is_hanging() -> bool {
-    list_within(HOLDER_LIMIT).is_err()
+/// What is wrong with the service, where it is the service itself that does not answer.
+pub(super) fn silent_service() -> Option<LinkError> {
+    list_within(SERVICE_LIMIT).err().map(LinkError::Service)
 }

@@ -17,7 +17,10 @@ use crate::{
     failure::ExitClass,
     pki::{ClockCheck, PkiDir, RenewalTime, server_names},
     proof::VerifiedProof,
-    reader::select::{Aliases, Selection},
+    reader::{
+        ReaderError,
+        select::{Aliases, Selection},
+    },
     server_client::ServerError,
     terminal::{
         admission::UserPreference,
@@ -396,7 +399,8 @@ fn at_most(run: &mut WatchRun<'_>) -> Duration {
 #[test]
 fn a_hiccup_throws_nobody_off() {
     let errors = [LinkError::CardMute, LinkError::TimedOut, LinkError::CardReset, LinkError::SharingViolation];
-    for error in errors.into_iter().chain([LinkError::Other("x".into()), LinkError::CardRemoved]) {
+    let others = [LinkError::Other("x".into()), LinkError::CardRemoved, LinkError::Service(ReaderError::ServiceHangs)];
+    for error in errors.into_iter().chain(others) {
         watch(Some(HEARTBEAT), |run, told| {
             tap(run, 1, Ok(1));
             assert_eq!(told.take(), ["arrived 7"]);
@@ -441,6 +445,8 @@ fn a_tap_that_does_not_count_is_not_shown_as_one_that_does() {
 #[test]
 fn a_card_that_never_answered_is_refused_once_and_asked_again() {
     watch(Some(HEARTBEAT), |run, told| {
+        tap(run, 1, Err(LinkError::Service(ReaderError::ServiceHangs)));
+        assert_eq!(told.take(), ["failed pcsc.service-hangs"], "of the card that says nothing");
         tap(run, 1, Err(LinkError::CardMute));
         tap(run, 1, Err(LinkError::CardMute));
         assert_eq!(told.take(), ["refused token.mute"]);

@@ -7,23 +7,11 @@ use std::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use super::{brief, codes, codes_of, doctor, findings, home::unprivileged, text};
-use crate::{signal, stack::Stack};
-
-/// The process that listens at the stack's socket.
-fn daemon(stack: &Stack) -> u32 {
-    let mut all = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let folder = Path::new(stack.variable("PCSCLITE_CSOCK_NAME")).parent().unwrap().to_str().unwrap();
-    let is_ours = |pid: &u32| {
-        let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        let words = [read("cmdline"), read("environ")].concat();
-        read("comm").starts_with(b"pcscd") && String::from_utf8_lossy(&words).contains(folder)
-    };
-    all.find(is_ours).expect("the stack's pcscd")
-}
+use crate::stack::{Stack, StoppedService};
 
 case!(Once, doctor_finds_faults_of_the_service);
 fn doctor_finds_faults_of_the_service() {
@@ -40,10 +28,9 @@ fn doctor_finds_faults_of_the_service() {
     mode(0o666);
 
     // It is there, takes the connection, and does not answer: keys, state and server are looked at all the same.
-    let pid = daemon(&stack);
-    signal::send(pid, "STOP");
+    let stopped = StoppedService::stop(stack.daemon());
     let found = findings(&mut doctor(&stack, "rollcall"));
-    signal::send(pid, "CONT");
+    drop(stopped);
     assert_eq!(brief(&found).into_iter().collect::<Vec<_>>(), [("service".into(), "pcsc.service-hangs".into())]);
     for probe in ["keys", "state", "server"] {
         let one = found.iter().find(|one| one["probe"] == probe).unwrap();
