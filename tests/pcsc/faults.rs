@@ -5,10 +5,16 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     process::Stdio,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use crate::{
+    card::blank,
+    lift::{Bench, TEST_KEY},
     objects,
     people::{PEOPLE, enrolled},
     stack::{Stack, StoppedService, Watch},
@@ -54,6 +60,33 @@ fn a_service_that_hangs_under_watch() {
     let said = fs::read_to_string(said).unwrap();
     assert_eq!(said.matches("the PC/SC service does not answer").count(), 1, "{said}");
     assert!(said.contains("(pcsc.service-hangs)") && !said.contains("the card did not answer"), "{said}");
+}
+
+case!(Once, a_service_that_stops_in_the_middle_of_a_call);
+/// Each command says what the next one says: it is neither the reader nor the card.
+fn a_service_that_stops_in_the_middle_of_a_call() {
+    let bench = Bench::new();
+    let daemon = bench.stack.daemon();
+    let (armed, stopped) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+    let (is_armed, keep) = (Arc::clone(&armed), Arc::clone(&stopped));
+    let stopping = move |_, honest| {
+        if is_armed.swap(false, Ordering::SeqCst) {
+            *keep.lock().unwrap() = Some(StoppedService::stop(daemon));
+        }
+        honest
+    };
+    let slot = bench.put_bent(blank("virtual", TEST_KEY), None, Box::new(stopping));
+    bench.stack.rollcall(&["enroll", "--id", "p1", "--name", "Ada"]).expect(0);
+    for args in [&["scan"][..], &["token", "verify"], &["token", "write", "--yes", "--name", "Grace"]] {
+        armed.store(true, Ordering::SeqCst);
+        let mut command = bench.stack.command("rollcall");
+        let output = command.args(args).args(["-o", "ndjson"]).env("ROLLCALL_EXCHANGE_LIMIT", "1s").output().unwrap();
+        assert!(stopped.lock().unwrap().take().is_some(), "{args:?}: the card was not asked");
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.code() == Some(69) && told.contains("pcsc.service-hangs"), "{args:?}: {told}");
+        bench.stack.rollcall(args).expect(0);
+    }
+    bench.take(slot);
 }
 
 case!(EachCard, a_mute_card_delays_nobody);

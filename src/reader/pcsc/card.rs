@@ -187,10 +187,11 @@ impl Card {
         }
     }
 
-    /// Why nothing came until then: the call hangs, or there was not the whole limit left for it.
+    /// Why nothing came until then: the service is silent, the call hangs, or there was not the whole limit left for it.
     fn late(&self, until: Instant, limit: Duration) -> LinkError {
         let deadline = self.limits.deadline.filter(|deadline| deadline.at == until);
-        deadline.map_or(LinkError::ExchangeLimit(ms(limit)), Deadline::error)
+        let hangs = || deadline.map_or(LinkError::ExchangeLimit(ms(limit)), Deadline::error);
+        silent_service().unwrap_or_else(hangs)
     }
 
     /// Bytes to the card, and what came back, as they are.
