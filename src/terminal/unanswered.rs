@@ -55,11 +55,6 @@ impl Unanswered {
         self.lying.get(reader).copied()
     }
 
-    /// The readers in which a card lies.
-    pub fn readers(&self) -> impl Iterator<Item = &String> {
-        self.lying.keys()
-    }
-
     /// A tap has ended: a card that lies there and did not answer is asked again, and one that did is not. Says whether how it
     /// ended is new.
     pub fn tapped(
@@ -100,9 +95,9 @@ impl Unanswered {
         }
     }
 
-    /// The readers in which a card lies with which the last exchange failed.
-    pub fn broken(&self) -> impl Iterator<Item = &String> {
-        self.attempts.iter().filter(|(_, attempts)| attempts.breaks).map(|(reader, _)| reader)
+    /// Whether the last exchange with the card that lies in this reader failed.
+    pub fn is_broken(&self, reader: &str) -> bool {
+        self.attempts.get(reader).is_some_and(|attempts| attempts.breaks)
     }
 
     /// Whether the card in this reader is asked again.

@@ -20,7 +20,7 @@ use self::flapping::Flapping;
 pub use self::observer::{TapEffect, WatchEvent, WatchObserver};
 use crate::{
     failure::Failure,
-    reader::{self, Insertion, monitor::ReaderEvent, select::ReaderChoice},
+    reader::{self, Insertion, ReaderError, monitor::ReaderEvent, select::ReaderChoice},
     server_client::ServerClient,
     terminal::{
         admission::Rules,
@@ -172,6 +172,7 @@ impl Watch {
             pool,
             applied: HashMap::new(),
             unanswered: Unanswered::default(),
+            service_hangs: false,
             flapping: Flapping::default(),
             evictions: Evictions::default(),
             prune_at: Instant::now(),
@@ -210,6 +211,8 @@ struct WatchRun<'a> {
     applied: HashMap<String, Insertion>,
     /// What lies on each reader now, and did not answer: a tap that ends after the card was lifted counts for nothing.
     unanswered: Unanswered,
+    /// The service hangs, by the last word of it: those who lie there may well lie there still.
+    service_hangs: bool,
     /// The cards that come and go.
     flapping: Flapping,
     /// The tokens that lose the keys of their taps.
@@ -238,8 +241,8 @@ impl Handler for WatchRun<'_> {
     fn wait(&mut self) -> Result<Wait, Failure> {
         self.renewal.tick()?;
         let now = (self.clock)();
-        let doubt = self.doubt_silent(now)?;
         self.keep_at_hanging(now)?;
+        let doubt = self.doubt_silent(now)?;
         self.prune(now)?;
         self.report_store()?;
         self.observer.pause();
@@ -277,8 +280,11 @@ impl WatchRun<'_> {
                 let names = readers.into_iter().map(|reader| reader.name).collect();
                 self.plugged_in(names)
             }
-            // The monitor tells of a service that is not there, and of its return.
-            Err(_) => Ok(()),
+            // The monitor tells of a service that is not there, and of its return; one that hangs keeps it waiting.
+            Err(error) => {
+                self.service_hangs = error == ReaderError::ServiceHangs;
+                Ok(())
+            }
         }
     }
 
@@ -303,9 +309,11 @@ impl WatchRun<'_> {
     fn handle(&mut self, message: Message) -> Result<(), Failure> {
         match message {
             Message::Reader(ReaderEvent::ServiceAway(error)) => {
+                self.service_hangs = error == ReaderError::ServiceHangs;
                 self.observer.event(WatchEvent::ServiceAway(error.into()))
             }
             Message::Reader(event) => {
+                self.service_hangs = false;
                 self.note(&event)?;
                 let effects = self.pool.handle(&event)?;
                 self.follow(effects)

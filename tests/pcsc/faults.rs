@@ -44,7 +44,7 @@ case!(Once, a_service_that_hangs_under_watch);
 /// It is told as such, once and not at each reader, and nobody is refused for it.
 fn a_service_that_hangs_under_watch() {
     let stack = enrolled(2, 2, "virtual");
-    fs::write(stack.home().join("config.toml"), "stale_after = \"8s\"\n[limits]\nexchange = \"1s\"\n").unwrap();
+    fs::write(stack.home().join("config.toml"), "stale_after = \"6s\"\n[limits]\nexchange = \"1s\"\n").unwrap();
     let said = stack.home().join("said");
     let mut watch = stack.stream_beside(&["watch"], fs::File::create(&said).unwrap().into());
     let twice = |watch: &mut Watch, kind: &str| [(); 2].map(|()| watch.event(kind));
@@ -53,9 +53,13 @@ fn a_service_that_hangs_under_watch() {
     for event in twice(&mut watch, "unconfirmed") {
         assert_eq!(event["reason"], "no_answer", "{event}");
     }
+    let mut events = watch.end();
+    // Another one knows of no reader, and waits for longer than `stale_after`.
+    let mut watch = stack.watch(&[]);
+    assert_eq!(watch.next(Duration::from_secs(12)), None, "nobody can say that anybody has left");
     drop(stopped);
     twice(&mut watch, "confirmed");
-    let events = watch.end();
+    events.extend(watch.end());
     assert!(events.iter().all(|event| event["event"] != "left" && event["event"] != "refused"), "{events:#?}");
     let said = fs::read_to_string(said).unwrap();
     assert_eq!(said.matches("the PC/SC service does not answer").count(), 1, "{said}");

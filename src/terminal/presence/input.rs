@@ -31,7 +31,8 @@ pub enum Input {
         /// Where.
         reader: String,
     },
-    /// This reader still hangs, or has a card and every exchange with it fails: nobody can say that whoever lay there has left.
+    /// This reader, or the service, still hangs; or the reader does not work, or has a card and every exchange with it fails: nobody can
+    /// say that whoever lay there has left.
     Hangs {
         /// Where.
         reader: String,

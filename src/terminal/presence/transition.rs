@@ -44,7 +44,10 @@ impl<'a> Transition<'a> {
             self.reader_available(reader);
         }
         self.dispatch(input);
-        self.close_stale();
+        // What keeps people at one reader is told of the others next.
+        if !matches!(input, Input::Hangs { .. }) {
+            self.close_stale();
+        }
         self.count_empty();
         self.changes
     }

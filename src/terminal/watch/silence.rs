@@ -32,21 +32,21 @@ impl WatchRun<'_> {
         }
     }
 
-    /// Keeps those in doubt who lie at a reader that hangs, or at one that shows a card with which each exchange fails: it is the
-    /// reader that does not answer, and they may well lie there.
+    /// Keeps those in doubt of whom nobody can say that they have left: the service hangs, or their reader does, or does not work, or
+    /// shows a card with which each exchange fails.
     pub(super) fn keep_at_hanging(&mut self, now: Timestamp) -> Result<(), Failure> {
-        // Where no card was seen last, or the reader is unavailable, nobody asks again.
-        let asked = self.unanswered.readers().filter(|reader| self.pool.contains(reader));
-        let hanging = asked.filter(|reader| hangs(reader)).chain(self.unanswered.broken());
-        let mut hanging: Vec<_> = hanging.cloned().collect();
-        // As a rule: the list need not be read for it.
-        if hanging.is_empty() {
-            return Ok(());
-        }
         let soon = now.checked_add(self.config.context.policy.stale_after() / 2).unwrap_or(Timestamp::MAX);
-        let closing = self.store.list()?.closing_by(soon);
-        hanging.retain(|reader| closing.contains(reader.as_str()));
-        hanging.into_iter().try_for_each(|reader| self.apply(&Input::Hangs { reader }))
+        let list = self.store.list()?;
+        let is_kept = |reader: &&str| {
+            // Where no card was seen last nobody asks again.
+            let is_silent = self.unanswered.lying(reader).is_some() && hangs(reader);
+            let is_unavailable = list.slot(reader).is_some_and(|slot| slot.unavailable);
+            self.service_hangs
+                || self.pool.contains(reader) && (is_silent || is_unavailable)
+                || self.unanswered.is_broken(reader)
+        };
+        let kept: Vec<_> = list.closing_by(soon).into_iter().filter(is_kept).map(str::to_owned).collect();
+        kept.into_iter().try_for_each(|reader| self.apply(&Input::Hangs { reader }))
     }
 
     /// Has the cards tapped again that did not answer, and says how long it is until the next.

@@ -519,6 +519,38 @@ fn whoever_lies_where_every_exchange_fails_stays_in_doubt() {
     }
 }
 
+/// Also while the service has hung since before this watch began, which then knows of no reader.
+#[test]
+fn nobody_leaves_while_the_service_hangs_or_a_reader_does_not_work() {
+    let away = |error| ReaderEvent::ServiceAway(error);
+    let unavailable = ReaderEvent::Available { reader: "door".into(), available: false };
+    let removed = ReaderEvent::ReaderRemoved { reader: "door".into() };
+    for (begins, ends) in [
+        (vec![ReaderEvent::ServiceLost, away(ReaderError::ServiceHangs)], away(ReaderError::ServiceDown)),
+        (vec![ReaderEvent::ServiceLost, away(ReaderError::ServiceHangs)], ReaderEvent::ServiceBack),
+        // It ended; a reader that is there says so.
+        (vec![away(ReaderError::ServiceHangs)], ReaderEvent::ReaderAdded { reader: "other".into() }),
+        (vec![unavailable], removed),
+    ] {
+        watch(Some(HEARTBEAT), |run, told| {
+            tap(run, 1, Ok(1));
+            for event in begins.clone() {
+                run.handle(Message::Reader(event)).unwrap();
+            }
+            for _ in 0..6 {
+                pass(SECOND * 31);
+                at_most(run);
+                assert_eq!(run.idle().unwrap(), ControlFlow::Continue(()));
+                assert_eq!(run.store.entries().unwrap().len(), 1, "{begins:?}");
+            }
+            run.handle(Message::Reader(ends.clone())).unwrap();
+            pass(SECOND * 61);
+            assert_eq!(run.idle().unwrap(), ControlFlow::Continue(()));
+            assert_eq!(told.take().last().unwrap(), "left 7 stale", "{ends:?}");
+        });
+    }
+}
+
 #[test]
 fn a_portrait_is_read_where_it_is_wanted_after_its_owner_was_shown() {
     watch(Some(HEARTBEAT), |run, told| {
