@@ -276,7 +276,6 @@ fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
     match error {
         _ if is_limit && is_too_short(exchange) => too_short(exchange),
         LinkError::SharingViolation | LinkError::Occupied(_) => held(report, error),
-        LinkError::CardRemoved | LinkError::CardReset => flapping(),
         other => causes::link(other, 0).into(),
     }
 }

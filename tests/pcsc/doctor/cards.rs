@@ -11,7 +11,7 @@ use crate::{
     client::{end, hold},
     lift::TEST_KEY,
     people::enrolled,
-    slot::{Bend, NO_ATR, Slot},
+    slot::{Bend, Lift, NO_ATR, Slot},
     stack::Stack,
 };
 
@@ -164,6 +164,7 @@ fn doctor_finds_faults_of_cards(kind: &str) {
     let (found, card) = bench.found(put(card, &wrong, honest()));
     assert_eq!(found, ["card.atr"]);
     let card = flapping(&bench, card);
+    let card = lifted_once(&bench, card);
 
     // A token in use, over links of several kinds.
     let slot = Slot::insert(&bench.port, card);
@@ -244,6 +245,17 @@ fn flapping(bench: &Bench, card: Box<dyn Card>) -> Box<dyn Card> {
     stop.send(()).expect("the hand");
     let card = hand.join().expect("the hand");
     assert_eq!(found, ["card.flapping"]);
+    bench.wait(&bench.reader, false);
+    card
+}
+
+/// A card that is lifted while it is asked: somebody took it away, and that is all.
+fn lifted_once(bench: &Bench, card: Box<dyn Card>) -> Box<dyn Card> {
+    let slot = Slot::insert(&bench.port, card);
+    bench.wait(&bench.reader, true);
+    slot.arm(Some(Lift { at: 2, carried_out: true }));
+    assert_eq!(bench.look(), ["card.left"]);
+    let card = slot.lifted();
     bench.wait(&bench.reader, false);
     card
 }
