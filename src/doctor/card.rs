@@ -29,7 +29,7 @@ use crate::{
         pcsc::{Card, CardLimits, Deadline},
         service::socket,
     },
-    terminal::{presence::store::TerminalStore, tap::failure::TapError},
+    terminal::{attempts::attempts, presence::store::TerminalStore, tap::failure::TapError},
     token::select::{LifeCycle, Selected, select},
 };
 
@@ -232,6 +232,28 @@ fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside)
     // Before the card is held: a driver that is asked which reader this is waits until the transaction ends.
     let max_extra = report.context.settings.distance.at(&reader.name);
     let mut card = Card::connect(&reader.name, limits(report))?;
+    let mut lost = 0;
+    let (mut trips, deeper) = attempts(LinkError::worth_another_try, || {
+        let examined = examine(report, reader, &mut card, beside);
+        lost += usize::from(matches!(examined, Err(LinkError::Transmission(_))));
+        examined
+    })?;
+    trips.errors += lost;
+    let subject = link::Subject { reader: &reader.name, atr, now: (report.context.clock)(), max_extra };
+    report.found_below(
+        "link",
+        link::judged(&trips, deeper, &subject, &LinkMemory::of(&report.context.settings.state_folder)),
+    );
+    Ok(())
+}
+
+/// All exchanges, in one transaction. What fails so that it can begin again fails before anything is reported.
+fn examine(
+    report: &ProbeReport,
+    reader: &ReaderState,
+    card: &mut Card,
+    beside: &Beside,
+) -> Result<(RoundTrips, Deeper), LinkError> {
     let mut transaction = card.begin()?;
     let features = link::features(&transaction.features());
     let (found, kvn) = token(report, &mut transaction)?;
@@ -246,13 +268,7 @@ fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside)
         // Whoever comes next finds it as it was; where that fails, so does his own attempt.
         let _ = transaction.reset();
     }
-    drop(transaction);
-    let subject = link::Subject { reader: &reader.name, atr, now: (report.context.clock)(), max_extra };
-    report.found_below(
-        "link",
-        link::judged(&trips, deeper, &subject, &LinkMemory::of(&report.context.settings.state_folder)),
-    );
-    Ok(())
+    Ok((trips, deeper))
 }
 
 /// Why nothing is sent that taps do not send: it could block the reader for others, or for minutes.

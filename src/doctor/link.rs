@@ -256,8 +256,8 @@ fn ms(time: Duration) -> f64 {
 pub struct RoundTrips {
     /// Those that came back as they should, the quickest first.
     times: Vec<Duration>,
-    /// The others.
-    errors: usize,
+    /// The others, and those that were lost before.
+    pub errors: usize,
 }
 
 impl RoundTrips {

@@ -254,6 +254,28 @@ fn faults_while_a_token_is_changed() {
     println!("{count} blocks of a change: {:#?}", tally.0);
 }
 
+case!(EachLevel, a_fault_that_comes_once_while_doctor_looks);
+/// As every other command it begins again: card and link are examined, and what was lost is counted.
+fn a_fault_that_comes_once_while_doctor_looks() {
+    let desk = Desk::new();
+    desk.enroll().expect(0);
+    for name in ["hw", "nak", "noicc", "mute"] {
+        for at in 1..=4 {
+            desk.bench.stack.reader(1, &format!("{name} {at}"));
+            let found = findings(&mut doctor(&desk.bench.stack, "rollcall"));
+            desk.bench.stack.reader(1, "calm");
+            desk.bench.wait(true);
+            let what = format!("{name} at block {at}: {found:#?}");
+            assert!(found.iter().all(|one| one["severity"] != "fault"), "{what}");
+            assert!(found.iter().any(|one| one["probe"] == "card" && one["severity"] == "ok"), "{what}");
+            let link = found.iter().find(|one| one["probe"] == "link").expect(&what);
+            // What the driver mends by itself nobody sees.
+            let is_counted = link["code"] == "link.errors" && link["facts"]["errors"] == 1;
+            assert!(is_counted || driver() != "ccid:t0" && link["facts"]["errors"] == 0, "{what}");
+        }
+    }
+}
+
 case!(EachLevel, a_reader_that_the_service_cannot_use);
 /// It is listed, and what it says of its slot is an error: for every command, and for those who lie there.
 fn a_reader_that_the_service_cannot_use() {
