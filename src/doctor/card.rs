@@ -287,8 +287,15 @@ fn no_deeper(report: &ProbeReport, reader: &ReaderState, is_t0: bool) -> Option<
 
 fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
     let exchange = report.context.settings.limits.exchange;
-    let is_limit =
-        matches!(error, LinkError::TimedOut | LinkError::Hung | LinkError::ExchangeLimit(_) | LinkError::CardMute);
+    // A connection that came too late for such a limit is in use as if another program had it.
+    let is_limit = matches!(
+        error,
+        LinkError::TimedOut
+            | LinkError::Hung
+            | LinkError::ExchangeLimit(_)
+            | LinkError::Occupied(_)
+            | LinkError::CardMute
+    );
     match error {
         _ if is_limit && is_too_short(exchange) => too_short(exchange),
         LinkError::SharingViolation | LinkError::Occupied(_) => held(report, error),

@@ -301,5 +301,8 @@ fn a_program_in_a_transaction_may_wait_itself() {
     let one = found.iter().find(|one| one["code"] == "reader.busy").expect("it is in use");
     assert_eq!(one["facts"]["candidates"][0]["pid"], holder.id(), "{one}");
     assert_eq!(one["command"], "sudo systemctl restart pcscd", "{one}");
+    // Below what any card needs nobody can tell whether it is the other program that takes so long.
+    let found = brief(&findings(doctor(&stack, "rollcall").env("ROLLCALL_EXCHANGE_LIMIT", "1ms")));
+    assert!(found.values().all(|code| code == "config.limits"), "{found:?}");
     assert!(end(holder).success());
 }
