@@ -317,6 +317,51 @@ fn whom_a_terminal_refused_stays_out_after_a_restore(kind: &Kind) {
     assert_eq!(site.verify(&[])["whole"], true);
 }
 
+case!(EachStore, a_terminal_that_runs_notices_each_restore);
+/// Before anybody reconciled, also when the log is longer by then, and after that.
+fn a_terminal_that_runs_notices_each_restore(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let door = site.terminal(server.port, "door", Role::Read);
+    let home = tempfile::tempdir().unwrap();
+    let (stolen, _) = Token::registered(&admin, "1");
+    let file = backup(&site, "monday");
+    admin.set_status(stolen.id, TokenStatus::Lost, Some("stolen".to_owned())).unwrap();
+    let asker = Asker::start(&door, home.path(), server.port, events(1..=9, "2026-11-23T07:00:00.000Z"));
+    let told = asker.news.recv_timeout(LONG).unwrap();
+    assert!(matches!(&told, ServerEvent::NotActive(ids) if ids[..] == [stolen.id]), "{told:?}");
+    let wait_until = |holds: &dyn Fn() -> bool, what| {
+        let start = std::time::Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < LONG, "{what}");
+        }
+    };
+    let has_events = || {
+        let count = || admin.search_events(None, [None, None], None, 10).unwrap().items.len();
+        wait_until(&|| count() == 9, "its events are there");
+    };
+    has_events();
+    for (counter, longer, reconciled) in [(1, false, false), (2, true, true), (3, false, false)] {
+        assert!(restore(&site, &file, &["--replace"]).status.success());
+        for n in 0..if longer { 30 } else { 0 } {
+            admin.put_user(&user(&format!("more {n}"))).unwrap();
+        }
+        let refused = asker.ask(stolen.id, proof(&stolen, &door, [u8::try_from(counter).unwrap(); 32], counter));
+        assert!(matches!(refused.said, Err(ServerError::RolledBack { .. })), "{refused:?}");
+        assert_eq!(refused.kept.status, Some((TokenStatus::Lost, Some("stolen".to_owned()))));
+        has_events();
+        if reconciled {
+            assert!(site.rollcall(&["server", "audit", "reconcile", "--yes"]).status.success());
+            let found = asker.ask(stolen.id, proof(&stolen, &door, [10; 32], 10));
+            assert_eq!(found.said.unwrap().status, TokenStatus::Lost);
+            let kept = cache(&door, home.path());
+            wait_until(&|| kept.other_log().unwrap().is_none(), "it follows this log");
+        }
+    }
+    asker.finish();
+}
+
 case!(EachStore, only_what_this_server_signed_witnesses_a_lost_record);
 fn only_what_this_server_signed_witnesses_a_lost_record(kind: &Kind) {
     use rollcall::api::v1::{Witness, WitnessedStatus};

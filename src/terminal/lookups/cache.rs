@@ -156,12 +156,39 @@ impl Cache {
         }
     }
 
-    /// The server has lost what it told this terminal; `true` when that is new. Its events go there from the first one on.
+    /// The server has lost what it told this terminal, as this feed says. Its events go there from the first one on.
+    ///
+    /// # Errors
+    /// [`ServerError::Protocol`] for a feed that is not signed under our CA; [`ServerError::Cache`].
+    pub fn roll_back(&self, jws: &str) -> Result<(), ServerError> {
+        self.store.roll_back(&signed::feed(jws, &self.cas)?.audit)
+    }
+
+    /// The newest head that was seen of the log that the server has instead of the one that this terminal was told of, while
+    /// the two are not reconciled: ask with it whether that log was exchanged, too.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
-    pub fn roll_back(&self) -> Result<bool, ServerError> {
-        self.store.roll_back()
+    pub fn other_log(&self) -> Result<Option<AuditHead>, ServerError> {
+        self.store.other_log()
+    }
+
+    /// Takes from a feed that was asked for with this head of the other log whether it is still that log. Where it is not, the
+    /// server was restored once more, and events go there from the first one on once more.
+    ///
+    /// # Errors
+    /// [`ServerError::Protocol`] for a feed that is not signed under our CA; [`ServerError::Cache`].
+    pub fn follow_other(&self, asked: &AuditHead, jws: &str) -> Result<(), ServerError> {
+        let feed = signed::feed(jws, &self.cas)?;
+        self.store.set_other(asked, &feed.audit, compare(asked, &feed) != SameLog::Yes)
+    }
+
+    /// How often the server's log was exchanged for another, as far as was noticed.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
+    pub fn exchanges(&self) -> Result<u64, ServerError> {
+        self.store.exchanges()
     }
 
     /// What this terminal holds of the log that it was told of, in parts that a request can carry; none when it holds

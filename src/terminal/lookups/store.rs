@@ -15,7 +15,7 @@ use std::{
 
 use fs4::fs_std::FileExt;
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
 use crate::{
@@ -158,16 +158,40 @@ impl CacheStore {
         })
     }
 
-    /// The server's log has lost what this terminal was told of: what is kept stays, and events go there from the first one
-    /// on. `true` when that is new.
-    pub(super) fn roll_back(&self) -> Result<bool, ServerError> {
+    /// The server has a log with this head, and has lost what this terminal was told of: what is kept stays, and events go there
+    /// from the first one on.
+    pub(super) fn roll_back(&self, head: &AuditHead) -> Result<(), ServerError> {
         self.transact(|tx| {
-            let news = tx.execute("UPDATE feed SET rolled_back = 1 WHERE rolled_back = 0", [])? > 0;
-            if news {
-                tx.execute("DELETE FROM uploads", [])?;
+            let sql = "UPDATE feed SET rolled_back = 1, other_seq = ?1, other_hash = ?2 WHERE rolled_back = 0";
+            match tx.execute(sql, params![head.seq.cast_signed(), head.hash])? {
+                0 => Ok(()),
+                _ => begin_anew(tx),
             }
-            Ok(news)
         })
+    }
+
+    /// The newest head that was seen of the log that the server has instead, while it is not followed.
+    pub(super) fn other_log(&self) -> Result<Option<AuditHead>, ServerError> {
+        let sql = "SELECT other_seq, other_hash FROM feed WHERE rolled_back = 1";
+        let head = |row: &Row<'_>| Ok(AuditHead { seq: row.get::<_, i64>(0)?.cast_unsigned(), hash: row.get(1)? });
+        self.query(|db| db.query_row(sql, [], head).optional())
+    }
+
+    /// Where there was this head, there is that one now; `is_exchanged` where that is yet another log.
+    pub(super) fn set_other(&self, known: &AuditHead, head: &AuditHead, is_exchanged: bool) -> Result<(), ServerError> {
+        self.transact(|tx| {
+            let sql = "UPDATE feed SET other_seq = ?1, other_hash = ?2
+                       WHERE rolled_back = 1 AND other_seq = ?3 AND other_hash = ?4";
+            let (seq, known_seq) = (head.seq.cast_signed(), known.seq.cast_signed());
+            let news = tx.execute(sql, params![seq, head.hash, known_seq, known.hash])? > 0;
+            if news && is_exchanged { begin_anew(tx) } else { Ok(()) }
+        })
+    }
+
+    /// How often the server's log was exchanged for another.
+    pub(super) fn exchanges(&self) -> Result<u64, ServerError> {
+        self.query(|db| db.query_row("SELECT exchanges FROM feed", [], |row| row.get::<_, i64>(0)))
+            .map(i64::cast_unsigned)
     }
 
     /// Follows another log from its beginning. What is kept out stays so until the whole feed of that one was taken.
@@ -175,6 +199,10 @@ impl CacheStore {
         self.transact(|tx| {
             if mark(tx)? != *asked {
                 return Ok(());
+            }
+            // Whoever was away until the logs were reconciled hears of the other one only now.
+            if tx.query_row("SELECT rolled_back FROM feed", [], |row| row.get::<_, i64>(0))? == 0 {
+                begin_anew(tx)?;
             }
             tx.execute("UPDATE statuses SET heard = 1", [])?;
             let sql = "UPDATE feed SET version = 0, audit_seq = ?1, audit_hash = ?2, jws = ?3, rolled_back = 0";
@@ -380,7 +408,10 @@ fn prepare(db: &Connection, cas: &[&[u8]]) -> rusqlite::Result<()> {
     let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 1 {
         tx.execute_batch(include_str!("store/002.sql"))?;
-        tx.pragma_update(None, "user_version", 2)?;
+    }
+    if version <= 2 {
+        tx.execute_batch(include_str!("store/003.sql"))?;
+        tx.pragma_update(None, "user_version", 3)?;
     }
     let known: Option<Vec<u8>> = tx.query_row("SELECT ca FROM feed", [], |row| row.get(0)).optional()?;
     let ca = cas.first().copied().unwrap_or_default();
@@ -413,6 +444,11 @@ fn mark(db: &Connection) -> rusqlite::Result<FeedPosition> {
             audit: AuditHead { seq: row.get::<_, i64>(2)?.cast_unsigned(), hash: row.get(3)? },
         })
     })
+}
+
+/// Events go to another log from the first one on.
+fn begin_anew(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch("DELETE FROM uploads; UPDATE feed SET exchanges = exchanges + 1")
 }
 
 fn note(db: &Connection, entry: &FeedEntry) -> rusqlite::Result<()> {

@@ -187,6 +187,8 @@ struct WorkerState {
     prefetch: bool,
     /// The last alarm, so that it is told once.
     alarm: Option<ServerError>,
+    /// How often the server's log was exchanged for another.
+    exchanges: u64,
     /// Whether a server that was restored knows what this terminal holds.
     witnessed: bool,
     /// The version of the feed whose refused tokens were told last.
@@ -198,6 +200,7 @@ impl WorkerState {
         let upload = parts.stays && parts.journal.is_some();
         Self {
             prefetch: parts.stays,
+            exchanges: parts.cache.exchanges().unwrap_or_default(),
             parts,
             report,
             pause: None,

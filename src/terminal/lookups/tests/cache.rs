@@ -286,8 +286,10 @@ fn a_log_that_was_restored_is_told_by_its_hashes() {
     for lie in [elsewhere, before] {
         assert_eq!(fixture.take(&cache, &lie), Err(ServerError::RolledBack { seen: 10 }));
     }
-    assert!(cache.roll_back().unwrap() && !cache.roll_back().unwrap());
-    assert_eq!(cache.uploaded(Uuid::from_u128(1)).unwrap(), 0);
+    for _ in 0..2 {
+        cache.roll_back(&fixture.signer.feed(&longer())).unwrap();
+        assert_eq!((cache.uploaded(Uuid::from_u128(1)).unwrap(), cache.exchanges().unwrap()), (0, 1));
+    }
     let told = cache.witness().unwrap();
     assert_eq!((told.len(), told[0].statuses.len()), (1, 2));
     assert!(told[0].feed.starts_with("ey"));
@@ -297,7 +299,55 @@ fn a_log_that_was_restored_is_told_by_its_hashes() {
     assert_eq!((status(&cache, 1), status(&cache, 2)), (Some(TokenStatus::Lost), Some(TokenStatus::Lost)));
     fixture.take(&cache, &feed(0, 3, &[(2, TokenStatus::Revoked, 3)], (99, "z"))).unwrap();
     assert_eq!((status(&cache, 1), status(&cache, 2)), (None, Some(TokenStatus::Revoked)));
-    assert!(cache.roll_back().unwrap());
+    assert_eq!((cache.other_log().unwrap(), cache.exchanges().unwrap()), (None, 1));
+    cache.roll_back(&fixture.signer.feed(&longer())).unwrap();
+    assert_eq!(cache.exchanges().unwrap(), 2);
+}
+
+/// Events go to each log from the first one on: to one that is exchanged while it is not followed, and to one that was
+/// reconciled before this terminal heard of it. A log that grows is not another.
+#[test]
+fn a_log_that_is_exchanged_once_more_is_noticed() {
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
+    let list = Uuid::from_u128(1);
+    let sent_again = || {
+        let sent = cache.uploaded(list).unwrap() == 0;
+        cache.set_uploaded(list, 7).unwrap();
+        sent
+    };
+    fixture.take(&cache, &feed(0, 1, &[], (10, "a"))).unwrap();
+    assert_eq!(cache.other_log().unwrap(), None);
+    cache.set_uploaded(list, 7).unwrap();
+    cache.roll_back(&fixture.signer.feed(&feed(1, 1, &[], (6, "b")))).unwrap();
+    assert!(sent_again());
+    let mut known = AuditHead { seq: 6, hash: "b".into() };
+    // What it has in the place of the head that was known; its own; and whether an administrator reconciled the two.
+    for (has, head, reconciled, exchanged) in [
+        (Some("b"), (6, "b"), false, false),
+        (Some("b"), (9, "c"), false, false),
+        (Some("x"), (30, "d"), false, true),
+        (Some("d"), (30, "d"), false, false),
+        (None, (6, "b"), false, true),
+        (Some("x"), (40, "e"), true, true),
+    ] {
+        assert_eq!(cache.other_log().unwrap(), Some(known.clone()));
+        let held = HeldRecord { seq: known.seq, hash: has.map(str::to_owned), reconciled };
+        let told = Feed { held: Some(held), ..feed(1, 1, &[], head) };
+        cache.follow_other(&known, &fixture.signer.feed(&told)).unwrap();
+        assert_eq!(sent_again(), exchanged, "{told:?}");
+        known = told.audit;
+    }
+    // Another process that asked before has nothing to add.
+    let before = AuditHead { seq: 30, hash: "d".into() };
+    cache.follow_other(&before, &fixture.signer.feed(&feed(1, 1, &[], (1, "y")))).unwrap();
+    assert_eq!((cache.other_log().unwrap(), cache.exchanges().unwrap()), (Some(known), 4));
+    let away = CacheFixture::new();
+    let cache = away.open();
+    away.take(&cache, &feed(0, 1, &[], (10, "a"))).unwrap();
+    cache.set_uploaded(list, 7).unwrap();
+    assert!(away.take(&cache, &of_another(feed(1, 1, &[], (99, "z")), Some("b"), true)).unwrap());
+    assert_eq!((cache.uploaded(list).unwrap(), cache.exchanges().unwrap()), (0, 1));
 }
 
 /// A log that goes on is the same log, whatever it has become.

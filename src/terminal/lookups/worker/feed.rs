@@ -13,9 +13,14 @@ use crate::{
 impl WorkerState {
     pub(super) fn fetch_feed(&mut self) -> Result<(), ServerError> {
         let done = self.follow();
+        let exchanges = self.parts.cache.exchanges()?;
+        if self.exchanges != exchanges {
+            self.exchanges = exchanges;
+            self.upload = self.parts.journal.is_some();
+        }
         if let Err(ServerError::RolledBack { .. }) = done {
             self.told = None;
-            self.rolled_back();
+            self.tell_witness();
         }
         done?;
         let version = self.parts.cache.mark()?.version;
@@ -32,10 +37,18 @@ impl WorkerState {
     fn follow(&self) -> Result<(), ServerError> {
         let WorkerParts { server, cache, clock, .. } = &self.parts;
         let mut started_over = false;
+        if let Some(audit) = cache.other_log()? {
+            let asked = FeedPosition { audit, ..cache.mark()? };
+            cache.follow_other(&asked.audit, &ask(server, &asked)?.jws)?;
+        }
         loop {
             let mark = cache.mark()?;
             let jws = ask(server, &mark)?.jws;
-            match cache.take_feed(&mark, &jws, clock())? {
+            let taken = cache.take_feed(&mark, &jws, clock());
+            if let Err(ServerError::RolledBack { .. }) = taken {
+                cache.roll_back(&jws)?;
+            }
+            match taken? {
                 FeedTaken::Whole => return Ok(()),
                 FeedTaken::MoreFollows => {}
                 // Whoever says so again and again would be asked for ever.
@@ -47,14 +60,8 @@ impl WorkerState {
         }
     }
 
-    /// The server gets back what this terminal holds: its events from the first one on, and, for whoever administers it,
-    /// the tokens that are kept out.
-    fn rolled_back(&mut self) {
-        match self.parts.cache.roll_back() {
-            Ok(true) => self.upload = self.parts.journal.is_some(),
-            Ok(false) => {}
-            Err(error) => self.alarm(error),
-        }
+    /// Whoever administers the server gets back what this terminal holds of the lost log: the tokens that are kept out.
+    fn tell_witness(&mut self) {
         if self.witnessed {
             return;
         }
