@@ -318,7 +318,8 @@ fn whom_a_terminal_refused_stays_out_after_a_restore(kind: &Kind) {
 }
 
 case!(EachStore, a_terminal_that_runs_notices_each_restore);
-/// Before anybody reconciled, also when the log is longer by then, and after that.
+/// Before anybody reconciled, also when the log is longer by then, and after that: its events are there again, and the
+/// administrator hears whom it keeps out.
 fn a_terminal_that_runs_notices_each_restore(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
@@ -342,15 +343,19 @@ fn a_terminal_that_runs_notices_each_restore(kind: &Kind) {
         wait_until(&|| count() == 9, "its events are there");
     };
     has_events();
-    for (counter, longer, reconciled) in [(1, false, false), (2, true, true), (3, false, false)] {
+    for (counter, longer, reconciled) in [(1_u8, false, false), (2, true, true), (3, false, false)] {
         assert!(restore(&site, &file, &["--replace"]).status.success());
         for n in 0..if longer { 30 } else { 0 } {
             admin.put_user(&user(&format!("more {n}"))).unwrap();
         }
-        let refused = asker.ask(stolen.id, proof(&stolen, &door, [u8::try_from(counter).unwrap(); 32], counter));
+        let refused = asker.ask(stolen.id, proof(&stolen, &door, [counter; 32], counter.into()));
         assert!(matches!(refused.said, Err(ServerError::RolledBack { .. })), "{refused:?}");
         assert_eq!(refused.kept.status, Some((TokenStatus::Lost, Some("stolen".to_owned()))));
         has_events();
+        let plan = site.rollcall(&["server", "audit", "reconcile", "--dry-run", "-o", "json"]);
+        let plan = objects::document(&plan.stdout);
+        assert_eq!((&plan[0]["before"], &plan[0]["status"]), (&json!("active"), &json!("lost")), "{plan}");
+        assert_eq!(server.said().matches("door has seen record").count(), usize::from(counter), "{}", server.said());
         if reconciled {
             assert!(site.rollcall(&["server", "audit", "reconcile", "--yes"]).status.success());
             let found = asker.ask(stolen.id, proof(&stolen, &door, [10; 32], 10));
@@ -359,7 +364,8 @@ fn a_terminal_that_runs_notices_each_restore(kind: &Kind) {
             wait_until(&|| kept.other_log().unwrap().is_none(), "it follows this log");
         }
     }
-    asker.finish();
+    let told: Vec<_> = asker.finish().into_iter().filter(|one| matches!(one, ServerEvent::Alarm(_))).collect();
+    assert_eq!(told.len(), 2, "once until it is over: {told:?}");
 }
 
 case!(EachStore, only_what_this_server_signed_witnesses_a_lost_record);

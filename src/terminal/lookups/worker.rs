@@ -189,7 +189,7 @@ struct WorkerState {
     alarm: Option<ServerError>,
     /// How often the server's log was exchanged for another.
     exchanges: u64,
-    /// Whether a server that was restored knows what this terminal holds.
+    /// Whether the log that the server has now knows what this terminal holds.
     witnessed: bool,
     /// The version of the feed whose refused tokens were told last.
     told: Option<u64>,

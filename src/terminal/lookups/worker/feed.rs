@@ -17,10 +17,16 @@ impl WorkerState {
         if self.exchanges != exchanges {
             self.exchanges = exchanges;
             self.upload = self.parts.journal.is_some();
+            self.witnessed = false;
         }
-        if let Err(ServerError::RolledBack { .. }) = done {
-            self.told = None;
-            self.tell_witness();
+        match done {
+            Err(ServerError::RolledBack { .. }) => {
+                self.told = None;
+                self.tell_witness();
+            }
+            // The next one is news, also of the same record.
+            Ok(()) => drop(self.alarm.take_if(|alarm| matches!(alarm, ServerError::RolledBack { .. }))),
+            Err(_) => {}
         }
         done?;
         let version = self.parts.cache.mark()?.version;
@@ -68,7 +74,10 @@ impl WorkerState {
         let WorkerParts { server, cache, .. } = &self.parts;
         let told = cache.witness().and_then(|parts| parts.iter().try_for_each(|part| server.witness(part).map(drop)));
         // A server of an earlier release has no ear for it; anything else is tried with the next feed.
-        self.witnessed = matches!(told, Ok(()) | Err(ServerError::Problem(_)));
+        self.witnessed = match told {
+            Ok(()) => true,
+            Err(error) => error.problem().is_some_and(|problem| problem.status < 500),
+        };
     }
 
     /// A token that was kept out is let in once the feed says so, which is asked for at once: a server that was restored
