@@ -104,6 +104,40 @@ fn a_user_is_forgotten_and_the_log_holds(kind: &Kind) {
     }
 }
 
+case!(EachStore, who_was_forgotten_is_named_by_no_later_event);
+/// A door says who left because the token is refused now, and one that was away tells of days before; sent again, too.
+fn who_was_forgotten_is_named_by_no_later_event(kind: &Kind) {
+    let (site, server, door, token) = lived(kind);
+    let admin = site.admin.client(server.port);
+    let client = door.client(server.port);
+    admin.forget_user("canary7").unwrap();
+    let now = Timestamp::now();
+    let mut events: Vec<_> = (3..=5).map(|seq| arrived(seq, token.id, "canary7", now)).collect();
+    events[1]["event"] = json!("checked_out");
+    events[1]["note"] = json!("canary7 called");
+    events[2]["event"] = json!("left");
+    events[2]["reason"] = json!("refused");
+    events.push(arrived(6, Uuid::from_u128(8), "8", now));
+    let batch = EventBatch { list: Uuid::from_u128(1), events };
+    assert_eq!(client.events(&batch).unwrap().stored, 4);
+    let again = client.events(&batch).unwrap();
+    assert_eq!((again.known, again.conflict), (4, None));
+    let found = admin.search_events(None, [None, None], None, 10).unwrap().items;
+    let told: Vec<_> = found.iter().map(|one| (&one.event["event"], &one.event["user"]["id"])).collect();
+    let (nobody, eight) = (serde_json::Value::Null, json!("8"));
+    assert_eq!(told.len(), 5, "{found:#?}");
+    for (number, kind) in [(1, "arrived"), (2, "checked_out"), (3, "left")] {
+        assert_eq!(told[number], (&json!(kind), &nobody), "{found:#?}");
+        assert_eq!(found[number].event["token_id"], json!(token.id));
+    }
+    assert_eq!(told[4], (&json!("arrived"), &eight));
+    assert!(!serde_json::to_string(&found).unwrap().contains("canary7"), "{found:#?}");
+    assert_eq!(admin.search_events(Some("canary7"), [None, None], None, 10).unwrap().items, []);
+    let here = admin.presence(None, None, 10).unwrap().items;
+    assert_eq!(here.iter().map(|one| one.user.clone().unwrap().id).collect::<Vec<_>>(), ["8"]);
+    assert_eq!(code(admin.forget_user("canary7")), "user.unknown", "nothing is left to be forgotten");
+}
+
 case!(EachStore, what_is_old_is_forgotten_and_never_taken_again);
 fn what_is_old_is_forgotten_and_never_taken_again(kind: &Kind) {
     let (site, server, door, token) = lived(kind);

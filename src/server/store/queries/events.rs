@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::{Connection, Result, from_json, moment, parsed, presence, query};
+use super::{Connection, Result, from_json, moment, parsed, presence, privacy, query};
 use crate::{
     api::v1::StoredEvent,
     server::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Keeps events; one that is there already stays as it is. A terminal that was restored gives numbers away a second time: it
-/// is told by another moment, kind or token under a number.
+/// is told by another moment, kind or token under a number. Of a user who was forgotten nothing is kept.
 pub async fn keep(
     c: &mut Connection,
     terminal: &str,
@@ -22,8 +22,10 @@ pub async fn keep(
     events: &[NewEvent],
     now: Timestamp,
 ) -> Result<EventsKept> {
+    let nameless = privacy::nameless(c, events).await?;
     let mut stored = Vec::with_capacity(events.len());
     for event in events {
+        let event = nameless.get(&event.seq).unwrap_or(event);
         let done = query(
             "INSERT INTO events (terminal, list, seq, received, body, at, user_id, subject, word, sighting)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",

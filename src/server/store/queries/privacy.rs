@@ -1,15 +1,18 @@
 //! What is kept of people, and forgotten: one of them on demand, and everybody's events and proofs after a time.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::Row;
 
-use super::{Connection, Result, audit, audit::Ledger, presence, query, tokens};
+use super::{Connection, Result, audit, audit::Ledger, presence, query, tokens, with_keys};
 use crate::{
     api::v1::{ForgottenUser, TokenStatus},
     server::{
         audit::FORGET,
-        store::{CountedRecords, Purged},
+        presence::EventIndex,
+        store::{CountedRecords, NewEvent, Purged, rows::BoundColumn},
     },
 };
 
@@ -83,6 +86,35 @@ pub async fn forget(
     ledger.add(FORGET, "", &json!({ "blanked": blanked, "tokens": ids.len() }))?;
     ledger.close(c).await?;
     Ok(Some(done))
+}
+
+/// Those of these events that are of a token of a forgotten user, by their numbers, without the person: a terminal names them until it
+/// has heard that the token is revoked, and in all that it brings later.
+pub async fn nameless(c: &mut Connection, events: &[NewEvent]) -> Result<HashMap<i64, NewEvent>> {
+    let subjects: BTreeSet<_> = events.iter().filter_map(|event| event.index.subject.as_deref()).collect();
+    let subjects = BoundColumn::Text(subjects.into_iter().collect());
+    let selects = with_keys(&subjects, |keys| {
+        format!(
+            "SELECT token_id FROM tokens t JOIN users u ON u.id = t.user_id
+             WHERE token_id {keys} AND u.name = '(forgotten)' AND substr(u.id, 1, 10) = 'forgotten-'"
+        )
+    });
+    let mut tokens = HashSet::new();
+    for select in selects {
+        for row in &select.fetch_all(&mut *c).await? {
+            tokens.insert(row.try_get::<String, _>(0)?);
+        }
+    }
+    let of_them = |event: &&NewEvent| event.index.subject.as_ref().is_some_and(|subject| tokens.contains(subject));
+    Ok(events.iter().filter(of_them).map(|event| (event.seq, without_person(event))).collect())
+}
+
+fn without_person(event: &NewEvent) -> NewEvent {
+    let mut body: Value = serde_json::from_str(&event.body).unwrap_or_default();
+    if let Some(body) = body.as_object_mut() {
+        body.retain(|field, _| !["user", "note"].contains(&field.as_str()));
+    }
+    NewEvent { body: body.to_string(), index: EventIndex { user_id: None, ..event.index.clone() }, ..*event }
 }
 
 async fn deleted(c: &mut Connection, statement: &'static str, of: &str) -> Result<u64> {
