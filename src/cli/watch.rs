@@ -388,6 +388,7 @@ impl WatchObserver for WatchPrinter<'_> {
 pub fn show_server_event(event: &ServerEvent, out: &mut Printer) {
     match event {
         ServerEvent::Back => out.note("the server is back"),
+        ServerEvent::CacheBack => out.note("directory.db can be written again"),
         // What comes of it is told as events of the list.
         ServerEvent::NotActive(_) => {}
         ServerEvent::Lost(error) | ServerEvent::Alarm(error) => {

@@ -5,13 +5,13 @@ use std::{
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::{people::enrolled, signal, small_disk::SmallDisk, stack::Stack};
+use crate::{people::enrolled, server::Office, signal, small_disk::SmallDisk, stack::Stack};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -92,6 +92,33 @@ fn a_store_that_is_locked_ends_no_watch(card: &str) {
     watch.line("store.locked");
     stack.card("insert", 1);
     endures(&stack, watch, "store.locked", |_| held.execute_batch("ROLLBACK").unwrap());
+}
+
+case!(EachCard, a_cache_that_is_locked_holds_up_no_tap);
+/// Before, each of three writes waited for 5 s.
+fn a_cache_that_is_locked_holds_up_no_tap(card: &str) {
+    let office = Office::new(1, card);
+    let stack = &office.stack;
+    stack.rollcall(&["scan"]).expect(0);
+    stack.card("remove", 1);
+    stack.rollcall(&["users", "clear", "--yes"]).expect(0);
+    let mut watch = Both::start(stack, "");
+    stack.card("insert", 1);
+    watch.event("arrived");
+    stack.card("remove", 1);
+    watch.event("left");
+    let held = Connection::open(stack.home().join("directory.db")).unwrap();
+    held.busy_timeout(PATIENCE).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let start = Instant::now();
+    stack.card("insert", 1);
+    watch.event("arrived");
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    held.execute_batch("ROLLBACK").unwrap();
+    watch.line("directory.db can be written again");
+    let said = watch.end();
+    let locked = said.iter().filter(|line| line.contains("directory.db is locked by another process (server.cache)"));
+    assert_eq!(locked.count(), 1, "{said:#?}");
 }
 
 case!(EachCard, a_full_disk_ends_no_watch);

@@ -27,8 +27,10 @@ use crate::{
 
 /// `application_id` of the file: `RCd1`.
 const APPLICATION_ID: i64 = 0x5243_6431;
-/// How long to wait for another process that writes.
+/// How long to wait for another process that writes, when the file is opened or a person is forgotten.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same of a file that is open: whoever stands at a reader waits, too.
+const BRIEF: Duration = Duration::from_millis(500);
 /// Most signed users that are kept; the oldest go first.
 const USERS_KEPT: i64 = 10_000;
 
@@ -394,6 +396,7 @@ fn connect(path: &Path, cas: &[&[u8]]) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "NORMAL")?;
     prepare(&db, cas)?;
+    db.busy_timeout(BRIEF)?;
     Ok(db)
 }
 

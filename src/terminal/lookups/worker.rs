@@ -22,7 +22,7 @@ use crate::api::{
     problem::ProblemCode,
     v1::{EVENTS_MAX, EventBatch, Lookup, LookupRequest, Problem},
 };
-use crate::server_client::{ServerClient, ServerError};
+use crate::server_client::{CacheCause, CacheFault, ServerClient, ServerError};
 
 /// The first pause after a failure; each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -78,6 +78,8 @@ pub enum ServerEvent {
     Back,
     /// Something is wrong that lasts.
     Alarm(ServerError),
+    /// What is kept of the server can be written again.
+    CacheBack,
     /// These tokens are not let in; told at the start, and when they or who is here may have changed, and only where there are any.
     NotActive(Vec<Uuid>),
 }
@@ -187,6 +189,8 @@ struct WorkerState {
     prefetch: bool,
     /// The last alarm, so that it is told once.
     alarm: Option<ServerError>,
+    /// Why the cache cannot be written for now; told once, until it can.
+    unwritable: Option<ServerError>,
     /// How often the server's log was exchanged for another.
     exchanges: u64,
     /// Whether the log that the server has now knows what this terminal holds.
@@ -207,6 +211,7 @@ impl WorkerState {
             feed_due: Instant::now(),
             upload,
             alarm: None,
+            unwritable: None,
             witnessed: false,
             told: None,
         }
@@ -339,7 +344,7 @@ impl WorkerState {
             // A disk that is full is no reason to turn somebody away.
             Err(error @ ServerError::Cache(_)) => self.alarm(error),
             Err(error) => return self.note_request(Err(error)),
-            Ok(()) => {}
+            Ok(()) => self.cache_written(),
         }
         if said.status != crate::api::v1::TokenStatus::Active {
             self.feed_due = Instant::now(); // it knows this, too
@@ -428,10 +433,27 @@ impl WorkerState {
     }
 
     fn alarm(&mut self, error: ServerError) {
-        if self.alarm.as_ref() != Some(&error) {
+        use CacheCause::{Full, Locked, ReadOnly};
+        let last = if let ServerError::Cache(CacheFault { cause: Full | Locked | ReadOnly, .. }) = error {
+            // The next feed finds out whether it can be written again.
+            self.feed_due = self.feed_due.min(Instant::now() + FEED_SOON);
+            &mut self.unwritable
+        } else {
+            &mut self.alarm
+        };
+        if last.as_ref() != Some(&error) {
             (self.report)(ServerEvent::Alarm(error.clone()));
         }
-        self.alarm = Some(error);
+        *last = Some(error);
+    }
+
+    /// The cache took what was to be written; what it did not take meanwhile is due.
+    fn cache_written(&mut self) {
+        if self.unwritable.take().is_some() {
+            (self.report)(ServerEvent::CacheBack);
+            self.upload = self.parts.journal.is_some();
+            self.prefetch = self.parts.stays;
+        }
     }
 }
 

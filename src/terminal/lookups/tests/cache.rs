@@ -183,6 +183,11 @@ fn a_nonce_is_handed_out_once_and_in_time() {
     assert_eq!(cache.missing_nonces(now()).unwrap(), 0);
 }
 
+/// On a busy machine another may hold the file for longer than a tap waits.
+fn patiently<T>(run: impl Fn() -> Result<T, ServerError>) -> T {
+    (0..100).find_map(|_| run().ok()).unwrap()
+}
+
 /// Several that open the file at once, and take nonces at once, as several processes do.
 #[test]
 fn nobody_gets_the_nonce_of_another() {
@@ -193,11 +198,11 @@ fn nobody_gets_the_nonce_of_another() {
         let take = || {
             together.wait();
             let opened = Cache::open(fixture.home.path(), &[*fixture.world.authority.point()]);
-            let kept = opened.and_then(|cache| cache.keep_nonces(&nonces).map(|()| cache));
+            let kept = opened.map(|cache| (patiently(|| cache.keep_nonces(&nonces)), cache));
             together.wait();
-            let cache = kept.unwrap();
+            let ((), cache) = kept.unwrap();
             let mut mine = Vec::new();
-            while let Some((nonce, _)) = cache.take_nonce(now()).unwrap() {
+            while let Some((nonce, _)) = patiently(|| cache.take_nonce(now())) {
                 mine.push(nonce);
             }
             mine

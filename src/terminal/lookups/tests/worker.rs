@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{self, Receiver},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json as value;
@@ -18,7 +18,7 @@ use super::super::{
 use super::cache::{Signer, ada, feed, nonce, now};
 use crate::api::{problem::ProblemCode, v1::*};
 use crate::server_client::{
-    RequestLimits,
+    CacheCause, RequestLimits, ServerError,
     tests::server::{Answer, Asked, Double, World, json, problem},
 };
 
@@ -301,7 +301,7 @@ fn who_is_refused_while_somebody_is_here_is_told_soon_and_once() {
     told(&[5]);
     fixture.barred.store(true, Ordering::SeqCst);
     told(&[5, 6]);
-    let (before, start) = (feeds(), std::time::Instant::now());
+    let (before, start) = (feeds(), Instant::now());
     while feeds() < before + 2 && start.elapsed() < LONG {
         std::thread::yield_now();
     }
@@ -356,4 +356,35 @@ fn a_lost_acknowledgement_doubles_nothing() {
     let (asker, _news) = fixture.asker(true);
     asker.finish();
     assert_eq!(*fixture.events.lock().unwrap(), [1, 2, 3, 4, 5, 6, 7]);
+}
+
+/// Another process holds the file: nobody waits for it at a reader, it is told once, and what was not noted is done again.
+#[test]
+fn a_locked_cache_holds_up_no_tap() {
+    let fixture = WorkerFixture::new();
+    let (asker, news) = fixture.asker(true);
+    assert!(ask(&asker, 1).said.is_ok());
+    let cache = fixture.cache();
+    let held = rusqlite::Connection::open(fixture.home.path().join("directory.db")).unwrap();
+    held.busy_timeout(LONG).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    fixture.last.store(3, Ordering::SeqCst);
+    asker.events();
+    let start = Instant::now();
+    for _ in 0..4 {
+        assert!(cache.take_nonce(now()).is_err());
+        assert_eq!(ask(&asker, 1).said.unwrap().user, Some(ada()));
+    }
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    let told = next_trouble(&news);
+    assert!(
+        matches!(&told, ServerEvent::Alarm(ServerError::Cache(fault)) if fault.cause == CacheCause::Locked),
+        "{told:?}"
+    );
+    held.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(next_trouble(&news), ServerEvent::CacheBack);
+    asker.finish();
+    assert_eq!(*fixture.events.lock().unwrap(), [1, 2, 3]);
+    assert_eq!(cache.uploaded(Uuid::from_u128(9)).unwrap(), 3);
+    assert!(!news.try_iter().any(|event| is_trouble(&event)));
 }

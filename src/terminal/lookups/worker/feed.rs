@@ -19,6 +19,10 @@ impl WorkerState {
             self.upload = self.parts.journal.is_some();
             self.witnessed = false;
         }
+        // Either was noted.
+        if matches!(done, Ok(()) | Err(ServerError::RolledBack { .. })) {
+            self.cache_written();
+        }
         match done {
             Err(ServerError::RolledBack { .. }) => {
                 self.told = None;
