@@ -1,6 +1,6 @@
 //! Where a store is.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{collections::HashSet, path::PathBuf, str::FromStr};
 
 use sqlx::postgres::PgConnectOptions;
 
@@ -68,7 +68,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl, ServerStoreError> {
     let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
     let user = if user.is_empty() { String::new() } else { format!("{user}@") };
     let (mut writable, mut uncached, mut kept) = (true, false, Vec::new());
-    let (mut named, mut ports) = (None, None);
+    let (mut named, mut ports, mut seen) = (None, None, HashSet::new());
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         match key {
@@ -86,6 +86,10 @@ fn postgres(rest: &str) -> Result<PostgresUrl, ServerStoreError> {
                 kept.push(parameter);
             }
             _ => return Err(unknown(key)),
+        }
+        // The driver would take the last one without a word.
+        if !seen.insert(setting(key)) {
+            return Err(bad(&format!("{} is given twice", setting(key))));
         }
     }
     let one = |host: &str, key: Option<(&str, &str)>, port: Option<&str>| {
@@ -108,6 +112,18 @@ fn postgres(rest: &str) -> Result<PostgresUrl, ServerStoreError> {
         None => hosts.split(',').enumerate().map(|(at, host)| one(host, None, port(at))).collect(),
     };
     Ok(PostgresUrl { hosts: hosts?, writable, uncached })
+}
+
+/// What a parameter sets: some have several names.
+fn setting(key: &str) -> &str {
+    match key {
+        "hostaddr" => "host",
+        "ssl-ca" | "ssl-root-cert" => "sslrootcert",
+        "ssl-cert" => "sslcert",
+        "ssl-key" => "sslkey",
+        "ssl-mode" => "sslmode",
+        other => other,
+    }
 }
 
 fn bad(what: &str) -> ServerStoreError {
@@ -213,6 +229,14 @@ mod tests {
             ("sslmode=require&&x=", "there is no parameter \"x\""),
             ("options[search_path=x", "there is no parameter \"options[search_path\""),
             ("search_path]=x", "there is no parameter \"search_path]\""),
+            ("sslmode=verify-full&sslmode=disable", "sslmode is given twice"),
+            ("sslmode=require&application_name=a&ssl-mode=require", "sslmode is given twice"),
+            ("ssl-root-cert=/a&ssl-ca=/b", "sslrootcert is given twice"),
+            ("ssl-cert=/a&sslcert=/b", "sslcert is given twice"),
+            ("ssl-key=/a&sslkey=/b", "sslkey is given twice"),
+            ("host=a&hostaddr=127.0.0.1", "host is given twice"),
+            ("port=1&port=2", "port is given twice"),
+            ("target_session_attrs=any&target_session_attrs=any", "target_session_attrs is given twice"),
         ] {
             let error = format!("postgres://h/d?{wrong}").parse::<StoreUrl>().unwrap_err();
             assert!(error.to_string().contains(told), "{wrong}: {error}");
