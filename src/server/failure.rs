@@ -91,6 +91,17 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
             "store.damaged",
             "restore its backup into an empty store: rollcall server restore FILE".into(),
         ),
+        Some(Absence::Login) => failed(
+            ExitClass::Io,
+            "store.database",
+            "correct user and password in the address of the store, or let PostgreSQL take them: pg_hba.conf, and ALTER ROLE … LOGIN"
+                .into(),
+        ),
+        Some(Absence::NoDatabase) => failed(
+            ExitClass::Io,
+            "store.database",
+            "correct the name of the database in the address of the store, or make it: createdb".into(),
+        ),
         None => failed(ExitClass::Io, "store.database", "see that the database is there, and that this user may use it".into()),
     }
 }
@@ -126,6 +137,10 @@ mod tests {
         let (code, hint) = told(Absence::Pooler, "unsupported startup parameter: options");
         assert!(code == "store.pooler" && hint.contains("ignore_startup_parameters"), "{code}: {hint}");
         assert_eq!(told(Absence::Unreachable, "connection refused").0, "store.unreachable");
+        let (code, hint) = told(Absence::Login, "password authentication failed");
+        assert!(code == "store.database" && hint.contains("pg_hba.conf"), "{code}: {hint}");
+        let (code, hint) = told(Absence::NoDatabase, "database \"people\" does not exist");
+        assert!(code == "store.database" && hint.contains("createdb"), "{code}: {hint}");
     }
 
     #[test]

@@ -99,6 +99,59 @@ fn a_database_that_takes_no_changes_is_named_and_found_again(kind: &Kind) {
     assert_eq!(site.verify(&[])["whole"], true);
 }
 
+/// A site whose server logs in by a role of its own, and that role.
+fn with_own_role(kind: &Kind) -> (Site, String) {
+    let mut site = Site::bare(kind);
+    let role = format!("role_{}", name(&site));
+    sql(&site.store, format!("CREATE ROLE {role} LOGIN; ALTER DATABASE {} OWNER TO {role}", name(&site)));
+    site.store = site.store.replace("//rollcall@", &format!("//{role}@"));
+    assert!(site.rollcall(&["server", "init"]).status.success());
+    (site, role)
+}
+
+/// Changes this role, and ends its connections.
+fn alter(kind: &Kind, role: &str, how: &str) {
+    sql(
+        postgres(kind),
+        format!(
+            "ALTER ROLE {role} {how}; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
+        ),
+    );
+}
+
+case!(Postgres, a_login_that_is_refused_is_named_and_taken_again);
+/// As after a switch to a host with other rules or passwords.
+fn a_login_that_is_refused_is_named_and_taken_again(kind: &Kind) {
+    let (mut site, role) = with_own_role(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    put(&admin, "1").unwrap();
+    alter(kind, &role, "NOLOGIN");
+    let is_refused =
+        |error: &ServerError| matches!(error, ServerError::Busy(why) if why.contains("refuses this server's login"));
+    for _ in 0..3 {
+        let error = put(&admin, "2").unwrap_err();
+        assert!(is_refused(&error), "{error:?}");
+        assert!(is_refused(&admin.health().unwrap_err()));
+    }
+    assert_eq!(server.told("the store is away: it refuses this server's login"), 1, "{}", server.said());
+    let started = || {
+        let output = site.rollcall(&["server", "run", "--listen", "127.0.0.1:0"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = started();
+    assert!(status == Some(73) && said.contains("code: store.database") && said.contains("pg_hba.conf"), "{said}");
+    alter(kind, &role, "LOGIN");
+    put(&admin, "2").unwrap();
+    admin.health().unwrap();
+    server.await_told("the store is back", 1);
+    assert_eq!(server.told("the store is away"), 1, "{}", server.said());
+    site.store = site.store.replace(&format!("/{}?", name(&site)), "/nowhere?");
+    let output = site.rollcall(&["server", "init"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(73) && said.contains("createdb"), "{said}");
+}
+
 case!(Postgres, a_database_that_ended_every_connection_is_not_missed);
 fn a_database_that_ended_every_connection_is_not_missed(kind: &Kind) {
     let site = Site::new(kind);

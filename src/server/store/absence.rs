@@ -17,6 +17,10 @@ pub enum Absence {
     Stopped,
     /// Others hold it, or it has no room for more connections.
     Busy,
+    /// It refuses this server's login.
+    Login,
+    /// There is no database of that name there.
+    NoDatabase,
     /// It does not speak TLS as it was asked to.
     Tls,
     /// A pooler before it does not bear what is needed.
@@ -35,6 +39,8 @@ impl Absence {
             Self::Disk => "its disk fails",
             Self::Stopped => "it is being stopped or started",
             Self::Busy => "it is busy",
+            Self::Login => "it refuses this server's login",
+            Self::NoDatabase => "it has no database of that name",
             Self::Tls => "it does not speak TLS as its address asks for",
             Self::Pooler => "the pooler before it refuses transactions or parameters",
             Self::Replaced => "its file was removed or replaced while the server ran",
@@ -52,6 +58,8 @@ impl Absence {
                 "58030" => Some(Self::Disk),
                 _ => match &code[..2] {
                     "08" => Some(Self::Unreachable),
+                    "28" => Some(Self::Login),
+                    "3D" => Some(Self::NoDatabase),
                     "40" | "53" => Some(Self::Busy),
                     "57" => Some(Self::Stopped),
                     _ => None,
@@ -164,6 +172,9 @@ mod tests {
             ("57014", Some(Absence::Busy)),
             ("08006", Some(Absence::Unreachable)),
             ("58030", Some(Absence::Disk)),
+            ("28000", Some(Absence::Login)),
+            ("28P01", Some(Absence::Login)),
+            ("3D000", Some(Absence::NoDatabase)),
             ("42P01", None),
             ("23505", None),
             ("5", Some(Absence::Busy)),
