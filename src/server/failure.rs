@@ -67,6 +67,12 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
             "store.busy",
             "somebody else holds it, or makes its tables; try again in a moment".into(),
         ),
+        Some(Absence::Crowded) => failed(
+            ExitClass::Busy,
+            "store.busy",
+            "close other connections to it, or allow more: max_connections of PostgreSQL, CONNECTION LIMIT of the role or the database"
+                .into(),
+        ),
         Some(Absence::Tls) => failed(
             ExitClass::Config,
             "store.tls",
@@ -137,6 +143,8 @@ mod tests {
         let (code, hint) = told(Absence::Pooler, "unsupported startup parameter: options");
         assert!(code == "store.pooler" && hint.contains("ignore_startup_parameters"), "{code}: {hint}");
         assert_eq!(told(Absence::Unreachable, "connection refused").0, "store.unreachable");
+        let (code, hint) = told(Absence::Crowded, "too many connections for role");
+        assert!(code == "store.busy" && hint.contains("CONNECTION LIMIT"), "{code}: {hint}");
         let (code, hint) = told(Absence::Login, "password authentication failed");
         assert!(code == "store.database" && hint.contains("pg_hba.conf"), "{code}: {hint}");
         let (code, hint) = told(Absence::NoDatabase, "database \"people\" does not exist");

@@ -203,13 +203,13 @@ impl AppState {
     }
 }
 
-/// A store that is away is asked until it is back, also when nobody asks us.
+/// A store that is away, or busy, is asked until it is back, also when nobody asks us.
 async fn watch_store(store: ServerStore) {
     let mut every = tokio::time::interval(AWAY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        if store.availability().is_away() {
+        if store.availability().may_be_away() {
             // Whether it worked the store tells by itself.
             let _ = store.ready().await;
         }
@@ -302,6 +302,26 @@ mod tests {
             told
         };
         assert!(matches!(block_on(told).unwrap(), Err(ApiError::Busy)));
+    }
+
+    #[test]
+    fn a_store_that_was_busy_is_asked_again_when_nobody_asks_us() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let asked = async {
+            let store = ServerStore::open(&url, &[7; 20], None).await.unwrap();
+            store.availability().failed(Some(crate::server::store::Absence::Busy), &"locked");
+            let free = async {
+                while store.availability().may_be_away() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                () = watch_store(store.clone()) => panic!("it ended"),
+                done = tokio::time::timeout(Duration::from_secs(20), free) => done.unwrap(),
+            }
+        };
+        block_on(asked).unwrap();
     }
 
     #[test]

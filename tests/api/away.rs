@@ -16,7 +16,7 @@ use std::{
 };
 
 use rollcall::server_client::{ServerClient, ServerError};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use super::{Kind, Site, site::block_on, token::user};
 
@@ -150,6 +150,42 @@ fn a_login_that_is_refused_is_named_and_taken_again(kind: &Kind) {
     let output = site.rollcall(&["server", "init"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(73) && said.contains("createdb"), "{said}");
+}
+
+case!(Postgres, a_database_without_room_for_connections_is_named_once_that_lasts);
+fn a_database_without_room_for_connections_is_named_once_that_lasts(kind: &Kind) {
+    let (site, role) = with_own_role(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    put(&admin, "1").unwrap();
+    alter(kind, &role, "CONNECTION LIMIT 0");
+    let error = put(&admin, "2").unwrap_err();
+    assert!(matches!(&error, ServerError::Busy(why) if why.contains("takes no more connections")), "{error:?}");
+    // Nobody asks meanwhile but the server itself.
+    server.await_told("the store is away: it takes no more connections", 1);
+    alter(kind, &role, "CONNECTION LIMIT -1");
+    server.await_told("the store is back", 1);
+    put(&admin, "2").unwrap();
+    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
+}
+
+case!(Sqlite, a_file_that_stays_locked_is_told_of);
+fn a_file_that_stays_locked_is_told_of(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    put(&admin, "1").unwrap();
+    block_on(async {
+        let mut c = SqliteConnection::connect(&site.store).await.unwrap();
+        sqlx::query("BEGIN EXCLUSIVE").execute(&mut c).await.unwrap();
+        assert!(matches!(put(&admin, "2"), Err(ServerError::Busy(why)) if why.contains("it is busy")));
+        server.await_told("the store is away: it is busy", 1);
+        sqlx::query("ROLLBACK").execute(&mut c).await.unwrap();
+        c.close().await.unwrap();
+    });
+    server.await_told("the store is back", 1);
+    put(&admin, "2").unwrap();
+    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
 }
 
 case!(Postgres, a_database_that_ended_every_connection_is_not_missed);

@@ -1,6 +1,12 @@
 //! Whether a store is there: what a failure means, and that it is told once, and once more when it is over.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How long a store may be busy before it counts as away.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// Why a store does nothing just now. What is damaged, or wrong in the statement, is none of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +21,10 @@ pub enum Absence {
     Disk,
     /// It is being stopped or started.
     Stopped,
-    /// Others hold it, or it has no room for more connections.
+    /// Others hold it.
     Busy,
+    /// It has no room for one more connection.
+    Crowded,
     /// It refuses this server's login.
     Login,
     /// There is no database of that name there.
@@ -39,6 +47,7 @@ impl Absence {
             Self::Disk => "its disk fails",
             Self::Stopped => "it is being stopped or started",
             Self::Busy => "it is busy",
+            Self::Crowded => "it takes no more connections",
             Self::Login => "it refuses this server's login",
             Self::NoDatabase => "it has no database of that name",
             Self::Tls => "it does not speak TLS as its address asks for",
@@ -53,6 +62,7 @@ impl Absence {
             return match code {
                 "25006" => Some(Self::ReadOnly),
                 "53100" => Some(Self::Full),
+                "53300" => Some(Self::Crowded),
                 // A lock or a statement that took too long; a transaction that was given up.
                 "55P03" | "57014" => Some(Self::Busy),
                 "58030" => Some(Self::Disk),
@@ -113,6 +123,8 @@ pub struct Availability(Mutex<State>);
 #[derive(Default)]
 struct State {
     away: bool,
+    /// Since when it was nothing but busy.
+    busy: Option<Instant>,
     listener: Option<Listener>,
 }
 
@@ -133,12 +145,24 @@ impl Availability {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).away
     }
 
+    /// Whether it is away, or might be: it was busy when it was asked last.
+    pub fn may_be_away(&self) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.away || state.busy.is_some()
+    }
+
     /// Something failed, and this is why the store does nothing, where that is why.
     pub fn failed(&self, absence: Option<Absence>, error: &dyn std::fmt::Display) {
+        self.failed_at(Instant::now(), absence, error);
+    }
+
+    fn failed_at(&self, now: Instant, absence: Option<Absence>, error: &dyn std::fmt::Display) {
         let Some(absence) = absence else { return };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Who was merely not quick enough once does not make the store one that is away.
-        if absence == Absence::Busy || std::mem::replace(&mut state.away, true) {
+        let is_brief = matches!(absence, Absence::Busy | Absence::Crowded)
+            && now.saturating_duration_since(*state.busy.get_or_insert(now)) < BUSY;
+        if is_brief || std::mem::replace(&mut state.away, true) {
             return;
         }
         if let Some(listener) = &state.listener {
@@ -149,6 +173,7 @@ impl Availability {
     /// A change was made.
     pub fn worked(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.busy = None;
         let was_away = std::mem::take(&mut state.away);
         if let Some(listener) = state.listener.as_ref().filter(|_| was_away) {
             listener("the store is back");
@@ -166,7 +191,8 @@ mod tests {
         for (code, absence) in [
             ("25006", Some(Absence::ReadOnly)),
             ("53100", Some(Absence::Full)),
-            ("53300", Some(Absence::Busy)),
+            ("53300", Some(Absence::Crowded)),
+            ("53200", Some(Absence::Busy)),
             ("40P01", Some(Absence::Busy)),
             ("57P01", Some(Absence::Stopped)),
             ("57014", Some(Absence::Busy)),
@@ -208,8 +234,18 @@ mod tests {
         store.worked();
         store.listen(Box::new(move |text| drop(tell.send(text.to_owned()))));
         store.failed(None, &"damaged");
-        store.failed(Some(Absence::Busy), &"locked");
-        assert!(!store.is_away());
+        let start = Instant::now();
+        let busy = |seconds, absence| store.failed_at(start + Duration::from_secs(seconds), Some(absence), &"locked");
+        busy(0, Absence::Busy);
+        busy(9, Absence::Crowded);
+        assert!(!store.is_away() && store.may_be_away());
+        store.worked();
+        assert!(!store.may_be_away());
+        for seconds in [10, 19, 20, 21] {
+            busy(seconds, Absence::Busy);
+        }
+        assert!(store.is_away());
+        store.worked();
         for _ in 0..3 {
             store.failed(Some(Absence::Unreachable), &"no answer");
         }
@@ -219,8 +255,9 @@ mod tests {
         }
         store.failed(Some(Absence::Unreachable), &"no answer");
         let told: Vec<_> = told.try_iter().collect();
-        assert_eq!(told.len(), 3, "{told:?}");
-        assert!(told[0].starts_with("the store is away: it cannot be reached; ") && told[0] == told[2]);
-        assert_eq!(told[1], "the store is back");
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert_eq!(told[0], "the store is away: it is busy; locked");
+        assert!(told[2].starts_with("the store is away: it cannot be reached; ") && told[2] == told[4]);
+        assert_eq!((told[1].as_str(), told[3].as_str()), ("the store is back", "the store is back"));
     }
 }
