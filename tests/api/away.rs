@@ -15,10 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rollcall::server_client::{ServerClient, ServerError};
+use rollcall::{
+    api::v1::Role,
+    server_client::{ServerClient, ServerError},
+};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::{Kind, Site, site::block_on, token::user};
+use super::{
+    Kind, Site,
+    site::{Terminal, block_on},
+    token::user,
+};
 
 /// The variable that scripts/with-postgres sets, for this database.
 fn other(variable: &str, site: &Site) -> String {
@@ -178,7 +185,7 @@ fn a_file_that_stays_locked_is_told_of(kind: &Kind) {
     block_on(async {
         let mut c = SqliteConnection::connect(&site.store).await.unwrap();
         sqlx::query("BEGIN EXCLUSIVE").execute(&mut c).await.unwrap();
-        assert!(matches!(put(&admin, "2"), Err(ServerError::Busy(why)) if why.contains("it is busy")));
+        put(&admin, "2").unwrap_err();
         server.await_told("the store is away: it is busy", 1);
         sqlx::query("ROLLBACK").execute(&mut c).await.unwrap();
         c.close().await.unwrap();
@@ -323,6 +330,39 @@ fn is_gone(error: &ServerError) -> bool {
     matches!(error, ServerError::Busy(why) if words.iter().any(|word| why.contains(word)))
 }
 
+/// Whether the counters say that the store is up, or not; they have what the server itself counted.
+fn is_store_up(client: &ServerClient, is_up: bool) -> bool {
+    let metrics = client.metrics().unwrap();
+    assert!(metrics.contains("rollcall_requests_total{"), "{metrics}");
+    metrics.contains(&format!("\nrollcall_store_up {}\n", u8::from(is_up)))
+}
+
+case!(Sqlite, counters_are_told_while_the_store_is_away);
+/// To terminals that the server knew, and nobody else; and nothing but the counters.
+fn counters_are_told_while_the_store_is_away(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let [door, gone, new]: [Terminal; 3] =
+        ["door", "gone", "new"].map(|name| site.terminal(server.port, name, Role::Read));
+    let client = |terminal: &Terminal| terminal.client(server.port);
+    let (admin, file) = (site.admin.client(server.port), site.store.strip_prefix("sqlite://").unwrap());
+    admin.revoke_terminal("gone").unwrap();
+    assert!(matches!(client(&gone).health(), Err(ServerError::Refused(..))));
+    assert!(is_store_up(&client(&door), true) && is_store_up(&admin, true));
+    let aside = format!("{file}.aside");
+    std::fs::rename(file, &aside).unwrap();
+    for _ in 0..2 {
+        assert!(is_store_up(&client(&door), false));
+        assert!(matches!(client(&door).health(), Err(ServerError::Busy(_))));
+        for stranger in [&gone, &new] {
+            assert!(matches!(client(stranger).metrics(), Err(ServerError::Busy(_))));
+        }
+    }
+    std::fs::rename(aside, file).unwrap();
+    server.await_told("the store is back", 1);
+    assert!(is_store_up(&client(&door), true));
+}
+
 case!(Postgres, a_database_that_dies_is_named_and_found_again);
 /// Its processes end in the middle of changes, without a word and without writing what they hold. Each change that was
 /// answered is there afterwards; the others were refused with the cause; and the server goes on by itself.
@@ -368,6 +408,7 @@ fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
     assert!(changed.iter().all(|(kept, refused)| kept.len() > 3 && *refused > 0), "{changed:?}");
     assert!(is_gone(&admin.health().unwrap_err()));
     server.await_told("the store is away", 1);
+    assert!(is_store_up(&admin, false));
     assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 0), "{}", server.said());
     let output = site.rollcall(&["server", "run", "--listen", "127.0.0.1:0"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.unreachable"), "{output:?}");

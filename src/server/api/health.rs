@@ -10,7 +10,7 @@ use axum::{
 use super::{Answer, SharedState};
 use crate::{
     api::v1::Health,
-    server::{auth::AuthenticatedTerminal, exposition::Exposition, openapi, problem::ApiError},
+    server::{auth::AuthenticatedTerminal, exposition::Exposition, openapi, problem::ApiError, state::AppState},
 };
 
 /// `GET /v1/health`: the store takes changes, too.
@@ -36,20 +36,30 @@ pub async fn openapi(_: AuthenticatedTerminal) -> Json<serde_json::Value> {
 /// Most terminals that the counters name.
 const TERMINALS: u32 = 1000;
 
-/// `GET /v1/metrics`.
+/// Takes what the counters have of the store; whether it takes changes. What it does not say now stays as it was.
+async fn ask_store(state: &AppState) -> Result<bool, ApiError> {
+    // One that is known to be away is not waited for.
+    if state.store.availability().is_away() || state.ready().await.is_err() {
+        return Ok(false);
+    }
+    state.heard.store(&state.store).await;
+    let stored = &state.metrics.stored;
+    stored.presence(&state.store.presence_summary((state.clock)()).await?);
+    stored.terminals(&state.store.terminals("", TERMINALS).await?);
+    Ok(true)
+}
+
+/// `GET /v1/metrics`, also while the store is away.
 pub async fn metrics(
     State(state): State<SharedState>,
     _: AuthenticatedTerminal,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (now, stored) = ((state.clock)(), &state.metrics.stored);
-    let is_up = state.ready().await.is_ok();
-    stored.store(is_up);
-    if is_up {
-        state.heard.store(&state.store).await;
-        stored.presence(&state.store.presence_summary(now).await?);
-        stored.terminals(&state.store.terminals("", TERMINALS).await?);
-    }
+    let is_up = match ask_store(&state).await {
+        Err(ApiError::Store(_)) => false,
+        done => done?,
+    };
+    state.metrics.stored.store(is_up);
     let text = state.metrics.text().map_err(|error| ApiError::fault(&error))?;
     // Several fields are one list; what is no text names no format that we have.
     let accept: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|one| one.to_str().ok()).collect();

@@ -50,10 +50,20 @@ impl KnownTerminals {
         }
     }
 
+    /// The terminal of this key as the store had it last, however long ago; none where it was revoked or is gone since.
+    pub fn last(&self, key: &TlsKey) -> Option<Arc<TerminalRow>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.terminals.get(key).map(|(_, terminal)| Arc::clone(terminal))
+    }
+
     /// Keeps what the store said, unless something was changed meanwhile. Who was revoked is asked for each time.
-    pub fn keep(&self, enquiry: Enquiry, key: &TlsKey, terminal: &Arc<TerminalRow>) {
+    pub fn keep(&self, enquiry: Enquiry, key: &TlsKey, terminal: Option<&Arc<TerminalRow>>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if enquiry.changes != known.changes || terminal.revoked {
+        let Some(terminal) = terminal.filter(|terminal| !terminal.revoked) else {
+            known.terminals.remove(key);
+            return;
+        };
+        if enquiry.changes != known.changes {
             return;
         }
         if known.terminals.len() >= TERMINALS && !known.terminals.contains_key(key) {
@@ -106,20 +116,36 @@ mod tests {
     fn a_terminal_is_known_for_a_moment_from_the_enquiry() {
         let (known, start) = (KnownTerminals::default(), Instant::now());
         let enquiry = known.get(&[1; 32], start).unwrap_err();
-        known.keep(enquiry, &[1; 32], &terminal(false));
+        known.keep(enquiry, &[1; 32], Some(&terminal(false)));
         assert!(known.get(&[1; 32], start + HOLDS / 2).is_ok());
         assert!(known.get(&[2; 32], start).is_err());
         assert!(known.get(&[1; 32], start + HOLDS).is_err());
     }
 
     #[test]
+    fn what_was_known_last_is_there_until_the_terminal_is_gone_or_something_changes() {
+        let (known, start) = (KnownTerminals::default(), Instant::now());
+        let enquiry = known.get(&[1; 32], start).unwrap_err();
+        let keep = |terminal: Option<&Arc<TerminalRow>>| {
+            known.keep(enquiry, &[1; 32], terminal);
+            known.last(&[1; 32]).is_some()
+        };
+        let good = terminal(false);
+        assert!(!keep(None) && keep(Some(&good)) && !keep(Some(&terminal(true))));
+        assert!(keep(Some(&good)) && !keep(None));
+        assert!(keep(Some(&good)));
+        drop(known.changing());
+        assert!(known.last(&[1; 32]).is_none() && !keep(Some(&good)));
+    }
+
+    #[test]
     fn a_change_makes_answers_that_are_under_way_worthless() {
         let (known, start) = (KnownTerminals::default(), Instant::now());
         let enquiry = known.get(&[1; 32], start).unwrap_err();
-        known.keep(enquiry, &[1; 32], &terminal(false));
+        known.keep(enquiry, &[1; 32], Some(&terminal(false)));
         let under_way = known.get(&[2; 32], start).unwrap_err();
         drop(known.changing());
-        known.keep(under_way, &[2; 32], &terminal(false));
+        known.keep(under_way, &[2; 32], Some(&terminal(false)));
         assert!(known.get(&[1; 32], start).is_err());
         assert!(known.get(&[2; 32], start).is_err());
     }
@@ -138,7 +164,7 @@ mod tests {
     fn who_was_revoked_is_never_known() {
         let (known, start) = (KnownTerminals::default(), Instant::now());
         let enquiry = known.get(&[1; 32], start).unwrap_err();
-        known.keep(enquiry, &[1; 32], &terminal(true));
+        known.keep(enquiry, &[1; 32], Some(&terminal(true)));
         assert!(known.get(&[1; 32], start).is_err());
     }
 
@@ -152,13 +178,13 @@ mod tests {
         };
         for n in 0..=TERMINALS {
             let enquiry = known.get(&key(n), start).unwrap_err();
-            known.keep(enquiry, &key(n), &terminal(false));
+            known.keep(enquiry, &key(n), Some(&terminal(false)));
         }
         assert!(known.get(&key(0), start).is_ok());
         assert!(known.get(&key(TERMINALS), start).is_err());
         // Those that do not ask any more make room.
         let enquiry = known.get(&key(TERMINALS), start + HOLDS).unwrap_err();
-        known.keep(enquiry, &key(TERMINALS), &terminal(false));
+        known.keep(enquiry, &key(TERMINALS), Some(&terminal(false)));
         assert!(known.get(&key(TERMINALS), start + HOLDS).is_ok());
     }
 }

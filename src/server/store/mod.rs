@@ -226,10 +226,13 @@ impl ServerStore {
         };
         // In a box: every request has room for this enquiry, and few make it.
         let terminal = Box::pin(self.terminal_of_key(tls_key)).await?.map(Arc::new);
-        if let Some(terminal) = &terminal {
-            self.terminals.keep(question, tls_key, terminal);
-        }
+        self.terminals.keep(question, tls_key, terminal.as_ref());
         Ok(terminal)
+    }
+
+    /// The same as the store had it last, however long ago: for what does no harm while the store is away.
+    pub fn last_known_terminal(&self, tls_key: &[u8; 32]) -> Option<Arc<TerminalRow>> {
+        self.terminals.last(tls_key)
     }
 
     /// Makes a terminal known, with its keys. The same once more changes nothing.
