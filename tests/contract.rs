@@ -273,3 +273,12 @@ fn the_page_of_doctor_has_its_codes() {
     let both: Vec<_> = NOT_OF_DOCTOR.iter().filter(|code| told.contains(**code)).collect();
     assert!(both.is_empty(), "{both:?}");
 }
+
+#[test]
+fn services_that_fail_are_not_started_many_times_a_minute() {
+    for name in ["server", "watch"] {
+        let unit = read(&format!("scripts/lib/package/rollcall-{name}.service"));
+        // systemd before 254 knows no steps, and stays with the first pause.
+        assert!(unit.contains("\nRestartSec=10s\nRestartSteps=8\nRestartMaxDelaySec=5min\n"), "{name}");
+    }
+}

@@ -31,6 +31,8 @@ use crate::proxies::Network;
 
 /// How long requests that are under way may take once the server was told to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long nobody is accepted after that failed: out of descriptors, and some will be freed.
+const PAUSE: Duration = Duration::from_millis(50);
 /// The longest head of a request, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 
@@ -40,6 +42,15 @@ const HEAD_MAX: usize = 16 * 1024;
 /// [`RunError::Listen`] when it is taken, or not this machine's.
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(listen).await.map_err(|error| RunError::Listen(listen, error))
+}
+
+/// Closes every connection at once, and never ends: who comes before anything is served shall not wait for it.
+pub async fn turn_away(listener: &TcpListener) {
+    loop {
+        if listener.accept().await.is_err() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
 }
 
 /// Serves until `stop` ends, and then what is under way; who comes meanwhile waits in the system's queue.
@@ -72,7 +83,7 @@ pub async fn serve(
                 Ok(accepted) => accepted,
                 Err(error) => {
                     state.log.fault(&format!("a connection was not accepted: {error}"));
-                    tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: some will be freed
+                    tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             },

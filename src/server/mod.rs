@@ -45,7 +45,9 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::net::TcpListener;
 
+use self::store::{Absence, Availability};
 use crate::{
     crypto::ec::Point,
     pki::{ClockCheck, PkiDir, PkiError},
@@ -138,7 +140,7 @@ pub struct RequestLine<'a> {
 ///
 /// # Errors
 /// [`RunError`]: the system gives no threads, the address is taken, or keys, TLS or the store cannot be used, also
-/// after a rotation of the CA.
+/// after a rotation of the CA. A store that is away is none.
 pub fn run(
     options: &ServerOptions,
     log: &Arc<dyn ServerLog>,
@@ -154,7 +156,7 @@ pub fn run(
         loop {
             let (now, trusted) = (Timestamp::now(), home.load_trusted()?);
             let acceptor = tls::acceptor(&home.load_server_tls(now)?)?;
-            let state = state::AppState::open(&home, options, Arc::clone(log), now).await?;
+            let Some(state) = open(&home, options, log, &listener, &mut stop).await? else { return Ok(()) };
             if std::mem::take(&mut first) {
                 log.listening(listener.local_addr().map_err(|error| RunError::Listen(options.listen, error))?);
             }
@@ -171,6 +173,39 @@ pub fn run(
             }
         }
     })
+}
+
+/// Opens what requests share; nothing once `stop` has ended. A store that is away is waited for, as one that goes while the
+/// server runs.
+async fn open(
+    home: &PkiDir,
+    options: &ServerOptions,
+    log: &Arc<dyn ServerLog>,
+    listener: &TcpListener,
+    mut stop: &mut (impl Future<Output = ()> + Unpin),
+) -> Result<Option<Arc<state::AppState>>, RunError> {
+    let (availability, told) = (Availability::default(), Arc::clone(log));
+    availability.listen(Box::new(move |what| told.fault(what)));
+    loop {
+        let opened = tokio::select! {
+            opened = state::AppState::open(home, options, Arc::clone(log), Timestamp::now()) => opened,
+            () = &mut stop => return Ok(None),
+        };
+        match opened {
+            Err(RunError::Store(error)) if error.absence().is_some_and(Absence::passes) => {
+                availability.failed(error.absence(), &error);
+            }
+            opened => {
+                let state = opened?;
+                availability.worked();
+                return Ok(Some(state));
+            }
+        }
+        tokio::select! {
+            _ = tokio::time::timeout(state::AWAY, listen::turn_away(listener)) => {}
+            () = &mut stop => return Ok(None),
+        }
+    }
 }
 
 /// Ends when other CAs are trusted here than these. There is nothing to wait for but the folder, which another process

@@ -35,7 +35,7 @@ use crate::{
 /// How often old nonces are forgotten.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// How often a store that is away is asked whether it is back.
-const AWAY: Duration = Duration::from_secs(2);
+pub const AWAY: Duration = Duration::from_secs(2);
 /// How often it is noted when terminals asked last.
 const HEARD: Duration = Duration::from_secs(10);
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::Shutdown,
+    net::{Shutdown, TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
     process::{Child, Command},
     sync::{
@@ -96,13 +96,19 @@ fn a_database_that_takes_no_changes_is_named_and_found_again(kind: &Kind) {
     let told = site.area("store");
     assert_eq!((&told["mark"], &told["code"]), (&"fault".into(), &"store.read-only".into()), "{told}");
     assert_eq!(site.area("terminals")["mark"], "ok", "it is read all the same");
-    let output = site.rollcall(&["server", "run", "--listen", "127.0.0.1:0"]);
+    let output = site.rollcall(&["server", "init"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.read-only"), "{output:?}");
+    let mut waiting = site.begin(0, "0");
+    waiting.await_told("the store is away: it is read-only", 1);
     sql(postgres(kind), format!("ALTER DATABASE {} RESET default_transaction_read_only", name(&site)));
     put(&admin, "2").unwrap();
     admin.health().unwrap();
     assert_eq!(site.area("store")["mark"], "ok");
-    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
+    waiting.await_listening();
+    put(&site.admin.client(waiting.port), "3").unwrap();
+    for one in [&server, &waiting] {
+        assert_eq!((one.told("the store is away"), one.told("the store is back")), (1, 1), "{}", one.said());
+    }
     assert_eq!(site.verify(&[])["whole"], true);
 }
 
@@ -410,14 +416,30 @@ fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
     server.await_told("the store is away", 1);
     assert!(is_store_up(&admin, false));
     assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 0), "{}", server.said());
-    let output = site.rollcall(&["server", "run", "--listen", "127.0.0.1:0"]);
+    let output = site.rollcall(&["server", "init"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.unreachable"), "{output:?}");
+    // Who begins meanwhile says so once and waits, turns away who comes, and ends when it is told to.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (mut waiting, mut ended) = (site.begin(free, "0"), site.begin(0, "0"));
+    for one in [&waiting, &ended] {
+        one.await_told("the store is away: it cannot be reached", 1);
+    }
+    let mut stream = TcpStream::connect(("127.0.0.1", free)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert!(matches!(stream.read(&mut [0]), Ok(0)), "it answers nobody, and lets nobody wait");
+    assert_eq!(ended.terminate(), Some(143), "{}", ended.said());
 
     restart(&["start"]);
     put(&admin, "after").unwrap();
     admin.health().unwrap();
-    server.await_told("the store is back", 1);
-    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
+    assert!(is_store_up(&admin, true));
+    waiting.await_listening();
+    put(&site.admin.client(waiting.port), "waited").unwrap();
+    for one in [&server, &waiting] {
+        one.await_told("the store is back", 1);
+        assert_eq!((one.told("the store is away"), one.told("the store is back")), (1, 1), "{}", one.said());
+    }
+    waiting.kill();
     for id in changed.iter().flat_map(|(kept, _)| kept) {
         assert_eq!(admin.user(id).unwrap().id, *id);
     }

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -85,6 +85,8 @@ pub struct Process {
     child: Child,
     pub port: u16,
     pub log: PathBuf,
+    /// Until it has said where it listens.
+    stdout: Option<ChildStdout>,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -159,10 +161,17 @@ impl Site {
 
     /// On this port, with so many requests a second for each terminal (0: no limit).
     pub fn start_on(&self, port: u16, rate: &str) -> Process {
+        let mut process = self.begin(port, rate);
+        process.await_listening();
+        process
+    }
+
+    /// The same, that may have to wait for its store.
+    pub fn begin(&self, port: u16, rate: &str) -> Process {
         let listen = format!("127.0.0.1:{port}");
         let mut command = self.command(&["server", "run", "--listen", &listen, "--output", "ndjson"]);
         command.env("ROLLCALL_SERVER_RATE", rate);
-        self.started(command)
+        self.begun(command, port)
     }
 
     /// A server that runs and outlives the signal of a file that may not grow.
@@ -178,18 +187,16 @@ impl Site {
         }
         shell.env("ROLLCALL_SERVER_RATE", "0");
         command = shell;
-        self.started(command)
+        let mut process = self.begun(command, 0);
+        process.await_listening();
+        process
     }
 
-    fn started(&self, mut command: Command) -> Process {
+    fn begun(&self, mut command: Command, port: u16) -> Process {
         let log = self.home.path().join(format!("log{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let mut child = command.stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "{line:?}: {}", fs::read_to_string(&log).unwrap());
-        let told = objects::line(&line);
-        let port = told["listening"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
-        Process { child, port, log }
+        let stdout = child.stdout.take();
+        Process { child, port, log, stdout }
     }
 
     /// A terminal that the administrator registers.
@@ -261,6 +268,15 @@ impl Site {
 }
 
 impl Process {
+    /// Waits until it listens.
+    pub fn await_listening(&mut self) {
+        let mut line = String::new();
+        BufReader::new(self.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "{line:?}: {}", self.said());
+        let told = objects::line(&line);
+        self.port = told["listening"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -56,6 +56,11 @@ impl Absence {
         }
     }
 
+    /// Whether it passes without a change of the configuration.
+    pub const fn passes(self) -> bool {
+        !matches!(self, Self::Login | Self::NoDatabase | Self::Tls | Self::Pooler)
+    }
+
     /// What a SQLSTATE of PostgreSQL (its documentation, appendix A) or a result code of SQLite means.
     pub fn of_code(code: &str) -> Option<Self> {
         if code.len() == 5 {
