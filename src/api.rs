@@ -6,4 +6,4 @@ pub mod problem;
 mod user;
 pub mod v1;
 
-pub use user::{User, UserFault, plain};
+pub use user::{FIELDS_MAX, User, UserFault, plain};

@@ -11,7 +11,7 @@ const ID_MAX: usize = 64;
 /// Most bytes of a name.
 const NAME_MAX: usize = 256;
 /// Most fields.
-const FIELDS_MAX: usize = 32;
+pub const FIELDS_MAX: usize = 32;
 /// Most bytes of the name of a field.
 const KEY_MAX: usize = 64;
 /// Most bytes of the value of a field.

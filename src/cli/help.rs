@@ -145,7 +145,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("server user list", ["rollcall server user list", "rollcall server user list --output csv > users.csv"]),
     (
         "server user import",
-        ["rollcall server user import users.csv", "rollcall server user import users.csv --output ndjson"],
+        ["rollcall server user import users.csv --dry-run", "rollcall server user import users.csv --output ndjson"],
     ),
     ("server token list", ["rollcall server token list", "rollcall server token list --output csv"]),
     (

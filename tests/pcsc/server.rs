@@ -130,9 +130,27 @@ fn what_is_not_named_of_a_user_stays() {
     let counts = |told: &Value| [&told["created"], &told["changed"], &told["unchanged"]].map(|n| n.as_u64().unwrap());
     assert_eq!(counts(&import(name)), [0, 0, 1]);
     std::fs::write(&file, "ID;Name\n''=7;B\n").unwrap();
-    assert_eq!(counts(&import(name)), [0, 1, 0]);
+    let planned = stack.ndjson(0, &["server", "user", "import", name, "--dry-run"]).remove(0);
+    let done = import(name);
+    let changes = json!([{"id": "'=7", "changes": [{"part": "name", "before": "=A", "after": "B"}]}]);
+    for (told, result) in [(&planned, "planned"), (&done, "done")] {
+        assert_eq!((counts(told), &told["result"], &told["changes"]), ([0, 1, 0], &json!(result), &changes), "{told}");
+    }
+    let same = import(name);
+    assert_eq!((counts(&same), &same["result"], &same["changes"]), ([0, 0, 1], &json!("unchanged"), &json!([])));
     let known = stack.ndjson(0, &["server", "user", "show", "'=7"]).remove(0);
     assert_eq!((&known["name"], &known["fields"]), (&json!("B"), &json!({"room": "B1", "id": "@x"})));
+
+    // Without names it is about users that the server knows.
+    std::fs::write(&file, "id,room\n''=7,\n").unwrap();
+    let planned = stack.rollcall(&["server", "user", "import", name, "--dry-run"]).expect(0);
+    assert!(planned.stdout.contains("'=7: room: B1 → (none)"), "{planned:?}");
+    assert!(planned.stderr.contains("read as UTF-8, separated by commas; fields: room"), "{planned:?}");
+    std::fs::write(&file, "id,room\n''=7,C1\n8,C2\n9,C3\n").unwrap();
+    let refused = stack.rollcall(&["server", "user", "import", name]).expect(65);
+    assert_eq!(refused.code(), "csv.bad-rows");
+    assert!(refused.stderr.contains("does not know \"8\" and 1 more, the file has no column name"), "{refused:?}");
+    assert_eq!(stack.ndjson(0, &["server", "user", "show", "'=7"])[0]["fields"]["room"], "B1");
 
     // What the server knows is the base of a card, too.
     assert_eq!(stack.ndjson(0, &["enroll", "--id", "'=7", "--dry-run"])[0]["result"], "planned");

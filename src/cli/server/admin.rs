@@ -16,7 +16,7 @@ use crate::{
         context::connect,
         issue,
         printer::Printer,
-        views,
+        views::{self, UserChangeView},
     },
     config::Settings,
     failure::{ExitClass, Failure, Remedy},
@@ -52,7 +52,7 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
             let users: Vec<_> = users.into_iter().map(views::ServerUserView::from).collect();
             out.list(&users, "the server knows no users")?;
         }
-        UserCommand::Import { file } => import(&server, file, out)?,
+        UserCommand::Import { file, dry_run } => import(&server, file, *dry_run, out)?,
     }
     Ok(0)
 }
@@ -91,26 +91,65 @@ fn add(server: &ServerClient, args: &UserAddArgs, out: &mut Printer) -> Result<(
     };
     out.object(&views::ServerUserView {
         result: Some(result),
-        changes: Some(views::UserChangeView::all(&changes)),
+        changes: Some(UserChangeView::all(&changes)),
         ..views::ServerUserView::from(user)
     })
 }
 
 /// What has a column changes, and the rest stays as the server has it.
-fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), Failure> {
-    let table = user_csv::load_export(file)?;
-    if !table.form.is_usual() {
+fn import(server: &ServerClient, file: &Path, dry_run: bool, out: &mut Printer) -> Result<(), Failure> {
+    let table = user_csv::load_changes(file)?;
+    if dry_run {
+        out.note(&format!("{}: {}; {}", file.display(), table.form.reading(), table.form.fields_in_words()));
+    } else if !table.form.is_usual() {
         out.note(&format!("{}: {}", file.display(), table.form.reading()));
     }
     let all = table.rows.len() as u64;
     let ids: Vec<_> = table.rows.iter().map(|row| row.user.id.as_str()).collect();
     let known = known_users(server, &ids)?;
+    let unknown: Vec<_> = ids.iter().filter(|id| !known.contains_key(**id)).collect();
+    if let (false, Some(first)) = (table.form.has_names(), unknown.first()) {
+        let more = if unknown.len() > 1 { format!(" and {} more", unknown.len() - 1) } else { String::new() };
+        let told = format!(
+            "{}: the server does not know {first:?}{more}, the file has no column name, and nothing was done",
+            file.display()
+        );
+        let hint = "add the column name, or leave out whom the server does not know";
+        return Err(Failure::new(ExitClass::Data, "csv.bad-rows", told).hint(hint));
+    }
     let users = table.rows.iter().map(|row| table.patch(&row.user).apply(known.get(&row.user.id)));
     let users = users.collect::<Result<Vec<_>, _>>()?;
-    let done = import_users(server, &users, &mut |done| out.work("importing users", done, all))?;
-    out.progress_end();
-    let ImportedUsers { created, changed, unchanged } = done;
-    out.object(&views::Import { schema: views::Schema::default(), created, changed, unchanged })
+    let changed = users.iter().filter_map(|user| {
+        let changes = UserChangeView::all(&changes(Some(known.get(&user.id)?), user));
+        (!changes.is_empty()).then(|| views::ChangedUser { id: user.id.clone(), changes })
+    });
+    let changed: Vec<_> = changed.collect();
+    let planned = ImportedUsers {
+        created: unknown.len() as u64,
+        changed: changed.len() as u64,
+        unchanged: all - unknown.len() as u64 - changed.len() as u64,
+    };
+    let done = if dry_run {
+        planned
+    } else {
+        let done = import_users(server, &users, &mut |done| out.work("importing users", done, all))?;
+        out.progress_end();
+        done
+    };
+    let result = match (done.unchanged == all, dry_run) {
+        (true, _) => views::TokenChanged::Unchanged,
+        (false, true) => views::TokenChanged::Planned,
+        (false, false) => views::TokenChanged::Done,
+    };
+    let ImportedUsers { created, changed: count, unchanged } = done;
+    out.object(&views::Import {
+        schema: views::Schema::default(),
+        created,
+        changed: count,
+        unchanged,
+        result,
+        changes: changed,
+    })
 }
 
 /// `rollcall server token`

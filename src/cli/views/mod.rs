@@ -51,7 +51,9 @@ pub use proof_report::{ProofCheckResult, ProofCheckView, ProofReportView};
 pub use reader::{AtrField, ReaderStateView, ReaderView};
 pub use rotation::{RotationState, RotationView, SetRotationView};
 pub use scan::{AuthenticatedView, ScanView, ServerVerdictView, TimingsView};
-pub use server::{Audit, Backup, Import, Reconciliation, ServerState, ServerTerminal, ServerToken, ServerUserView};
+pub use server::{
+    Audit, Backup, ChangedUser, Import, Reconciliation, ServerState, ServerTerminal, ServerToken, ServerUserView,
+};
 pub use server_presence::{PresenceView, ServerEventView, ServerForgotten};
 pub use status::{AreaMark, AreaView};
 pub use token::{RegisteredView, TokenAction, TokenChange, TokenChanged, TokenModeView, TokenState, TokenView};

@@ -23,6 +23,9 @@ use crate::{
     terminal::user_csv::TableColumn,
 };
 
+/// Changed users of an import that text shows; the others are counted.
+const TOLD: usize = 20;
+
 /// A server that was made or that runs.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ServerState {
@@ -188,7 +191,7 @@ impl From<v1::RegisteredTerminal> for ServerTerminal {
 }
 
 /// What an import came to.
-#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Import {
     /// Which object this is.
     pub schema: Schema<Self>,
@@ -198,6 +201,19 @@ pub struct Import {
     pub changed: u64,
     /// Users that were there already, the same.
     pub unchanged: u64,
+    /// What came of it.
+    pub result: TokenChanged,
+    /// What is different about users that were there.
+    pub changes: Vec<ChangedUser>,
+}
+
+/// What an import changed about one user.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ChangedUser {
+    /// The user.
+    pub id: String,
+    /// What is different.
+    pub changes: Vec<UserChangeView>,
 }
 
 impl Printable for ServerState {
@@ -463,5 +479,17 @@ impl Printable for Import {
             "UNCHANGED",
             |one| one.unchanged.to_string().into(),
         ),
+        Column::both("result", |one| word(&one.result), 4, "RESULT", |one| one.result.cell()),
     ];
+
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        let mut details: Vec<_> = Self::heads().into_iter().zip(self.row()).collect();
+        let user = |one: &ChangedUser| format!("{}: {}", one.id, UserChangeView::in_words(&one.changes));
+        details.extend(self.changes.iter().take(TOLD).map(|one| ("user", user(one).into())));
+        let more = self.changes.len().saturating_sub(TOLD);
+        if more > 0 {
+            details.push(("user", Cell::new(format!("and {more} more"), Style::Dim)));
+        }
+        details
+    }
 }

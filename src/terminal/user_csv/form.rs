@@ -66,6 +66,11 @@ impl TableForm {
         })
     }
 
+    /// Whether its rows have names.
+    pub fn has_names(&self) -> bool {
+        self.columns.contains(&TableColumn::Name)
+    }
+
     /// Whether it is what this program writes itself.
     pub fn is_usual(&self) -> bool {
         self.encoding == TextEncoding::Utf8 && self.separator == b','

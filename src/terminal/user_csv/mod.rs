@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    api::{User, UserFault, plain},
+    api::{FIELDS_MAX, User, UserFault, plain},
     failure::{ExitClass, Failure, number_of},
     files,
     terminal::user_patch::UserPatch,
@@ -55,7 +55,7 @@ impl std::fmt::Display for BadRow {
 /// One row of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRow {
-    /// The user.
+    /// The user; the name is empty where the file has none.
     pub user: User,
     /// The path of the picture, where pictures were asked for.
     pub portrait: Option<String>,
@@ -75,7 +75,8 @@ impl UserTable {
     pub fn patch(&self, user: &User) -> UserPatch {
         let value = |key: &String| (key.clone(), user.fields.get(key).cloned().unwrap_or_default());
         let fields = self.form.fields().map(value).collect();
-        UserPatch { id: Some(user.id.clone()), name: Some(user.name.clone()), fields }
+        let name = self.form.has_names().then(|| user.name.clone());
+        UserPatch { id: Some(user.id.clone()), name, fields }
     }
 }
 
@@ -92,12 +93,13 @@ pub fn load(path: &Path) -> Result<UserTable, Failure> {
     load_of(path, CsvReading::USUAL, &mut |_| Ok(()))
 }
 
-/// The same, where nobody may be in it: a list of nobody was exported.
+/// The same, of users that may be known: the column `name` may be missing, and nobody may be in it, because a list of nobody
+/// was exported.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_export(path: &Path) -> Result<UserTable, Failure> {
-    load_of(path, CsvReading { may_be_empty: true, ..CsvReading::USUAL }, &mut |_| Ok(()))
+pub fn load_changes(path: &Path) -> Result<UserTable, Failure> {
+    load_of(path, CsvReading { changes: true, ..CsvReading::USUAL }, &mut |_| Ok(()))
 }
 
 /// The same with pictures, where `check` takes what it needs from a row, and says what is wrong.
@@ -113,12 +115,12 @@ pub fn load_with_portraits(path: &Path, check: RowCheck<'_>) -> Result<UserTable
 struct CsvReading {
     /// Whether a column `portrait` holds paths of pictures.
     portraits: bool,
-    /// Whether a header by itself is taken.
-    may_be_empty: bool,
+    /// Whether a header by itself is taken, and one without names.
+    changes: bool,
 }
 
 impl CsvReading {
-    const USUAL: Self = Self { portraits: false, may_be_empty: false };
+    const USUAL: Self = Self { portraits: false, changes: false };
 }
 
 fn load_of(path: &Path, reading: CsvReading, check: RowCheck<'_>) -> Result<UserTable, Failure> {
@@ -221,7 +223,7 @@ impl TableReader<'_> {
         }
         if self.table.form.columns.is_empty() && bad.is_empty() {
             bad.extend(self.head(&csv::StringRecord::new(), 1));
-        } else if self.table.rows.is_empty() && bad.is_empty() && !self.reading.may_be_empty {
+        } else if self.table.rows.is_empty() && bad.is_empty() && !self.reading.changes {
             bad.push(BadRow { line: 1, column: None, what: "there is no row below the header".into() });
         }
         bad
@@ -231,11 +233,16 @@ impl TableReader<'_> {
         let columns: Vec<_> = record.iter().map(|head| TableColumn::of(head, self.reading.portraits)).collect();
         let mut bad = Vec::new();
         let mut refuse = |column: &str, what: String| bad.push(BadRow { line, column: Some(column.to_owned()), what });
-        for (needed, column) in [("id", TableColumn::Id), ("name", TableColumn::Name)] {
-            if !columns.contains(&column) {
+        let (needed, in_words) = if self.reading.changes {
+            (&[("id", TableColumn::Id)][..], "id")
+        } else {
+            (&[("id", TableColumn::Id), ("name", TableColumn::Name)][..], "id and name")
+        };
+        for (needed, column) in needed {
+            if !columns.contains(column) {
                 let found: Vec<_> = record.iter().map(str::trim).filter(|head| !head.is_empty()).take(TOLD).collect();
                 let found = if found.is_empty() { "nothing".to_owned() } else { found.join(" | ") };
-                refuse(needed, format!("it is missing: the header needs id and name, and has {found}"));
+                refuse(needed, format!("it is missing: the header needs {in_words}, and has {found}"));
             }
         }
         for (at, column) in columns.iter().enumerate() {
@@ -295,7 +302,10 @@ impl TableReader<'_> {
                 _ => drop(user.fields.insert(named.to_owned(), value)),
             }
         }
-        user.check().map_err(|wrong| bad(None, fault(wrong)))?;
+        // Each part was checked above.
+        if user.fields.len() > FIELDS_MAX {
+            return Err(bad(None, fault(UserFault::Fields)));
+        }
         if let Some(before) = self.seen.insert(user.id.clone(), line) {
             return Err(bad(Some("id"), format!("duplicate id {:?} (first used on line {before})", user.id)));
         }

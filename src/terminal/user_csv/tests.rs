@@ -23,6 +23,21 @@ fn user(id: &str, name: &str, fields: &[(&str, &str)]) -> User {
 
 /// Whatever ends a line, and however many a value takes.
 #[test]
+fn a_file_of_changes_needs_no_names() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "room;ID\nC02;7\n;8\n").unwrap();
+    assert!(load(file.path()).unwrap_err().message.contains("the header needs id and name, and has room | ID"));
+    let table = load_changes(file.path()).unwrap();
+    let fields = |room: &str| [("room".to_owned(), room.to_owned())].into();
+    let patches: Vec<_> = table.rows.iter().map(|row| table.patch(&row.user)).collect();
+    let expected = [("7", "C02"), ("8", "")];
+    assert_eq!(patches, expected.map(|(id, room)| UserPatch { id: Some(id.into()), name: None, fields: fields(room) }));
+    let many: Vec<_> = (0..=FIELDS_MAX).map(|n| format!("f{n}")).collect();
+    std::fs::write(file.path(), format!("id,{}\n7{}\n", many.join(","), ",x".repeat(FIELDS_MAX + 1))).unwrap();
+    assert!(load_changes(file.path()).unwrap_err().message.contains("at most 32 fields"));
+}
+
+#[test]
 fn the_line_is_that_of_the_file() {
     for end in ["\n", "\r\n", "\r"] {
         let rows = ["\u{FEFF}id,name", "1,Ada", "", "2,", "\"3", "x\",Bob", "", ",", "1,Eve", "4,\u{7}"];
@@ -98,9 +113,10 @@ fn every_bad_row_is_told_with_its_place() {
     assert_eq!(bad("id,name,\n1,Ada,x\n"), ["line 2, column 3: it has a value, but its column has no name"]);
     assert_eq!(bad("id,name\n"), ["line 1: there is no row below the header"]);
     let file = tempfile::NamedTempFile::new().unwrap();
-    for (text, taken) in [("id,name\n", true), ("", false), ("id\n", false), ("id,name\n1,\n", false)] {
+    for (text, taken) in [("id,name\n", true), ("", false), ("id\n", true), ("room\n", false), ("id,name\n1,\n", false)]
+    {
         std::fs::write(file.path(), text).unwrap();
-        assert_eq!(load_export(file.path()).is_ok_and(|table| table.rows.is_empty()), taken, "{text:?}");
+        assert_eq!(load_changes(file.path()).is_ok_and(|table| table.rows.is_empty()), taken, "{text:?}");
         assert!(load(file.path()).is_err());
     }
     assert_eq!(bad("").len(), 2);

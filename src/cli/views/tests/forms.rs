@@ -536,7 +536,7 @@ fn all() -> String {
         ServerTerminal { last_seen, certificate_until, now: later, ..terminal(false) }
     };
     add("server-terminal", forms(&[terminal(false), terminal(true), seen(0), seen(3)]));
-    add("import", forms(&[Import { schema: Schema::default(), created: 1, changed: 2, unchanged: 3 }]));
+    add("import", forms(&[import(TokenChanged::Planned, 2), import(TokenChanged::Done, 21)]));
     add("presence", forms(&presences()));
     add("server-event", forms(&server_events()));
     let id = "7".into();
@@ -546,6 +546,13 @@ fn all() -> String {
     add("finding", forms(&findings()));
     add("apdu", forms(&exchanges()));
     text
+}
+
+fn import(result: TokenChanged, count: u64) -> Import {
+    let room =
+        UserChangeView { part: UserPartView::Field, key: Some("room".into()), before: Some("B1".into()), after: None };
+    let changes = (0..count).map(|n| ChangedUser { id: n.to_string(), changes: vec![room.clone()] }).collect();
+    Import { schema: Schema::default(), created: 1, changed: count, unchanged: 3, result, changes }
 }
 
 fn denials() -> [Denied; 2] {
