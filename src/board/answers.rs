@@ -199,11 +199,13 @@ async fn stream(hub: Arc<BoardHub>, from: Option<Cursor>, viewer: Option<Viewer>
     let mut cursor = from;
     let mut beat = interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let may_look = || viewer.as_ref().is_none_or(Viewer::may_look);
     let mut looked = Instant::now();
     loop {
-        if looked.elapsed() >= BEAT {
+        // Where much happens, no beat is waited for.
+        if looked.elapsed() >= BEAT / 2 {
             looked = Instant::now();
-            if viewer.as_ref().is_some_and(|viewer| !viewer.may_look()) {
+            if !may_look() {
                 return;
             }
         }
@@ -215,7 +217,12 @@ async fn stream(hub: Arc<BoardHub>, from: Option<Cursor>, viewer: Option<Viewer>
             tokio::select! {
                 changed = news.changed() => if changed.is_err() { return } else { continue },
                 () = pieces.closed() => return,
-                _ = beat.tick() => {}
+                _ = beat.tick() => {
+                    looked = Instant::now();
+                    if !may_look() {
+                        return;
+                    }
+                }
             }
             ": beat\n\n".to_owned()
         };
@@ -280,5 +287,35 @@ impl Body for BoardBody {
             Self::Whole(content) => SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64)),
             Self::Stream(_) => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::{BoardFields, RollSnapshot};
+
+    /// On a quiet board, too: a beat is a look.
+    #[test]
+    fn no_beat_is_sent_to_who_was_revoked() {
+        let folder = tempfile::tempdir().unwrap();
+        let links = Links::at(folder.path());
+        let now = Timestamp::now();
+        let (link, secret) = links.make(None, Duration::from_secs(60), now, &mut SystemRandom).unwrap();
+        let (cookie, _) = links.redeem(&secret, now, &mut SystemRandom).unwrap().unwrap();
+        let viewer = Viewer { links: links.clone(), cookie: Some(cookie.as_str().to_owned()) };
+        let names = Box::new(str::to_owned);
+        let hub = BoardHub::new(RollSnapshot::default(), BoardFields::default(), names, None, &mut SystemRandom);
+        let hub = Arc::new(hub.unwrap());
+        // One thread: between two pieces that are received here, nothing runs there.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (pieces, mut body) = mpsc::channel(PIECES);
+            tokio::spawn(stream(hub, None, Some(viewer), pieces));
+            assert!(body.recv().await.unwrap().starts_with(b"event: state\n"));
+            assert_eq!(body.recv().await.unwrap(), ": beat\n\n");
+            links.revoke(&link.id, now).unwrap();
+            assert_eq!(body.recv().await, None);
+        });
     }
 }

@@ -648,11 +648,9 @@ def a_link_lets_one_browser_in(it):
             with Browser(arguments=arguments) as other:
                 other.open(link["url"])
                 other.until("return !document.querySelector('#closed').hidden", what="a link opens once")
-            if it.args.long:
-                browser.patience = 40
-                office.run("board", "revoke", link["id"])
-                browser.until("return !document.querySelector('#closed').hidden", what="the page is closed")
-                assert browser.run(TILES) == 0
+            office.run("board", "revoke", link["id"])
+            browser.until("return !document.querySelector('#closed').hidden", what="the page is closed")
+            assert browser.run(TILES) == 0
 
 
 def main():
