@@ -639,9 +639,11 @@ def a_link_lets_one_browser_in(it):
             browser.until("return !document.querySelector('#closed').hidden", what="the page is closed")
             it.violations(browser, "without a link")
             assert browser.run(TILES) == 0
-            browser.open("about:blank")
+            # In the same tab: the document stays, and only what stands behind # changes.
+            browser.run("window.stayed = true")
             browser.open(link["url"])
             count(browser, 4)
+            assert browser.run("return window.stayed === true && document.querySelector('#closed').hidden")
             assert browser.run("return [location.hash, document.cookie]") == ["", ""], "the secret stays where it can be seen"
             browser.open(feed.url)
             count(browser, 4)
@@ -651,6 +653,9 @@ def a_link_lets_one_browser_in(it):
             office.run("board", "revoke", link["id"])
             browser.until("return !document.querySelector('#closed').hidden", what="the page is closed")
             assert browser.run(TILES) == 0
+            # Another link brings all of it back.
+            browser.open(office.link(port)["url"])
+            count(browser, 4)
 
 
 def main():

@@ -185,6 +185,8 @@ await begin(about.texts, at('language'), () => {
   notices.reword();
   show();
 });
+// A link may be pasted where the board is open already.
+addEventListener('hashchange', redeem);
 await redeem();
 setInterval(() => { time(); tiles.tick(); notices.tick(); }, 5000);
 time();

@@ -3,6 +3,7 @@
 const QUIET = 25000; // the terminal says something every ten seconds
 const LONGEST_PAUSE = 10000;
 const TOO_MANY = 429;
+const REDEEMED = 'redeemed';
 
 /** Redeems the secret of a link, which stands behind the # of the address, and takes it out of there. */
 export async function redeem() {
@@ -11,6 +12,7 @@ export async function redeem() {
   history.replaceState(null, '', location.pathname);
   const options = { method: 'POST', headers: { Authorization: `Bearer ${secret}` } };
   await insist(async () => (await fetch('/login', { ...options, signal: AbortSignal.timeout(QUIET) })).status !== TOO_MANY);
+  dispatchEvent(new Event(REDEEMED));
 }
 
 /** A file of JSON; where it cannot be had yet, it is asked for again. */
@@ -46,6 +48,8 @@ export async function follow(on) {
       });
       if (answer.status === 401) {
         on.denied();
+        // Nothing is left of what it was told.
+        last = null;
       } else if (answer.ok) {
         for await (const message of messages(answer.body, () => { alive(); on.up(); failures = 0; })) {
           on[message.event === 'state' ? 'state' : 'change'](JSON.parse(message.data));
@@ -86,18 +90,20 @@ async function* messages(body, heard) {
 /** Waits longer after each failure. */
 const backOff = (failures) => pause(Math.min(LONGEST_PAUSE, 400 * 2 ** failures) * (0.75 + Math.random() / 2));
 
-/** Waits, and less when the network or the user comes back. */
+/** Waits, and less when the network or the user comes back, or a link was redeemed. */
 function pause(ms) {
   return new Promise((done) => {
     const over = () => {
       clearTimeout(timer);
       removeEventListener('online', over);
+      removeEventListener(REDEEMED, over);
       document.removeEventListener('visibilitychange', seen);
       done();
     };
     const seen = () => { if (!document.hidden) over(); };
     const timer = setTimeout(over, ms);
     addEventListener('online', over);
+    addEventListener(REDEEMED, over);
     document.addEventListener('visibilitychange', seen);
   });
 }
