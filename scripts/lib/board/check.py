@@ -453,6 +453,30 @@ def the_muster_list_prints_also_without_a_network(it):
         assert browser.run("return document.querySelectorAll('.muster *').length") == 0, "the list is still in the page"
 
 
+PRINTED = ("addEventListener('beforeprint', () => { const place = document.querySelector('.muster');"
+           " window.printed = [place.innerText, place.querySelectorAll('table').length]; })")
+UNKNOWN = "This page does not know who is here"
+
+
+@check
+def a_muster_list_of_nothing_known_says_so(it):
+    with it.feed(4) as feed, Browser() as browser:
+        browser.devtools("Network.enable")
+        browser.devtools("Network.setBlockedURLs", urls=["*/events"])
+        browser.open(feed.url)
+        seen(browser, "#link", "Not connected")
+        browser.run(PRINTED)
+        browser.devtools("Page.printToPDF")
+        text, tables = browser.run("return window.printed")
+        assert UNKNOWN in text and "people here" not in text and tables == 0, (text, tables)
+        assert browser.run("return document.title") == "Who is here"
+        browser.devtools("Network.setBlockedURLs", urls=[])
+        count(browser, 4)
+        browser.devtools("Page.printToPDF")
+        text, tables = browser.run("return window.printed")
+        assert "people here: 4" in text and tables == 1, (text, tables)
+
+
 @check
 def a_keyboard_is_enough(it):
     tab, enter, escape, down, end, home = "\ue004", "\ue007", "\ue00c", "\ue015", "\ue010", "\ue011"
@@ -650,9 +674,13 @@ def a_link_lets_one_browser_in(it):
             with Browser(arguments=arguments) as other:
                 other.open(link["url"])
                 other.until("return !document.querySelector('#closed').hidden", what="a link opens once")
+            browser.run(PRINTED)
             office.run("board", "revoke", link["id"])
             browser.until("return !document.querySelector('#closed').hidden", what="the page is closed")
             assert browser.run(TILES) == 0
+            browser.devtools("Page.printToPDF")
+            text, tables = browser.run("return window.printed")
+            assert UNKNOWN in text and tables == 0, (text, tables)
             # Another link brings all of it back.
             browser.open(office.link(port)["url"])
             count(browser, 4)

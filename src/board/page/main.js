@@ -38,7 +38,7 @@ function show() {
       at('empty').textContent = searched ? t('nobody-found') : tiles.missing ? t('nobody-missing') : t('nobody');
     }
     const name = about.title ?? t('title');
-    const title = `${number(model.people.size)} · ${name}`;
+    const title = model.known ? `${number(model.people.size)} · ${name}` : name;
     if (document.title !== title) document.title = title;
     say(at('title'), name);
     say(at('proof'), t(model.reported ? 'proof-reported' : 'proof'));
@@ -169,6 +169,7 @@ const on = {
   denied() {
     // What was seen before may be seen no more.
     model.reset({ now: Date.now(), fields: [], people: [], latest: [], equipment: { readers: [] } });
+    model.known = false;
     tiles.rebuild();
     document.documentElement.classList.add('loading');
     at('closed').hidden = false;

@@ -9,6 +9,8 @@ const FOLDED = { ø: 'o', ł: 'l', đ: 'd', ð: 'd', ħ: 'h', ŧ: 't', ı: 'i', 
 export const plain = (text) => text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase().replace(/[øłđðħŧıßæœþ]/g, (one) => FOLDED[one]);
 
 export class Model {
+  /** Whether the terminal has told who is here. */
+  known = false;
   people = new Map();
   expected = null;
   fields = [];
@@ -27,6 +29,7 @@ export class Model {
 
   /** All of it, anew. */
   reset(state) {
+    this.known = true;
     this.skew = state.now - Date.now();
     this.fields = state.fields;
     this.equipment = state.equipment;

@@ -15,6 +15,16 @@ const cell = (text, kind) => element('td', kind, undefined, element('bdi', '', t
 /** Writes the list into its place. */
 export function write(model, place, title, lostSince) {
   const now = model.now();
+  const head = (count) => [
+    element('h1', '', undefined, element('bdi', '', title)),
+    element('p', 'when', [t('muster'), wholeDate(now), ...count].join(' · ')),
+  ];
+  place.hidden = false;
+  if (!model.known) {
+    // A zero would say that nobody is here.
+    place.replaceChildren(...head([]), element('p', 'lost', t('muster-unknown')));
+    return;
+  }
   const byName = (one, other) => collator.compare(one.name, other.name);
   const people = [...model.people.values()].sort(byName);
   const fields = model.fields;
@@ -22,10 +32,7 @@ export function write(model, place, title, lostSince) {
   const box = () => element('td', 'box', undefined, element('span', 'tick'));
   const rows = people.map((person) => element('tr', '', undefined, box(), cell(person.name || t('unnamed'), 'name'), ...own(person),
     cell(person.door), cell(moment(person.since, now) + (marks(person) && ` (${marks(person)})`))));
-  const parts = [
-    element('h1', '', undefined, element('bdi', '', title)),
-    element('p', 'when', `${t('muster')} · ${wholeDate(now)} · ${t('present', { count: people.length })}: ${number(people.length)}`),
-  ];
+  const parts = head([`${t('present', { count: people.length })}: ${number(people.length)}`]);
   if (lostSince) parts.push(element('p', 'lost', t('muster-lost', { time: wholeDate(lostSince) })));
   for (const { what, means } of faults(model.equipment, now)) parts.push(element('p', 'lost', means ? `${what} ${means}` : what));
   parts.push(table(rows, [t('muster-tick'), t('muster-name'), ...fields, t('muster-door'), t('muster-since')]));
@@ -36,7 +43,6 @@ export function write(model, place, title, lostSince) {
     parts.push(table(rows, [t('muster-tick'), t('muster-name'), ...fields]));
   }
   place.replaceChildren(...parts);
-  place.hidden = false;
 }
 
 /** Takes it away: on the screen it is not needed. */
