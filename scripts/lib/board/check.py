@@ -244,6 +244,27 @@ def a_refusal_is_unmistakable(it):
 
 
 @check
+def groups_are_told_apart_by_every_letter(it):
+    with it.feed(0, fields="team") as feed, Browser(height=1800) as browser:
+        opened(browser, feed, 0)
+        teams = ("Blue", "blue", "Müller", "Muller", "B1", "B01")
+        for n in range(18):
+            feed.tell(arrive=f"Person {n:02}", team=teams[n % 6])
+        count(browser, 18)
+        choose(browser, "group", "field:team")
+        browser.until("return document.querySelectorAll('.head').length === 6")
+        heads = browser.run("return [...document.querySelectorAll('.head')].map((head) => [head.querySelector('bdi').innerText,"
+                            " head.querySelector('.number').innerText]).sort()")
+        assert heads == sorted([team, "3"] for team in teams), heads
+        # Who leaves and comes finds the place in these groups.
+        feed.tell(leave="Person 03")
+        has(browser, "Person 03", False)
+        feed.tell(arrive="Person 03", team="Blue")
+        has(browser, "Person 03")
+        assert browser.run("return document.querySelectorAll('.head').length") == 6
+
+
+@check
 def an_hour_that_comes_twice_has_its_offset(it):
     with it.feed(0) as feed, Browser() as browser:
         browser.devtools("Emulation.setTimezoneOverride", timezoneId="Europe/Berlin")

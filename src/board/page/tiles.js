@@ -177,8 +177,9 @@ export class Tiles {
 
   #order = (one, other) => {
     if (this.group !== '') {
-      const by = collator.compare(this.#groupOf(one), this.#groupOf(other));
-      if (by !== 0) return by;
+      const [own, others] = [this.#groupOf(one), this.#groupOf(other)];
+      // What only case, accents or zeros tell apart is two groups.
+      if (own !== others) return collator.compare(own, others) || (own < others ? -1 : 1);
     }
     const by = this.missing || this.sort === 'name' ? collator.compare(one.name, other.name)
       : this.sort === 'newest' ? other.since - one.since : one.since - other.since;
