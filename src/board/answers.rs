@@ -40,8 +40,9 @@ const SLOWEST: Duration = Duration::from_secs(30);
 const PIECES: usize = 4;
 /// Where pictures are.
 const PORTRAITS: &str = "/portraits/";
-/// Bound to this host by its prefix (RFC 6265bis, 4.1.3.2).
-const COOKIE: &str = "__Host-rollcall-board";
+/// Bound to this host by its prefix (RFC 6265bis, 4.1.3.2); the port follows, which cookies know nothing of: two boards of one
+/// host name have a cookie each.
+const COOKIE: &str = "__Host-rollcall-board-";
 
 /// On every answer: nothing from elsewhere, nothing in a frame, nothing told to others.
 const STRICT: [(HeaderName, &str); 8] = [
@@ -65,6 +66,8 @@ pub struct Answers {
     hub: Arc<BoardHub>,
     /// None where whoever reaches the board may look.
     links: Option<Links>,
+    /// The name of the cookie.
+    cookie: String,
     /// What the page is told of this board: title and further texts, as JSON.
     about: String,
     rates: Rates,
@@ -77,7 +80,16 @@ impl Answers {
     pub fn new(gate: Gate, hub: Arc<BoardHub>, links: Option<Links>, title: Option<&str>, texts: Option<&str>) -> Self {
         let title = serde_json::Value::from(title);
         let about = format!("{{\"title\":{title},\"texts\":{}}}", texts.unwrap_or("null"));
-        Self { gate, hub, links, about, rates: Rates::new(Some(RATE)), picture_rates: Rates::new(Some(PICTURE_RATE)) }
+        let cookie = format!("{COOKIE}{}", gate.port());
+        Self {
+            gate,
+            hub,
+            links,
+            cookie,
+            about,
+            rates: Rates::new(Some(RATE)),
+            picture_rates: Rates::new(Some(PICTURE_RATE)),
+        }
     }
 
     /// Answers one request.
@@ -118,9 +130,20 @@ impl Answers {
 
     /// Who asks, where that counts.
     fn viewer(&self, headers: &HeaderMap) -> Result<Option<Viewer>, StatusCode> {
-        let viewer = self.links.as_ref().map(|links| Viewer { links: links.clone(), cookie: cookie(headers) });
+        let viewer = self.links.as_ref().map(|links| Viewer { links: links.clone(), cookie: self.cookie(headers) });
         let may_look = viewer.as_ref().is_none_or(Viewer::may_look);
         may_look.then_some(viewer).ok_or(StatusCode::UNAUTHORIZED)
+    }
+
+    /// Our cookie: none, too, where there are two of them.
+    fn cookie(&self, headers: &HeaderMap) -> Option<String> {
+        let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut ours = pairs.flat_map(|pairs| pairs.split(';')).filter_map(|pair| {
+            let (name, value) = pair.trim().split_once('=')?;
+            (name == self.cookie).then_some(value)
+        });
+        let first = ours.next()?;
+        ours.next().is_none().then(|| first.to_owned())
     }
 
     /// A picture of somebody who is here.
@@ -159,7 +182,8 @@ impl Answers {
         let (cookie, left) =
             redeemed.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.ok_or(StatusCode::UNAUTHORIZED)?;
         let age = left.as_secs();
-        let set = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={age}", cookie.as_str());
+        let (name, value) = (&self.cookie, cookie.as_str());
+        let set = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={age}");
         let mut response = Response::new(BoardBody::Whole(None));
         *response.status_mut() = StatusCode::NO_CONTENT;
         let set = HeaderValue::try_from(set).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
@@ -180,17 +204,6 @@ impl Viewer {
         // What cannot be read admits nobody.
         self.cookie.as_ref().is_some_and(|cookie| self.links.admits(cookie, Timestamp::now()).unwrap_or_default())
     }
-}
-
-/// Our cookie: none, too, where there are two of them.
-fn cookie(headers: &HeaderMap) -> Option<String> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut ours = pairs.flat_map(|pairs| pairs.split(';')).filter_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
-        (name == COOKIE).then_some(value)
-    });
-    let first = ours.next()?;
-    ours.next().is_none().then(|| first.to_owned())
 }
 
 /// Gives a browser what it lacks, as fast as it reads, until it is gone, too slow, or may look no longer.

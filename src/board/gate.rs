@@ -15,6 +15,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 #[derive(Debug)]
 pub struct Gate {
     scheme: &'static str,
+    port: u16,
     /// `name:port`, in lower case; the first is the one that links name.
     hosts: Vec<String>,
 }
@@ -46,7 +47,12 @@ impl Gate {
         let (scheme, default) = if is_tls { ("https", 443) } else { ("http", 80) };
         // Browsers leave out the port of the scheme.
         let with_port = |host: String| if port == default { host } else { format!("{host}:{port}") };
-        Self { scheme, hosts: hosts.into_iter().map(with_port).collect() }
+        Self { scheme, port, hosts: hosts.into_iter().map(with_port).collect() }
+    }
+
+    /// The port that the board listens on.
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where a browser finds the board.

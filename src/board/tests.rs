@@ -519,7 +519,8 @@ fn over_a_network_a_link_admits_one_browser() {
 
     // The page holds nothing, and everybody may have it; who is here only those who were let in.
     assert_eq!(status(&ask("GET", "/", "")), 200);
-    let cookie_of = |value: &str| format!("Cookie: __Host-rollcall-board={value}\r\n");
+    let name = format!("__Host-rollcall-board-{}", board.address().port());
+    let cookie_of = |value: &str| format!("Cookie: {name}={value}\r\n");
     for stranger in [String::new(), cookie_of(""), cookie_of(&secret), cookie_of("A".repeat(43).as_str())] {
         let answer = ask("GET", "/events", &stranger);
         assert_eq!(status(&answer), 401, "{stranger}");
@@ -535,13 +536,16 @@ fn over_a_network_a_link_admits_one_browser() {
     let opened = ask("POST", "/login", &format!("{origin}{bearer}"));
     assert_eq!(status(&opened), 204, "{opened}");
     let set = opened.lines().find(|line| line.to_lowercase().starts_with("set-cookie:")).unwrap();
-    for attribute in ["__Host-rollcall-board=", "Path=/", "Secure", "HttpOnly", "SameSite=Strict", "Max-Age="] {
+    for attribute in [&format!("{name}="), "Path=/", "Secure", "HttpOnly", "SameSite=Strict", "Max-Age="] {
         assert!(set.contains(attribute), "{set}");
     }
     assert_eq!(status(&ask("POST", "/login", &format!("{origin}{bearer}"))), 401, "a link is opened once");
 
     let value = set.split(['=', ';']).nth(1).unwrap();
     assert_eq!(status(&ask("GET", "/events", &format!("{}{}", cookie_of(value), cookie_of("x")))), 401, "two cookies");
+    // A board at another port of this host has a cookie of its own, and browsers send both.
+    let others = format!("Cookie: __Host-rollcall-board-1=x; {name}={value}\r\n");
+    assert_eq!(status(&ask("GET", "/portraits/x", &others)), 404);
     let mut admitted = Messages::open(tls(&board), &host, &cookie_of(value));
     assert_eq!(admitted.next().unwrap().2["people"][0]["name"], "Person 1");
     assert_eq!(status(&ask("GET", "/portraits/x", "")), 401);

@@ -672,14 +672,16 @@ def what_cannot_be_loaded_is_asked_for_again(it):
             count(browser, 5)
 
 
+DESK = ["--ignore-certificate-errors", "--host-resolver-rules=MAP desk.example 127.0.0.1"]
+
+
 @check
 def a_link_lets_one_browser_in(it):
     with network.Office(it.args.rollcall) as office, it.feed(4, address="0.0.0.0:0", host="desk.example", state=office.folder,
                                                                   certificate=office.certificate, key=office.key) as feed:
         port = feed.address.rsplit(":", 1)[1]
-        arguments = ["--ignore-certificate-errors", "--host-resolver-rules=MAP desk.example 127.0.0.1"]
         link = office.link(port)
-        with Browser(arguments=arguments) as browser:
+        with Browser(arguments=DESK) as browser:
             browser.open(feed.url)
             browser.until("return !document.querySelector('#closed').hidden", what="the page is closed")
             it.violations(browser, "without a link")
@@ -692,7 +694,7 @@ def a_link_lets_one_browser_in(it):
             assert browser.run("return [location.hash, document.cookie]") == ["", ""], "the secret stays where it can be seen"
             browser.open(feed.url)
             count(browser, 4)
-            with Browser(arguments=arguments) as other:
+            with Browser(arguments=DESK) as other:
                 other.open(link["url"])
                 other.until("return !document.querySelector('#closed').hidden", what="a link opens once")
             browser.run(PRINTED)
@@ -704,6 +706,19 @@ def a_link_lets_one_browser_in(it):
             assert UNKNOWN in text and tables == 0, (text, tables)
             # Another link brings all of it back.
             browser.open(office.link(port)["url"])
+            count(browser, 4)
+
+
+@check
+def boards_of_one_host_leave_each_other_their_browsers(it):
+    def board(office, people):
+        return it.feed(people, address="0.0.0.0:0", host="desk.example", state=office.folder, certificate=office.certificate, key=office.key)
+    with network.Office(it.args.rollcall) as one, network.Office(it.args.rollcall) as other, Browser(arguments=DESK) as browser:
+        with board(one, 4) as first, board(other, 7) as second:
+            for office, feed, people in ((one, first, 4), (other, second, 7)):
+                browser.open(office.link(feed.address.rsplit(":", 1)[1])["url"])
+                count(browser, people)
+            browser.open(first.url)
             count(browser, 4)
 
 
