@@ -244,6 +244,22 @@ def a_refusal_is_unmistakable(it):
 
 
 @check
+def after_midnight_times_have_their_day(it):
+    day = "return new RegExp(arguments[1]).test(document.querySelector(arguments[0]).textContent)"
+    with it.feed(0) as feed, Browser() as browser:
+        opened(browser, feed, 0)
+        feed.tell(arrive="Ada")
+        feed.tell(equipment="broken", door="Workshop")
+        places = [(".tile .since time", ""), ("#latest time", ""), ("#faults", r"The reader Workshop has not worked since ")]
+        for place, before in places:
+            browser.until(day, place, rf"{before}\d\d:\d\d")
+            assert not browser.run(day, place, rf"{before}\w{{3}},? "), browser.run(TEXT, place)
+        browser.run("const now = Date.now; Date.now = () => now() + 24 * 60 * 60000")
+        for place, before in places:
+            browser.until(day, place, rf"{before}\w{{3}},? \d+ .*\d\d:\d\d", what=f"{place} has the day")
+
+
+@check
 def groups_are_told_apart_by_every_letter(it):
     with it.feed(0, fields="team") as feed, Browser(height=1800) as browser:
         opened(browser, feed, 0)

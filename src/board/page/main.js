@@ -189,6 +189,6 @@ await begin(about.texts, at('language'), () => {
 // A link may be pasted where the board is open already.
 addEventListener('hashchange', redeem);
 await redeem();
-setInterval(() => { time(); tiles.tick(); notices.tick(); }, 5000);
+setInterval(() => { time(); tiles.tick(); notices.tick(); notices.faults(lostSince); }, 5000);
 time();
 follow(on);

@@ -148,6 +148,7 @@ export class Notices {
     const what = one.kind === 'refused' ? t(one.name ? 'was-refused' : 'refused') : one.kind === 'left' ? t('left') : one.moved ? t('moved') : t(one.by_hand ? 'entered' : 'arrived');
     const name = one.name || (one.kind === 'refused' ? '' : t('unnamed'));
     const time = element('time', '', moment(one.at, this.#model.now()));
+    time.at = one.at;
     time.dateTime = new Date(one.at).toISOString();
     const sign = element('span', 'sign', { refused: '✕', left: '←', arrived: '→' }[one.kind]);
     sign.setAttribute('aria-hidden', 'true');
@@ -192,7 +193,9 @@ export class Notices {
 
   /** Brings what depends on the time up to date. */
   tick() {
-    for (const age of this.#places.faults.querySelectorAll('.age')) say(age, `(${span(this.#model.now() - age.since)})`);
+    const now = this.#model.now();
+    for (const age of this.#places.faults.querySelectorAll('.age')) say(age, `(${span(now - age.since)})`);
+    for (const time of this.#places.latest.querySelectorAll('time')) say(time, moment(time.at, now));
   }
 
   /** The big numbers. */

@@ -335,13 +335,18 @@ export class Tiles {
       made.append(element('span', 'mark', t('missing-mark')));
       made.refresh = made.tick = () => {};
     } else {
-      const since = element('time', '', moment(item.since, this.#model.now()));
+      const since = element('time');
       since.dateTime = new Date(item.since).toISOString();
       who.append(whole('where', item.door));
       const ago = element('span', 'ago');
       const mark = element('span', 'mark');
       made.append(element('div', 'state', undefined, ago, element('span', 'since', undefined, t('since'), ' ', since), mark));
-      made.tick = () => say(ago, span(this.#model.now() - item.since));
+      made.tick = () => {
+        const now = this.#model.now();
+        say(ago, span(now - item.since));
+        // After midnight with the day.
+        say(since, moment(item.since, now));
+      };
       made.refresh = () => {
         made.classList.toggle('doubt', Boolean(item.doubt));
         made.classList.toggle('by-hand', Boolean(item.by_hand));
