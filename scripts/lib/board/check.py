@@ -244,6 +244,23 @@ def a_refusal_is_unmistakable(it):
 
 
 @check
+def a_long_name_leaves_a_refusal_on_the_screen(it):
+    with it.feed(0) as feed, Browser() as browser:
+        opened(browser, feed, 0)
+        for width, height, scale in ((390, 844, 2), (1440, 900, 1)):
+            browser.size(width, height, scale, width < 400)
+            for name, door in (("Ada", "W" * 60), ("first_name_" * 12, "North_door_" * 12)):
+                feed.tell(refuse="token.lost", name=name, door=door)
+                browser.until("const one = document.querySelector('.refusal'); return one?.innerText.includes(arguments[0])"
+                              " && one.getAnimations().length === 0", name)
+                edges = browser.run("return ['.refusal', '.refusal .close', '.refusal .where', '#latest .door'].map((one) => {"
+                                    " const box = document.querySelector(one).getBoundingClientRect(); return [box.left, box.right]; })")
+                assert all(left >= 0 and right <= width for left, right in edges), (width, name, door, edges)
+                assert browser.run("return document.documentElement.scrollWidth - innerWidth") <= 0
+            it.shot(browser, f"long-refusal-{width}")
+
+
+@check
 def after_midnight_times_have_their_day(it):
     day = "return new RegExp(arguments[1]).test(document.querySelector(arguments[0]).textContent)"
     with it.feed(0) as feed, Browser() as browser:
