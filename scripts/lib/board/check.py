@@ -277,6 +277,22 @@ def after_midnight_times_have_their_day(it):
 
 
 @check
+def the_view_that_is_chosen_shows_without_colours(it):
+    with it.feed(3, expected=5) as feed, Browser() as browser:
+        browser.media(forced_colors="active")
+        opened(browser, feed, 3)
+        style = ("return ['view-here', 'view-missing'].map((id) => { const { backgroundColor, color } = getComputedStyle(document.getElementById(id));"
+                 " return [backgroundColor, color].join(); })")
+        # Without this the browser paints its own colour behind the letters.
+        adjust = "return getComputedStyle(document.querySelector('[aria-pressed=true]')).forcedColorAdjust"
+        here = browser.run(style)
+        it.shot(browser, "forced-colours")
+        assert here[0] != here[1] and browser.run(adjust) == "none", here
+        browser.run("document.querySelector('#view-missing').click()")
+        assert browser.run(style) == here[::-1], (here, browser.run(style))
+
+
+@check
 def groups_are_told_apart_by_every_letter(it):
     with it.feed(0, fields="team") as feed, Browser(height=1800) as browser:
         opened(browser, feed, 0)
