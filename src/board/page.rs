@@ -176,6 +176,47 @@ mod tests {
         }
     }
 
+    /// Whoever stands at a door is told what is so of this refusal, and not what is so of another one.
+    #[test]
+    fn every_refusal_at_a_door_has_a_text_that_was_chosen_for_it() {
+        // The text for the first word of the code was chosen, or where there is none the one for all others.
+        const SHARED: [&str; 10] = [
+            "card.no-extended-length",
+            "crypto.failed",
+            "proof.certificate",
+            "proof.malformed",
+            "proof.signature",
+            "reader.error",
+            "reader.gone",
+            "reader.hung",
+            "reader.unavailable",
+            "token.private",
+        ];
+        // Nobody at a door can do anything about what these say.
+        let is_shared = |code: &str| ["pcsc.", "server."].iter().any(|word| code.starts_with(word));
+        let mut codes: std::collections::BTreeSet<_> =
+            crate::api::problem::ProblemCode::ALL.map(crate::api::problem::ProblemCode::as_str).into();
+        codes.retain(|code| code.starts_with("proof.") || *code == "token.unknown");
+        for source in [
+            include_str!("../terminal/admission/refusal.rs"),
+            include_str!("../terminal/tap/failure.rs"),
+            include_str!("../terminal/presence/transition.rs"),
+            include_str!("../reader/causes.rs"),
+        ] {
+            let is_word = |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c == b'-');
+            let quoted = source.split("#[cfg(test)]").next().unwrap().split('"');
+            codes.extend(
+                quoted.filter(|text| text.split_once('.').is_some_and(|(one, two)| is_word(one) && is_word(two))),
+            );
+        }
+        assert!(codes.len() > 40 && SHARED.iter().all(|code| codes.contains(code)), "{codes:?}");
+        let english = texts("/texts/en.json");
+        for code in codes.into_iter().filter(|code| !is_shared(code)) {
+            let has_own = english.texts.contains_key(&format!("refused.{code}"));
+            assert_ne!(has_own, SHARED.contains(&code), "{code}");
+        }
+    }
+
     #[test]
     fn a_file_of_texts_has_known_keys() {
         let file = |text: &str| serde_json::from_str::<TextFile>(text).map_err(|e| e.to_string())?.checked();

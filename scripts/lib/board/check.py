@@ -233,14 +233,29 @@ def a_refusal_is_unmistakable(it):
         browser.until("return !document.querySelector('.refusal')", what="Escape closes the refusal")
         seen(browser, "#latest", "Li Wang was not let in")
         feed.tell(refuse="some.later-code")
-        seen(browser, ".refusal", "This card cannot be accepted. Please ask at the desk.")
+        seen(browser, ".refusal", "The card was not accepted. Please ask at the desk.")
         feed.tell(refuse="proof.malformed")
         seen(browser, ".refusal", "could not prove that it is genuine")
         # They came within seconds of each other: each is said, none in the place of the other.
-        browser.until("const said = document.querySelector('#alarm').textContent; return said.includes('cannot be accepted')"
+        browser.until("const said = document.querySelector('#alarm').textContent; return said.includes('was not accepted')"
                       " && said.includes('could not prove')", what="later refusals are said together")
         browser.media(prefers_reduced_motion="reduce")
         assert browser.run("return getComputedStyle(document.querySelector('.refusal')).animationName") == "none"
+
+
+@check
+def a_refusal_says_what_is_so(it):
+    with it.feed(0) as feed, Browser() as browser:
+        opened(browser, feed, 0)
+        for code, text in [
+            ("card.left", "The card was taken away too early, or moved."),
+            ("card.reset", "The reading was interrupted. Please present the card once more."),
+            ("card.protocol-refused", "The card could not be read at this reader."),
+            ("reader.busy", "The reader is in use by another program."),
+            ("token.refused-terminal", "Cards cannot be checked here right now."),
+        ]:
+            feed.tell(refuse=code)
+            seen(browser, ".refusal:first-child .why", text)
 
 
 @check
