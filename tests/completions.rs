@@ -82,6 +82,8 @@ fn bash_completes_commands_options_and_values() {
     for (keys, expected) in [
         ("help us\t", "<help><users>"),
         ("help opt\t", "<help><options>"),
+        ("help token inf\t", "<help><token><info>"),
+        ("help server terminal rev\t", "<help><server><terminal><revoke>"),
         ("schema rea\t", "<schema><reader>"),
         ("watch --presence to\t", "<watch><--presence><toggle>"),
         ("watch --presence un\t", "<watch><--presence><until:8h>"),
@@ -218,8 +220,9 @@ fn is_here(shell: &str) -> bool {
 }
 
 /// What the beginning of a value becomes, in zsh and fish.
-const ASKED_OR_FIXED: [(&str, &str); 7] = [
+const ASKED_OR_FIXED: [(&str, &str); 8] = [
     ("help us", "<help><users>"),
+    ("help token inf", "<help><token><info>"),
     ("schema rea", "<schema><reader>"),
     ("watch --presence un", "<watch><--presence><until:8h>"),
     ("users history --since yes", "<users><history><--since><yesterday>"),
@@ -360,6 +363,7 @@ fn fish_completes_commands_of_three_words() {
         ("pki issue server --na", &["--name"]),
         ("pki issue terminal door --na", &[]),
         ("completions fi", &["fish"]),
+        ("help proof ", &["verify"]),
     ] {
         let mut offered = offered_by_fish(home, words);
         let mut expected = expected.to_vec();

@@ -57,7 +57,7 @@ pub fn run(args: &CompletionsArgs, global: &Global, out: &mut Printer) -> Result
 
 /// The script of a shell.
 fn script(shell: Shell) -> String {
-    let (mut script, mut command) = (Vec::new(), offering(Cli::command()));
+    let (mut script, mut command) = (Vec::new(), with_help(offering(Cli::command())));
     clap_complete::generate(shell, &mut command, "rollcall", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
@@ -76,13 +76,19 @@ fn offering(command: Command) -> Command {
             ("watch", "presence") => vec!["field", "toggle", "until:8h"],
             ("history" | "events", "since" | "until") => vec!["today", "yesterday"],
             ("schema", "name") => schema::short_names().collect(),
-            ("help", "command") => help::topics().collect(),
             _ => return argument,
         };
         argument.value_parser(PossibleValuesParser::new(offered))
     });
     let names: Vec<_> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
     names.iter().fold(command, |command, name| command.mut_subcommand(name, offering))
+}
+
+/// The definition with the words of all commands behind `help`, as commands below it: shells offer one word after the other.
+fn with_help(command: Command) -> Command {
+    let words = help::topics(&command, "");
+    let options = Command::new(help::OPTIONS).about("What every command takes");
+    command.mut_subcommand("help", |own| help::topic("help", &own).subcommands(words).subcommand(options))
 }
 
 /// The first line says whose completions these are, and the last ones call them.

@@ -188,17 +188,27 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
 ];
 
 /// The word behind `rollcall help` for what every command takes.
-const OPTIONS: &str = "options";
+pub const OPTIONS: &str = "options";
 
 /// The examples of the command of these words, one a line.
 pub fn examples(words: &str) -> Option<&'static [&'static str; 2]> {
     EXAMPLES.iter().find(|(command, _)| *command == words).map(|(_, examples)| examples)
 }
 
-/// What may stand behind `rollcall help`: the first words of commands, and `options`.
-pub fn topics() -> impl Iterator<Item = &'static str> {
-    let commands = EXAMPLES.iter().map(|(command, _)| *command);
-    commands.filter(|command| !command.is_empty() && !command.contains(' ')).chain([OPTIONS])
+/// What may stand behind `rollcall help` and these words, which are those of this command, each with what may follow it.
+pub fn topics(command: &Command, words: &str) -> Vec<Command> {
+    let below = EXAMPLES.iter().filter_map(|(all, _)| {
+        let (before, name) = all.rsplit_once(' ').unwrap_or(("", all));
+        // Help of `help` is what is typed already.
+        let below = command.find_subcommand(name).filter(|_| before == words && name != "help")?;
+        Some(topic(name, below).subcommands(topics(below, all)))
+    });
+    below.collect()
+}
+
+/// A command of this name without anything but what it is for.
+pub fn topic(name: &'static str, command: &Command) -> Command {
+    Command::new(name).about(command.get_about().cloned().unwrap_or_default()).disable_help_subcommand(true)
 }
 
 /// The help that these arguments ask for. It is made only when it is asked for: it takes longer than the parsing.
