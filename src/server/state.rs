@@ -179,9 +179,9 @@ impl AppState {
     /// [`CryptoError`] when there is no randomness.
     pub fn nonces(&self, count: u16) -> Result<(Vec<[u8; 32]>, Vec<Nonce>), CryptoError> {
         use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-        let use_by = (self.clock)() + jiff::SignedDuration::from_hours(crate::api::v1::NONCE_HOURS);
-        let raw: Vec<[u8; 32]> =
-            (0..count).map(|_| random::bytes(&mut SystemRandom)).collect::<Result<_, CryptoError>>()?;
+        let now = (self.clock)();
+        let use_by = now + jiff::SignedDuration::from_hours(crate::api::v1::NONCE_HOURS);
+        let raw = (0..count).map(|_| nonce(now)).collect::<Result<Vec<_>, CryptoError>>()?;
         let sent = raw.iter().map(|nonce| Nonce { nonce: BASE64_URL_SAFE_NO_PAD.encode(nonce), use_by }).collect();
         Ok((raw, sent))
     }
@@ -201,6 +201,13 @@ impl AppState {
         self.heard.store(&self.store).await;
         self.store.close().await;
     }
+}
+
+/// A nonce that nobody can guess. The moment comes first, so that what is asked for and written together lies together.
+fn nonce(now: Timestamp) -> Result<[u8; 32], CryptoError> {
+    let mut nonce = random::bytes::<32>(&mut SystemRandom)?;
+    nonce[..6].copy_from_slice(&now.as_millisecond().to_be_bytes()[2..]);
+    Ok(nonce)
 }
 
 /// A store that is away, or busy, is asked until it is back, also when nobody asks us.
@@ -363,5 +370,15 @@ mod tests {
             events().await
         };
         assert_eq!(block_on(left).unwrap(), [2]);
+    }
+
+    #[test]
+    fn later_nonces_lie_behind_earlier_ones_and_none_is_like_another() {
+        let later =
+            |ms| nonce("2026-11-30T08:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_millis(ms)).unwrap();
+        let (a, b, c, d) = (later(0), later(1), later(256), later(256));
+        assert!(a < b && b < c.min(d));
+        assert_eq!(c[..6], d[..6]);
+        assert_ne!(c[6..], d[6..]);
     }
 }
