@@ -1,4 +1,5 @@
-//! Lookups in batches: whatever waits is decided in one transaction, so that many lookups cost one write to the disk.
+//! Lookups in batches: whatever waits is decided in one transaction, so that many lookups cost one write to the disk. Who comes
+//! while it waits for another process that writes joins it.
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
@@ -44,13 +45,18 @@ impl LookupBatcher {
 
 async fn run(store: ServerStore, mut pending: mpsc::Receiver<PendingLookup>) {
     while let Some(first) = pending.recv().await {
-        let mut batch = vec![first];
-        while batch.len() < BATCH {
-            let Ok(next) = pending.try_recv() else { break };
-            batch.push(next);
-        }
-        let (tasks, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.task, one.answer)).unzip();
-        match store.lookups(&tasks, Timestamp::now()).await {
+        let (mut tasks, mut answers) = (vec![first.task], vec![first.answer]);
+        let mut join = |tasks: &mut Vec<LookupTask>| {
+            while tasks.len() < BATCH {
+                let Ok(next) = pending.try_recv() else { break };
+                tasks.push(next.task);
+                answers.push(next.answer);
+            }
+            Timestamp::now()
+        };
+        // Now, too: where the store is away nobody waits for that by himself.
+        join(&mut tasks);
+        match store.lookups(&mut tasks, &mut join).await {
             Ok(results) => answers.into_iter().zip(results).for_each(|(answer, result)| drop(answer.send(Ok(result)))),
             Err(error) if tasks.len() == 1 || error.absence().is_some() => refuse(answers, error),
             Err(_) => one_by_one(&store, tasks, answers).await,
@@ -61,7 +67,7 @@ async fn run(store: ServerStore, mut pending: mpsc::Receiver<PendingLookup>) {
 /// One lookup that cannot be decided must not take the others with it.
 async fn one_by_one(store: &ServerStore, tasks: Vec<LookupTask>, answers: Vec<ResultSender>) {
     for (task, answer) in tasks.into_iter().zip(answers) {
-        match store.lookups(&[task], Timestamp::now()).await {
+        match store.lookups(&mut vec![task], &mut |_| Timestamp::now()).await {
             Ok(mut results) => drop(answer.send(results.pop().ok_or(ApiError::Busy))),
             Err(error) => refuse(vec![answer], error),
         }

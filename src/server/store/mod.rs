@@ -444,12 +444,17 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::lookups::forget(c, now))
     }
 
-    /// Decides several lookups in one transaction, in their order.
+    /// Decides several lookups in one transaction, in their order: these, and those that `join` adds once nobody else writes.
+    /// After a failure they are all in `tasks`, and `join` may have been called more than once.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`]: then none is decided.
-    pub async fn lookups(&self, tasks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
-        on!(self, writing, queries, |c| queries::lookups::decide(c, tasks, now))
+    pub async fn lookups(
+        &self,
+        tasks: &mut Vec<LookupTask>,
+        join: &mut JoiningLookups<'_>,
+    ) -> Result<Vec<LookupResult>> {
+        on!(self, writing, queries, |c| queries::lookups::decide(c, tasks, join))
     }
 
     /// The head of the audit log.
@@ -532,5 +537,34 @@ mod tests {
             }
             store
         }
+    }
+
+    /// Whoever asks while this one waits for its turn need not wait for another turn.
+    #[test]
+    fn lookups_join_when_nobody_else_can_write() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("server.db");
+        let url = format!("sqlite://{}", path.display()).parse().unwrap();
+        let (before, after, results, is_held) = crate::server::block_on(async {
+            let store = ServerStore::with_two_tokens(&url).await;
+            let task = |n| {
+                let (terminal, token_id) = ("door".into(), Uuid::from_u128(n));
+                LookupTask { terminal, token_id, proof: PresentedProof::Nothing, nonces: Vec::new() }
+            };
+            let before = store.audit_head().await.unwrap().seq;
+            let mut is_held = false;
+            let mut join = |tasks: &mut Vec<LookupTask>| {
+                let other = rusqlite::Connection::open(&path).unwrap();
+                other.busy_timeout(std::time::Duration::ZERO).unwrap();
+                is_held = other.execute_batch("BEGIN IMMEDIATE").is_err();
+                tasks.push(task(3));
+                Timestamp::now()
+            };
+            let results = store.lookups(&mut vec![task(1)], &mut join).await.unwrap();
+            (before, store.audit_head().await.unwrap().seq, results, is_held)
+        })
+        .unwrap();
+        assert!(is_held && after == before + 2);
+        assert!(matches!(results[..], [LookupResult::Token { .. }, LookupResult::Unknown]), "{results:?}");
     }
 }

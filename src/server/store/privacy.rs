@@ -82,12 +82,12 @@ mod tests {
             store.register(&token(early), "desk", now).await.unwrap();
             // More than one part of the log.
             for _ in 0..10 {
-                store.lookups(&vec![lookup(early); 64], now).await.unwrap();
+                store.lookups(&mut vec![lookup(early); 64], &mut |_| now).await.unwrap();
             }
             let counted = fallible(async { on!(store, reading, queries, |c| queries::privacy::count(c, "7")) });
             let counted = counted.await.unwrap();
             store.register(&token(late), "desk", now).await.unwrap();
-            store.lookups(&[lookup(early), lookup(late), lookup(late)], now).await.unwrap();
+            store.lookups(&mut vec![lookup(early), lookup(late), lookup(late)], &mut |_| now).await.unwrap();
             let forget = async {
                 on!(store, writing, queries, |c| queries::privacy::forget(c, "7", "nobody", &counted, "desk", now))
             };

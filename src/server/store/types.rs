@@ -160,6 +160,9 @@ pub struct LookupTask {
     pub nonces: Vec<[u8; 32]>,
 }
 
+/// Adds lookups that came meanwhile, and tells the moment at which all of them are decided.
+pub type JoiningLookups<'a> = dyn FnMut(&mut Vec<LookupTask>) -> Timestamp + Send + 'a;
+
 /// The proof of a lookup, as far as it was checked without the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresentedProof {

@@ -27,10 +27,16 @@ pub struct Ledger {
 impl Ledger {
     /// Takes the end of the log; whoever else wants it waits for the end of this transaction.
     pub async fn open(c: &mut Connection, actor: &str, at: Timestamp) -> Result<Self> {
+        Self::open_at(c, actor, || at).await
+    }
+
+    /// As [`Self::open`]; the moment is asked for when the end is held.
+    pub async fn open_at(c: &mut Connection, actor: &str, at: impl FnOnce() -> Timestamp) -> Result<Self> {
         let row = query(HOLD_HEAD).fetch_one(c).await?;
         let hash: Vec<u8> = row.try_get("hash")?;
         let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("the head of the audit log is damaged".into()))?;
         // Kept in milliseconds, so that is what is hashed.
+        let at = at();
         let at = at.round(jiff::Unit::Millisecond).unwrap_or(at);
         Ok(Self { seq: row.try_get("seq")?, hash, actor: actor.to_owned(), at, unwritten: Vec::new() })
     }

@@ -19,7 +19,7 @@ use crate::{
         problem::ProblemCode,
         v1::{Freshness, TokenStatus},
     },
-    server::store::{LookupResult, LookupTask, PresentedProof, ProofRefusal, rows::BoundColumn},
+    server::store::{JoiningLookups, LookupResult, LookupTask, PresentedProof, ProofRefusal, rows::BoundColumn},
 };
 
 /// How long a nonce is kept, so that a proof over it is called expired rather than unverified.
@@ -45,9 +45,20 @@ pub async fn forget(c: &mut Connection, now: Timestamp) -> Result<u64> {
     Ok(gone.rows_affected())
 }
 
-/// Decides lookups in their order, each with its record in the log.
-pub async fn decide(c: &mut Connection, tasks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
-    let mut ledger = Ledger::open(c, "", now).await?;
+/// Decides lookups in their order, each with its record in the log. Those that came while this transaction waited for its turn
+/// join once it has it.
+pub async fn decide(
+    c: &mut Connection,
+    tasks: &mut Vec<LookupTask>,
+    join: &mut JoiningLookups<'_>,
+) -> Result<Vec<LookupResult>> {
+    let mut now = Timestamp::UNIX_EPOCH;
+    let joined = || {
+        now = join(tasks);
+        now
+    };
+    let mut ledger = Ledger::open_at(c, "", joined).await?;
+    let tasks = tasks.as_slice();
     let tokens = tokens(c, tasks).await?;
     let highest = tokens.iter().map(|(id, token)| (id.as_str(), token.highest)).collect();
     let mut proofs = Presented::read(c, tasks, highest, now).await?;
