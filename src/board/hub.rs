@@ -57,7 +57,7 @@ struct HubContent {
     number: u64,
     /// The last changes as JSON; the newest has that number.
     ring: VecDeque<String>,
-    /// Whether a list is still to be read: until then nobody is shown how many are here.
+    /// Whether a list is still to be read: until then nobody is told how many are here.
     unread: bool,
 }
 
@@ -168,7 +168,6 @@ impl BoardHub {
 
     /// A server's store cannot be read, or can be read again.
     pub fn store(&self, away: bool, at: Timestamp) {
-        self.content().unread &= !away;
         self.tell(|roll| roll.store(away, at));
     }
 
@@ -197,7 +196,7 @@ impl BoardHub {
     /// nothing. Without a cursor, or with one that the ring does not reach, that is the whole state.
     pub(super) fn after(&self, cursor: Option<Cursor>, now: Timestamp) -> Option<(Cursor, String)> {
         let content = self.content();
-        if content.unread {
+        if content.unread && !content.roll.is_store_away() {
             return None;
         }
         let known = cursor.filter(|cursor| cursor.run == self.run && cursor.number <= content.number);
@@ -220,8 +219,11 @@ impl BoardHub {
                 let from = content.ring.len().saturating_sub(LATEST);
                 let latest: Vec<_> = content.ring.range(from..).map(String::as_str).collect();
                 let open = state.strip_suffix('}')?;
-                let latest = latest.join(",");
-                Some((cursor, format!("event: state\nid: {cursor}\ndata: {open},\"latest\":[{latest}]}}\n\n")))
+                let (latest, unknown) = (latest.join(","), content.unread);
+                let text = format!(
+                    "event: state\nid: {cursor}\ndata: {open},\"unknown\":{unknown},\"latest\":[{latest}]}}\n\n"
+                );
+                Some((cursor, text))
             }
         }
     }

@@ -302,6 +302,11 @@ impl Roll {
         }
     }
 
+    /// Whether the store of a server cannot be read.
+    pub const fn is_store_away(&self) -> bool {
+        self.store_away.is_some()
+    }
+
     /// All of it, for a page that knows nothing yet.
     pub fn state(&self, now: Timestamp) -> RollState<'_> {
         let expected = |user: &'_ User| self.fields.of(user);

@@ -312,10 +312,15 @@ fn nothing_is_shown_before_the_list_was_read() {
     hub.reset(RollSnapshot::default());
     let (_, kind, state) = messages.next().unwrap();
     assert_eq!((kind.as_str(), &state["equipment"]["readers"][0]["door"]), ("state", &"north".into()));
-    // That the store is away is shown.
+    // That the store is away is shown, and that nobody knows who is here.
     let hub = unread();
     hub.store(true, Timestamp::UNIX_EPOCH);
-    assert!(hub.after(None, Timestamp::UNIX_EPOCH).unwrap().1.contains("store_away"));
+    let told = hub.after(None, Timestamp::UNIX_EPOCH).unwrap().1;
+    assert!(told.contains("store_away") && told.contains("\"unknown\":true"), "{told}");
+    hub.store(false, Timestamp::UNIX_EPOCH);
+    assert!(hub.after(None, Timestamp::UNIX_EPOCH).is_none());
+    hub.reset(RollSnapshot::default());
+    assert!(hub.after(None, Timestamp::UNIX_EPOCH).unwrap().1.contains("\"unknown\":false"));
 }
 
 /// The watch goes on at its speed, whatever a browser does; the browser that wakes up has the state, and then all of it.

@@ -32,7 +32,7 @@ function show() {
     notices.faults(lostSince);
     doors();
     const nobody = tiles.count === 0;
-    at('empty').hidden = !nobody;
+    at('empty').hidden = !nobody || !model.known;
     if (nobody) {
       const searched = tiles.query.trim() !== '' || tiles.door !== null;
       at('empty').textContent = searched ? t('nobody-found') : tiles.missing ? t('nobody-missing') : t('nobody');
@@ -168,8 +168,7 @@ const on = {
   },
   denied() {
     // What was seen before may be seen no more.
-    model.reset({ now: Date.now(), fields: [], people: [], latest: [], equipment: { readers: [] } });
-    model.known = false;
+    model.reset({ now: Date.now(), unknown: true, fields: [], people: [], latest: [], equipment: { readers: [] } });
     tiles.rebuild();
     document.documentElement.classList.add('loading');
     at('closed').hidden = false;

@@ -29,7 +29,7 @@ export class Model {
 
   /** All of it, anew. */
   reset(state) {
-    this.known = true;
+    this.known = !state.unknown;
     this.skew = state.now - Date.now();
     this.fields = state.fields;
     this.equipment = state.equipment;

@@ -200,10 +200,12 @@ export class Notices {
 
   /** The big numbers. */
   numbers() {
-    const { people, doubts, expected, missing } = this.#model;
-    const all = [['present', people.size, t('present', { count: people.size }), '']];
-    if (expected) all.push(['expected', expected.length - missing, t('expected-here'), t('of', { n: expected.length })]);
-    if (expected) all.push(['missing', missing, t('missing', { count: missing }), '']);
+    const { known, people, doubts, expected, missing } = this.#model;
+    const all = [];
+    // A zero would say that nobody is here.
+    if (known) all.push(['present', people.size, t('present', { count: people.size }), '']);
+    if (known && expected) all.push(['expected', expected.length - missing, t('expected-here'), t('of', { n: expected.length })]);
+    if (known && expected) all.push(['missing', missing, t('missing', { count: missing }), '']);
     if (doubts) all.push(['doubt', doubts, t('doubt', { count: doubts }), '']);
     const place = this.#places.numbers;
     const kinds = all.map(([kind]) => kind).join(' ');
