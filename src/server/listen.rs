@@ -1,5 +1,7 @@
 //! Connections: accepted, bounded in number and time, and ended in order.
 
+mod unread_body;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
@@ -20,6 +22,7 @@ use tokio::{
     time::timeout,
 };
 
+use self::unread_body::UnreadBody;
 use super::{
     RunError, ServerOptions,
     auth::Peer,
@@ -120,7 +123,7 @@ impl ConnectionServer {
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            router.call(request)
+            router.call(request.map(UnreadBody::from))
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

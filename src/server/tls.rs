@@ -18,6 +18,7 @@ use tokio_openssl::SslStream;
 
 use super::RunError;
 use crate::{
+    api::v1::BODY_MAX,
     crypto::{
         ec::Point,
         x509::{TlsCertificate, TlsUse},
@@ -25,8 +26,9 @@ use crate::{
     pki::Tls,
 };
 
-/// How long who was refused may take to hear it, and how many bytes it may send meanwhile.
-const LINGER: (Duration, usize) = (Duration::from_secs(2), 64 * 1024);
+/// How long who was refused may take to hear it, and how many bytes it may send meanwhile: the longest body that a client of
+/// the API has to send, with its head and its records, and as much again.
+const LINGER: (Duration, usize) = (Duration::from_secs(2), 2 * BODY_MAX);
 
 /// A connection whose handshake is done. However it ends, the client hears of it as long as it takes anything: an end without
 /// `close_notify` looks like a line that somebody cut (RFC 8446, 6.1).

@@ -79,6 +79,36 @@ fn a_connection_that_the_server_breaks_off_ends_in_order(kind: &Kind) {
     assert_eq!(raw.end(), Ok(()));
 }
 
+case!(EachStore, who_is_refused_while_it_still_sends_hears_why);
+/// A server that closes on a client which sends loses its own answer; here the connection even goes on.
+fn who_is_refused_while_it_still_sends_hears_why(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let door = site.terminal(server.port, "door", Role::Read);
+    let json = "Content-Type: application/json\r\n";
+    for (path, kind, size, refused) in [
+        ("/v1/nonces", json, 300_000, (413, "request.too-large")),
+        ("/v1/nonces", json, 3_000_000, (413, "request.too-large")),
+        ("/v1/nonces", "", 260_000, (415, "request.media-type")),
+        ("/v1/users/import", json, 260_000, (403, "terminal.role")),
+        ("/v1/health", json, 260_000, (405, "request.method")),
+        ("/nowhere", json, 260_000, (404, "request.route")),
+    ] {
+        let body = vec![b' '; size];
+        let chunk = [format!("{size:x}\r\n").as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+        let whole = (format!("Content-Length: {size}\r\n"), body);
+        for (length, body) in [whole, ("Transfer-Encoding: chunked\r\n".to_owned(), chunk)] {
+            let mut raw = door.raw(server.port);
+            let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{kind}{length}\r\n");
+            for _ in 0..5 {
+                let answer = raw.send(&head, &body).unwrap();
+                assert_eq!((answer.status, answer.code().as_str()), refused, "{path} {length}");
+            }
+            assert_eq!(raw.ask("GET", "/v1/health", None).unwrap().status, 200, "{path} {length}");
+        }
+    }
+}
+
 case!(EachStore, counters_come_in_the_format_that_is_asked_for);
 fn counters_come_in_the_format_that_is_asked_for(kind: &Kind) {
     let site = Site::new(kind);

@@ -101,7 +101,7 @@ fn strangers_do_not_come_in(kind: &Kind) {
     };
     // Not one byte of HTTP for who has no certificate, one of another CA, of a server, of a card's class, or an old one.
     // Who sends its request behind the handshake, as clients do, hears why all the same.
-    let body = vec![b' '; 32 * 1024];
+    let body = vec![b' '; 256 * 1024];
     let head = format!("POST /v1/nonces HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
     for _ in 0..10 {
         let told = Raw::connect(server.port, authority, None).unwrap().send(&head, &body).unwrap_err();

@@ -10,7 +10,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("openssl", &["src/board/tls.rs", "src/crypto", "src/server/tls", "src/server_client/tls"]),
     ("rusqlite", &["src/terminal/presence/store", "src/terminal/lookups/store"]),
     ("axum", &["src/server"]),
-    ("hyper", &["src/board", "src/server/listen.rs"]),
+    ("hyper", &["src/board", "src/server/listen"]),
     ("hyper_util", &["src/board/listen.rs", "src/server/listen.rs"]),
     ("prometheus_client", &["src/server/metrics.rs"]),
     ("sqlx", &["src/server"]),

@@ -1,4 +1,5 @@
-// A request without a client certificate: java NoCertificate.java CA URL TIMES. Each has to meet the server's alert.
+// A request without a client certificate: java NoCertificate.java CA URL TIMES BYTES, with a body of so many bytes where
+// that is not 0. Each has to meet the server's alert.
 
 import java.io.IOException;
 import java.net.URI;
@@ -23,7 +24,9 @@ class NoCertificate {
         trust.init(roots);
         SSLContext tls = SSLContext.getInstance("TLS");
         tls.init(null, trust.getTrustManagers(), null);
-        HttpRequest request = HttpRequest.newBuilder(URI.create(args[1])).build();
+        HttpRequest.Builder builder = HttpRequest.newBuilder(URI.create(args[1]));
+        byte[] body = new byte[Integer.parseInt(args[3])];
+        HttpRequest request = (body.length == 0 ? builder : builder.POST(HttpRequest.BodyPublishers.ofByteArray(body))).build();
         for (int time = 0; time < Integer.parseInt(args[2]); time++) {
             // A client of its own each time: a connection is not used again.
             HttpClient client = HttpClient.newBuilder().sslContext(tls).build();
