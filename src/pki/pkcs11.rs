@@ -24,7 +24,10 @@ use self::{
     module::{Module, said},
     slots::Fitting,
 };
-use super::{PkiError, load, pkcs11_error::Pkcs11Error};
+use super::{
+    PkiError, load,
+    pkcs11_error::{ClosedFile, Pkcs11Error},
+};
 use crate::crypto::Key128;
 
 pub use slots::PinState;
@@ -77,8 +80,7 @@ impl Key {
         if fitting.token.as_ref().is_none_or(|token| token.needs_login) {
             login(&module, &session, &fitting, uri)?;
         }
-        let handle = find(&module, &session, &fitting, uri)?
-            .ok_or_else(|| Pkcs11Error::NoKey { token: fitting.label(), uri: uri.to_string() })?;
+        let handle = find(&module, &session, &fitting, uri)?.ok_or_else(|| no_key(&module, &fitting, uri))?;
         Ok(Self { session: Mutex::new(session), handle, module: module.path.display().to_string() })
     }
 
@@ -113,10 +115,25 @@ pub fn sight(uri: &Uri) -> Result<Sighting, PkiError> {
             return Err(Pkcs11Error::Locked(fitting.label()).into());
         }
         pin(uri, &fitting)?;
+        // A login would not show a key whose file is closed.
+        if let Some(closed) = (!seen).then(|| closed_key(&module, &fitting)).flatten() {
+            return Err(Pkcs11Error::Rights(closed).into());
+        }
     } else if !seen {
-        return Err(Pkcs11Error::NoKey { token: fitting.label(), uri: uri.to_string() }.into());
+        return Err(no_key(&module, &fitting, uri).into());
     }
     Ok(Sighting { token: fitting.label(), seen, pin: pin_state })
+}
+
+/// The key is not there, or its file is closed to this user.
+fn no_key(module: &Module, fitting: &Fitting, uri: &Uri) -> Pkcs11Error {
+    let none = || Pkcs11Error::NoKey { token: fitting.label(), uri: uri.to_string() };
+    closed_key(module, fitting).map_or_else(none, Pkcs11Error::Rights)
+}
+
+/// A key of this token whose file is closed to this user.
+fn closed_key(module: &Module, fitting: &Fitting) -> Option<ClosedFile> {
+    rights::denied_key(&module.path, &fitting.token.as_ref()?.serial)
 }
 
 fn one_token(module: &Module, uri: &Uri) -> Result<Fitting, Pkcs11Error> {

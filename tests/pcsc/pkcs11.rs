@@ -198,7 +198,10 @@ fn files_of_a_pkcs11_token_that_are_closed() {
     let uri = uri(&stack, "perso");
     stack.set("ROLLCALL_PERSO_KEY", &uri);
     let token = fs::read_dir(home.join("tokens")).unwrap().next().unwrap().unwrap().path();
-    for closed in [home.join("tokens"), token.clone(), token.join("token.object"), home.join("softhsm2.conf")] {
+    // Of a key whose file is closed it says nothing at all: the key is not there.
+    let mut files = fs::read_dir(&token).unwrap().map(|file| file.unwrap().path());
+    let key = files.find(|file| fs::read(file).unwrap().windows(5).any(|part| part == b"perso")).unwrap();
+    for closed in [home.join("tokens"), token.clone(), token.join("token.object"), key, home.join("softhsm2.conf")] {
         let open = fs::metadata(&closed).unwrap().permissions();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
         let told = format!("the user nobody may not use {}, which the PKCS#11 token needs", closed.display());

@@ -1,6 +1,7 @@
 //! Files that a token lies in, or is reached by, and that this user may not use.
 //!
-//! A library says "general error" of them. Where a known one keeps them is known; of another nothing is found out.
+//! A library says "general error" of them, or shows no key. Where a known one keeps them is known; of another nothing is
+//! found out.
 
 use std::{
     env, fs,
@@ -18,14 +19,29 @@ use crate::pki::pkcs11_error::ClosedFile;
 
 /// The most tokens in a folder that are looked at.
 const MOST: usize = 64;
+/// The most files of a token that are looked at.
+const MOST_FILES: usize = 4096;
 
 /// Whether a file may be used: nothing about those that are not there.
 type MayUse = fn(&Path, Access) -> bool;
 
 /// The first file of a library's that is closed to this user.
 pub fn denied(module: &Path) -> Option<ClosedFile> {
-    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let path = places(module, &variable).into_iter().find_map(|place| first_closed(&place, may_use))?;
+    closed(places(module, &variable))
+}
+
+/// The first key of the token with this serial number that is closed to this user: a library leaves it out, as if the
+/// token did not have it.
+pub fn denied_key(module: &Path, serial: &str) -> Option<ClosedFile> {
+    closed(keys(module, serial, &variable))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn closed(places: Vec<PathBuf>) -> Option<ClosedFile> {
+    let path = places.into_iter().find_map(|place| first_closed(&place, may_use))?;
     Some(ClosedFile { user: user(), group: group(&path), path })
 }
 
@@ -35,16 +51,14 @@ fn may_use(path: &Path, how: Access) -> bool {
 
 /// The library itself, and where those that we know keep what they need.
 fn places(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
-    let name = module.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = file_name(module);
     let mut places = vec![module.to_owned()];
-    if name.contains("softhsm") || name.contains("p11-kit") {
-        let own = variable("HOME").map(|home| home.join(".config/softhsm2/softhsm2.conf"));
-        let system = ["/etc/softhsm/softhsm2.conf", "/etc/softhsm2.conf"].map(PathBuf::from);
-        let settings =
-            variable("SOFTHSM2_CONF").map_or_else(|| own.into_iter().chain(system).collect(), |one| vec![one]);
-        let first = settings.into_iter().find(|file| !matches!(file.try_exists(), Ok(false)));
-        places.extend(first.as_deref().into_iter().flat_map(softhsm_folder));
-        places.extend(first);
+    if let Some(settings) = softhsm_settings(module, variable) {
+        let folder = softhsm_folder(&settings);
+        let tokens = folder.as_deref().map(tokens).unwrap_or_default();
+        places.extend(folder);
+        places.extend(tokens.into_iter().flat_map(|token| [token.clone(), token.join("token.object")]));
+        places.push(settings);
     }
     if name.contains("opencryptoki") {
         places.extend(["/run/pkcsslotd.socket", "/var/lib/opencryptoki", "/run/lock/opencryptoki"].map(PathBuf::from));
@@ -56,15 +70,48 @@ fn places(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<Path
     places
 }
 
-/// The folder of tokens that a configuration of `SoftHSM` names, with the tokens in it.
-fn softhsm_folder(settings: &Path) -> Vec<PathBuf> {
-    let text = fs::read_to_string(settings).unwrap_or_default();
-    let named =
-        text.lines().filter_map(|line| line.split_once('=')).find(|(key, _)| key.trim() == "directories.tokendir");
-    let Some(folder) = named.map(|(_, folder)| PathBuf::from(folder.trim())) else { return Vec::new() };
-    let tokens = fs::read_dir(&folder).into_iter().flatten().flatten().take(MOST).map(|entry| entry.path());
-    let files = tokens.flat_map(|token| [token.clone(), token.join("token.object")]);
-    [folder.clone()].into_iter().chain(files).collect()
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+/// The configuration of `SoftHSM`, where the library is that, or may reach it.
+fn softhsm_settings(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let name = file_name(module);
+    if !name.contains("softhsm") && !name.contains("p11-kit") {
+        return None;
+    }
+    let own = variable("HOME").map(|home| home.join(".config/softhsm2/softhsm2.conf"));
+    let system = ["/etc/softhsm/softhsm2.conf", "/etc/softhsm2.conf"].map(PathBuf::from);
+    let settings = variable("SOFTHSM2_CONF").map_or_else(|| own.into_iter().chain(system).collect(), |one| vec![one]);
+    settings.into_iter().find(|file| !is_missing(file))
+}
+
+/// Whether it is known that nothing is there.
+fn is_missing(path: &Path) -> bool {
+    matches!(path.try_exists(), Ok(false))
+}
+
+/// The folder of tokens that a configuration of `SoftHSM` names.
+fn softhsm_folder(settings: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(settings).ok()?;
+    let mut named = text.lines().filter_map(|line| line.split_once('='));
+    named.find(|(key, _)| key.trim() == "directories.tokendir").map(|(_, folder)| PathBuf::from(folder.trim()))
+}
+
+/// The tokens in a folder.
+fn tokens(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().take(MOST).map(|entry| entry.path()).collect()
+}
+
+/// The keys of a token: the folder of a token of `SoftHSM` is called by a UUID that ends with its serial number.
+fn keys(module: &Path, serial: &str, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+    let folder = softhsm_settings(module, variable).as_deref().and_then(softhsm_folder);
+    let all = folder.as_deref().map(tokens).unwrap_or_default();
+    let Some(token) = all.into_iter().find(|token| file_name(token).replace('-', "").ends_with(serial)) else {
+        return Vec::new();
+    };
+    let files = fs::read_dir(token).into_iter().flatten().flatten().take(MOST_FILES).map(|entry| entry.path());
+    files.filter(|file| file.extension().is_some_and(|kind| kind == "object")).collect()
 }
 
 /// The path itself, or the first folder above it, that is closed.
@@ -123,6 +170,33 @@ mod tests {
             assert!(found.contains(place), "{found:?} lacks {place:?}");
         }
         assert_eq!(places(Path::new("/lib/p11.so"), &variable), [PathBuf::from("/lib/p11.so")]);
+    }
+
+    #[test]
+    fn the_keys_of_one_token_are_looked_at_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = folder.path().join("conf");
+        fs::write(&settings, format!("directories.tokendir = {}\n", folder.path().display())).unwrap();
+        let [ours, other] = ["44abd731-98cb-561a-4f7c-903a5b41a0df", "450e084e-5f83-3051-f19c-8e8275802860"]
+            .map(|name| folder.path().join(name));
+        for token in [&ours, &other] {
+            fs::create_dir(token).unwrap();
+            for file in ["token.object", "6c.object", "6c.lock", "generation"] {
+                fs::write(token.join(file), "").unwrap();
+            }
+        }
+        let variable = |name: &str| (name == "SOFTHSM2_CONF").then(|| settings.clone());
+        let of = |module: &str, serial: &str| {
+            let mut found = keys(Path::new(module), serial, &variable);
+            found.sort();
+            found
+        };
+        let wanted = [ours.join("6c.object"), ours.join("token.object")];
+        for module in ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/p11-kit-proxy.so"] {
+            assert_eq!(of(module, "4f7c903a5b41a0df"), wanted, "{module}");
+            assert!(of(module, "0000000000000000").is_empty(), "{module}");
+        }
+        assert!(of("/lib/p11.so", "4f7c903a5b41a0df").is_empty());
     }
 
     #[test]
