@@ -24,6 +24,22 @@ impl fmt::Display for ClosedFile {
     }
 }
 
+/// The folder of tokens of `SoftHSM`, which is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingFolder {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The configuration that names it.
+    pub settings: PathBuf,
+}
+
+impl fmt::Display for MissingFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (folder, settings) = (self.folder.display(), self.settings.display());
+        write!(f, "the folder of PKCS#11 tokens does not exist: {folder}, which {settings} names")
+    }
+}
+
 /// Why a key in a PKCS#11 token cannot be used. Labels, serial numbers and identifiers are quoted, a PIN never is.
 #[derive(Debug, thiserror::Error)]
 pub enum Pkcs11Error {
@@ -53,6 +69,9 @@ pub enum Pkcs11Error {
     /// Files that a token lies in, or is reached by, are closed to this user.
     #[error("{0}")]
     Rights(ClosedFile),
+    /// The folder that the tokens should lie in is not there.
+    #[error("{0}")]
+    Folder(MissingFolder),
     /// No token fits, and what each slot has instead.
     #[error("no PKCS#11 token fits {uri}: {slots}")]
     NoToken {
@@ -127,6 +146,8 @@ impl Pkcs11Error {
                 ),
                 None => Remedy::with("see whose it is", format!("ls -ld {}", word(&denied.path))),
             }),
+            Self::Folder(_) => failure(ExitClass::Config, "pki.pkcs11")
+                .hint("bring the folder back, or correct directories.tokendir"),
             Self::OtherLibrary { .. } | Self::NoToken { .. } | Self::NoKey { .. } => {
                 failure(ExitClass::Config, "pki.pkcs11-not-found")
                     .hint("correct perso_key; see what there is: pkcs11-tool --module LIBRARY --list-slots --list-objects")
@@ -159,9 +180,10 @@ fn library_hint(library: &str, said: &str) -> Remedy {
     if library.contains("opencryptoki") && said.ends_with("FunctionFailed") {
         return Remedy::with("start the daemon of opencryptoki, pkcsslotd", "sudo systemctl start pkcsslotd");
     }
-    "see whether the library serves this user: pkcs11-tool --module LIBRARY --list-slots; NSS needs arguments, and is \
-     reached through p11-kit-proxy (docs/hardware.md)"
-        .into()
+    if library.contains("softokn") || said.ends_with("ArgumentsBad") {
+        return "NSS needs arguments, and is reached through p11-kit-proxy (docs/hardware.md)".into();
+    }
+    "see whether the library serves this user: pkcs11-tool --module LIBRARY --list-slots".into()
 }
 
 #[cfg(test)]
@@ -176,10 +198,18 @@ mod tests {
     fn only_opencryptoki_needs_pkcsslotd() {
         let library = "/usr/lib/x86_64-linux-gnu/opencryptoki/libopencryptoki.so.0";
         assert!(hint(library, "C_Initialize fails with FunctionFailed").contains("pkcsslotd"));
-        let others = [("/usr/lib/softhsm/libsofthsm2.so", "FunctionFailed"), (library, "ArgumentsBad")];
+        let others = [("/usr/lib/softhsm/libsofthsm2.so", "FunctionFailed"), (library, "GeneralError")];
         for (library, code) in others {
             let hint = hint(library, &format!("C_Initialize fails with {code}"));
-            assert!(!hint.contains("pkcsslotd") && hint.contains("--list-slots"), "{hint}");
+            assert!(!hint.contains("pkcsslotd") && hint.contains("--list-slots") && !hint.contains("NSS"), "{hint}");
+        }
+    }
+
+    #[test]
+    fn only_nss_needs_arguments() {
+        for (library, code) in [("/usr/lib/libsoftokn3.so", "GeneralError"), ("/usr/lib/other.so", "ArgumentsBad")] {
+            let hint = hint(library, &format!("C_Initialize fails with {code}"));
+            assert!(hint.contains("NSS needs arguments"), "{hint}");
         }
     }
 }

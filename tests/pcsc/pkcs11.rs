@@ -215,6 +215,17 @@ fn files_of_a_pkcs11_token_that_are_closed() {
         assert!(one["what"].as_str().is_some_and(|what| what.contains(&told)), "{one}");
         fs::set_permissions(&closed, open).unwrap();
     }
+    // Where the folder is not there at all, this is told too.
+    fs::rename(home.join("tokens"), home.join("away")).unwrap();
+    let refused = as_nobody(&stack).expect(78);
+    let plain = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = format!(
+        "does not exist: {}, which {} names",
+        home.join("tokens").display(),
+        home.join("softhsm2.conf").display()
+    );
+    assert!(plain.contains(&told) && !plain.contains("NSS"), "{plain}");
+    fs::rename(home.join("away"), home.join("tokens")).unwrap();
     // The card is as it was, and that user may use what is open.
     as_nobody(&stack).expect(0);
 }

@@ -43,7 +43,10 @@ impl Module {
     /// [`Pkcs11Error`]: no such library or several, one that cannot be loaded, another than the one described.
     pub fn load(uri: &Uri) -> Result<Self, Pkcs11Error> {
         let path = locate(uri, &FOLDERS)?;
-        let denied = |other: Pkcs11Error| rights::denied(&path).map_or(other, Pkcs11Error::Rights);
+        let denied = |other: Pkcs11Error| {
+            let missing = || rights::missing(&path).map_or(other, Pkcs11Error::Folder);
+            rights::denied(&path).map_or_else(missing, Pkcs11Error::Rights)
+        };
         let library = Pkcs11::new(&path).map_err(|error| denied(Pkcs11Error::Load(shown(&path), said(&error))))?;
         match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}

@@ -1,4 +1,4 @@
-//! Files that a token lies in, or is reached by, and that this user may not use.
+//! Files that a token lies in, or is reached by, and that this user may not use, or that are not there.
 //!
 //! A library says "general error" of them, or shows no key. Where a known one keeps them is known; of another nothing is
 //! found out.
@@ -15,7 +15,7 @@ use rustix::{
     process::geteuid,
 };
 
-use crate::pki::pkcs11_error::ClosedFile;
+use crate::pki::pkcs11_error::{ClosedFile, MissingFolder};
 
 /// The most tokens in a folder that are looked at.
 const MOST: usize = 64;
@@ -34,6 +34,11 @@ pub fn denied(module: &Path) -> Option<ClosedFile> {
 /// token did not have it.
 pub fn denied_key(module: &Path, serial: &str) -> Option<ClosedFile> {
     closed(keys(module, serial, &variable))
+}
+
+/// The folder of tokens, where `SoftHSM` has none.
+pub fn missing(module: &Path) -> Option<MissingFolder> {
+    missing_folder(module, &variable)
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
@@ -112,6 +117,16 @@ fn keys(module: &Path, serial: &str, variable: &dyn Fn(&str) -> Option<PathBuf>)
     };
     let files = fs::read_dir(token).into_iter().flatten().flatten().take(MOST_FILES).map(|entry| entry.path());
     files.filter(|file| file.extension().is_some_and(|kind| kind == "object")).collect()
+}
+
+fn missing_folder(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Option<MissingFolder> {
+    // What is behind p11-kit may be used without SoftHSM.
+    if !file_name(module).contains("softhsm") {
+        return None;
+    }
+    let settings = softhsm_settings(module, variable)?;
+    let folder = softhsm_folder(&settings).filter(|folder| is_missing(folder))?;
+    Some(MissingFolder { folder, settings })
 }
 
 /// The path itself, or the first folder above it, that is closed.
@@ -197,6 +212,21 @@ mod tests {
             assert!(of(module, "0000000000000000").is_empty(), "{module}");
         }
         assert!(of("/lib/p11.so", "4f7c903a5b41a0df").is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named_with_the_file_that_names_it() {
+        let home = tempfile::tempdir().unwrap();
+        let (settings, folder) = (home.path().join("conf"), home.path().join("tokens"));
+        let variable = |name: &str| (name == "SOFTHSM2_CONF").then(|| settings.clone());
+        let softhsm = Path::new("/usr/lib/softhsm/libsofthsm2.so");
+        assert_eq!(missing_folder(softhsm, &variable), None, "there is no configuration");
+        fs::write(&settings, format!("directories.tokendir = {}\n", folder.display())).unwrap();
+        let named = MissingFolder { folder: folder.clone(), settings: settings.clone() };
+        assert_eq!(missing_folder(softhsm, &variable), Some(named));
+        assert_eq!(missing_folder(Path::new("/lib/p11-kit-proxy.so"), &variable), None);
+        fs::create_dir(folder).unwrap();
+        assert_eq!(missing_folder(softhsm, &variable), None);
     }
 
     #[test]
