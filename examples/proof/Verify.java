@@ -40,6 +40,8 @@ public class Verify {
 
     /** The claims of a message that holds. */
     private static CBORObject verify(byte[] bytes, byte[] der, X509Certificate ca, byte[] nonce) throws Exception {
+        // The library takes a message without its tag, too.
+        require(CBORObject.DecodeFromBytes(bytes).HasOneTag(18), "no COSE_Sign1");
         Sign1Message message = (Sign1Message) Message.DecodeFromBytes(bytes, MessageTag.Sign1);
         CBORObject header = message.getProtectedAttributes();
         require(header.size() == 2 && header.get(CBORObject.FromObject(1)).equals(AlgorithmID.ECDSA_256.AsCBOR())
@@ -73,7 +75,7 @@ public class Verify {
         if (text.startsWith("[")) {
             scans.addAll(CBORObject.FromJSONString(text).getValues());
         } else {
-            text.lines().map(CBORObject::FromJSONString).forEach(scans::add);
+            text.lines().filter(line -> !line.isBlank()).map(CBORObject::FromJSONString).forEach(scans::add);
         }
         int status = 2;
         for (CBORObject scan : scans) {

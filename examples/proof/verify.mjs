@@ -35,12 +35,13 @@ async function verify(message, der) {
     assert(Buffer.from(claims.get(256)).equals(Buffer.concat([Buffer.from([1]), id])), "another token's certificate");
 
     await sign1.verify(identity.publicKey);
-    assert(!nonce || Buffer.from(claims.get(10)).toString("hex") === nonce.toLowerCase(), "another nonce");
+    assert(nonce === undefined || Buffer.from(claims.get(10)).toString("hex") === nonce.toLowerCase(), "another nonce");
     return claims;
 }
 
 const text = readFileSync(0, "utf8").trim();
-const objects = text.startsWith("[") ? JSON.parse(text) : text.split("\n").map((line) => JSON.parse(line));
+const lines = text.split("\n").filter((line) => line.trim() !== "");
+const objects = text.startsWith("[") ? JSON.parse(text) : lines.map((line) => JSON.parse(line));
 const proofs = objects.map((one) => one.proof).filter((proof) => proof?.cose);
 for (const proof of proofs) {
     try {

@@ -7,6 +7,7 @@ that you expect, and remember the last counter of each token.
 """
 
 import base64
+import io
 import json
 import sys
 import uuid
@@ -34,7 +35,9 @@ def require(holds, otherwise):
 
 def verify(message, certificate, ca, nonce=None):
     """The claims of a message that holds. Raises when it does not."""
-    tagged = cbor2.loads(message)
+    stream = io.BytesIO(message)
+    tagged = cbor2.load(stream)
+    require(not stream.read(), "bytes behind the message")
     require(isinstance(tagged, cbor2.CBORTag) and tagged.tag == 18, "no COSE_Sign1")
     protected, unprotected, payload, signature = tagged.value
     require(cbor2.loads(protected) == {1: -7, 16: "application/x.rollcall-1"}, "another algorithm or type")
@@ -63,7 +66,7 @@ def main():
         ca = x509.load_pem_x509_certificate(file.read())
     nonce = bytes.fromhex(sys.argv[2]) if len(sys.argv) > 2 else None
     text = sys.stdin.read().strip()
-    objects = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+    objects = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines() if line.strip()]
     proofs = [proof for proof in (one.get("proof") for one in objects) if proof and proof["cose"]]
     for proof in proofs:
         try:

@@ -91,13 +91,17 @@ fn run() -> Result<ExitCode, Fault> {
     std::io::stdin().read_to_string(&mut text)?;
     let scans: Vec<serde_json::Value> = match text.trim().starts_with('[') {
         true => serde_json::from_str(&text)?,
-        false => text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?,
+        false => {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            lines.map(serde_json::from_str).collect::<Result<_, _>>()?
+        }
     };
     let mut status = ExitCode::from(2);
     for scan in scans {
         let binary =
             |name: &str| scan["proof"][name].as_str().map(|text| BASE64_URL_SAFE_NO_PAD.decode(text)).transpose();
-        let (Some(message), Some(certificate)) = (binary("cose")?, binary("identity_certificate")?) else { continue };
+        let Some(message) = binary("cose")? else { continue };
+        let certificate = binary("identity_certificate")?.ok_or("there is no certificate beside it")?;
         let Claims { nonce, ueid, counter } = verify(&message, &certificate, &ca, nonce.as_deref())?;
         let id = hex::encode(&ueid[1..]);
         let token = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-");
