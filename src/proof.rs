@@ -135,6 +135,14 @@ pub fn verify_message(cose: &[u8], identity: &Point) -> Result<Claims, ProofErro
     if identity.verify(&claims.sig_structure(), &der)? { Ok(claims) } else { Err(ProofError::Signature) }
 }
 
+/// What is wrong with a message whose claims cannot be read.
+pub fn form_fault(cose: &[u8]) -> String {
+    match cose.len() {
+        MESSAGE => "the message does not have the form that docs/proof.md describes".to_owned(),
+        length => format!("the message has {length} bytes instead of {MESSAGE}"),
+    }
+}
+
 fn split_message(cose: &[u8]) -> Option<(Claims, [u8; RAW_SIGNATURE])> {
     let mut rest = FixedForm(cose);
     rest.literal(MESSAGE_HEAD)?.literal(PROTECTED)?.literal(KID)?;

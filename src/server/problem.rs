@@ -60,8 +60,8 @@ pub enum ApiError {
     KeyTaken,
     /// A terminal does not revoke itself: nobody might be left who can undo it.
     TerminalSelf,
-    /// The proof is not taken.
-    Proof(ProofRefusal),
+    /// The proof is not taken, and what is wrong with this one.
+    Proof(ProofRefusal, Option<String>),
     /// Something of ours is wrong; the text is for our log only.
     Fault(String),
 }
@@ -131,19 +131,20 @@ impl ApiError {
             Self::TerminalSelf => {
                 (StatusCode::CONFLICT, ProblemCode::TerminalSelf, "a terminal does not revoke itself")
             }
-            Self::Proof(ProofRefusal::Malformed) => {
+            Self::Proof(ProofRefusal::Malformed, _) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::ProofMalformed, "not a presence proof of this token")
             }
-            Self::Proof(refusal) => (StatusCode::CONFLICT, refusal.code(), refusal_title(*refusal)),
+            Self::Proof(refusal, _) => (StatusCode::CONFLICT, refusal.code(), refusal_title(*refusal)),
             Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, ProblemCode::ServerFault, "the server failed"),
         }
     }
 
     /// What is wrong with this very request, where the client may know it.
-    fn detail(&self) -> Option<String> {
+    pub fn detail(&self) -> Option<String> {
         match self {
             Self::Malformed(detail) | Self::Invalid(detail) => Some(detail.clone()),
             Self::Store(absence) => Some(absence.words().to_owned()),
+            Self::Proof(_, why) => why.clone(),
             _ => None,
         }
     }
@@ -170,7 +171,7 @@ impl ApiError {
 const fn refusal_title(refusal: ProofRefusal) -> &'static str {
     match refusal {
         ProofRefusal::Malformed => "not a presence proof of this token",
-        ProofRefusal::Certificate => "the identity certificate is not that of this token",
+        ProofRefusal::Certificate => "the identity certificate does not hold for this token",
         ProofRefusal::Signature => "the signature of the proof is wrong",
         ProofRefusal::Terminal => "the proof was made for another terminal",
         ProofRefusal::Replayed => "the nonce of the proof was used before",

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
+    problem::ApiError,
     store::{PresentedProof, ProofRefusal, RegisteredIdentity},
     verified_certificates::VerifiedCertificates,
 };
 use crate::{
     crypto::{ec::Point, sha256},
-    proof::{Claims, ProofError, verify_message},
+    proof::{Claims, ProofError, form_fault, verify_message},
 };
 
 /// What a proof is checked against.
@@ -27,39 +28,44 @@ pub struct Against<'a> {
 }
 
 /// Checks a message, and the certificate that was sent with it, where one was.
-pub fn check(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> PresentedProof {
-    match claims(cose, certificate, against) {
-        Ok(claims) => PresentedProof::Claims {
-            nonce: claims.nonce,
-            counter: claims.counter,
-            claims: sha256(&[&claims.sig_structure()]),
-        },
-        Err(refusal) => PresentedProof::Refused(refusal),
-    }
+///
+/// # Errors
+/// [`ApiError::Proof`] of the first check that fails.
+pub fn check(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Result<PresentedProof, ApiError> {
+    let claims = claims(cose, certificate, against)?;
+    let signed = sha256(&[&claims.sig_structure()]);
+    Ok(PresentedProof::Claims { nonce: claims.nonce, counter: claims.counter, claims: signed })
 }
 
-fn claims(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Result<Claims, ProofRefusal> {
-    let read = Claims::read(cose).map_err(|_| ProofRefusal::Malformed)?;
+fn claims(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Result<Claims, ApiError> {
+    let refused = |refusal, why| ApiError::Proof(refusal, Some(why));
+    let read = Claims::read(cose).map_err(|_| refused(ProofRefusal::Malformed, form_fault(cose)))?;
     if read.token_id != *against.token_id.as_bytes() {
-        return Err(ProofRefusal::Malformed);
+        let named = Uuid::from_bytes(read.token_id);
+        return Err(refused(ProofRefusal::Malformed, format!("the proof is that of the token {named}")));
     }
     let der = certificate.unwrap_or(&against.registered.certificate);
-    let identity = identity(der, against).ok_or(ProofRefusal::Certificate)?;
+    let identity = identity(der, against).map_err(|why| refused(ProofRefusal::Certificate, why))?;
     let claims = verify_message(cose, &identity).map_err(|error| match error {
-        ProofError::Form | ProofError::OtherToken => ProofRefusal::Malformed,
-        ProofError::Signature | ProofError::Crypto(_) => ProofRefusal::Signature,
+        ProofError::Form | ProofError::OtherToken => ApiError::Proof(ProofRefusal::Malformed, None),
+        ProofError::Signature | ProofError::Crypto(_) => ApiError::Proof(ProofRefusal::Signature, None),
     })?;
-    if against.terminal.iter().any(|key| *key == claims.terminal) { Ok(claims) } else { Err(ProofRefusal::Terminal) }
+    let ours = against.terminal.iter().any(|key| *key == claims.terminal);
+    if ours { Ok(claims) } else { Err(ApiError::Proof(ProofRefusal::Terminal, None)) }
 }
 
 /// The identity key, from a certificate that is the CA's, in time, of the right class, this token's, and of the key
-/// that was registered.
-fn identity(der: &[u8], against: &Against<'_>) -> Option<Point> {
-    let certificate = against.certificates.identity(der)?;
-    certificate.check_time(against.now).ok()?;
-    let ours = certificate.subject() == against.token_id.to_string()
-        && certificate.point().as_bytes().as_slice() == against.registered.key;
-    ours.then(|| *certificate.point())
+/// that was registered; or what it is not.
+fn identity(der: &[u8], against: &Against<'_>) -> Result<Point, String> {
+    let certificate = against.certificates.identity(der).map_err(|error| error.to_string())?;
+    certificate.check_time(against.now).map_err(|error| error.to_string())?;
+    if certificate.subject() != against.token_id.to_string() {
+        return Err(format!("the certificate is that of {}", certificate.subject()));
+    }
+    if certificate.point().as_bytes().as_slice() != against.registered.key {
+        return Err("the certificate is of another key than the one that is registered".to_owned());
+    }
+    Ok(*certificate.point())
 }
 
 #[cfg(test)]
@@ -134,31 +140,51 @@ mod tests {
         let claims = sha256(&[&Claims::read(&cose).unwrap().sig_structure()]);
         let holds = PresentedProof::Claims { nonce: [1; 32], counter: 0x0001_0000, claims };
         let sent = certificate(&ca, TOKEN, &identity);
-        assert_eq!(check(&cose, None, &right()), holds);
-        assert_eq!(check(&cose, Some(&sent), &right()), holds);
+        let check = |cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>| {
+            check(cose, certificate, against).map_err(|error| match error {
+                ApiError::Proof(refusal, why) => (refusal, why.unwrap_or_default()),
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(check(&cose, None, &right()), Ok(holds.clone()));
+        assert_eq!(check(&cose, Some(&sent), &right()), Ok(holds));
 
-        let refused = PresentedProof::Refused;
+        let refused = |refusal, why: &str| Err((refusal, why.to_owned()));
+        let malformed = |why: &str| refused(ProofRefusal::Malformed, why);
         let other = Against { token_id: Uuid::from_u128(8), ..right() };
-        assert_eq!(check(&cose, None, &other), refused(ProofRefusal::Malformed));
-        assert_eq!(check(&cose[1..], None, &right()), refused(ProofRefusal::Malformed));
+        let named = format!("the proof is that of the token {TOKEN}");
+        assert_eq!(check(&cose, None, &other), malformed(&named));
+        assert_eq!(check(&cose[1..], None, &right()), malformed("the message has 302 bytes instead of 303"));
+        let other_tag = [&[0xD1], &cose[1..]].concat();
+        let form = "the message does not have the form that docs/proof.md describes";
+        assert_eq!(check(&other_tag, None, &right()), malformed(form));
         let mut bent = cose.clone();
         *bent.last_mut().unwrap() ^= 1;
-        assert_eq!(check(&bent, None, &right()), refused(ProofRefusal::Signature));
+        assert_eq!(check(&bent, None, &right()), refused(ProofRefusal::Signature, ""));
         let foreign = message(&other_identity, &terminal);
-        assert_eq!(check(&foreign, None, &right()), refused(ProofRefusal::Signature));
+        assert_eq!(check(&foreign, None, &right()), refused(ProofRefusal::Signature, ""));
         let other = Against { terminal: &thumbprints[..1], ..right() };
-        assert_eq!(check(&cose, None, &other), refused(ProofRefusal::Terminal));
-        for wrong in [
-            certificate(&other_ca, TOKEN, &identity),
-            certificate(&ca, Uuid::from_u128(8), &identity),
-            certificate(&ca, TOKEN, &other_identity),
+        assert_eq!(check(&cose, None, &other), refused(ProofRefusal::Terminal, ""));
+        let mut damaged = sent.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        let other = Uuid::from_u128(8);
+        for (wrong, why) in [
+            (damaged, "the certificate was not signed by this authority"),
+            (certificate(&other_ca, TOKEN, &identity), "the certificate was not signed by this authority"),
+            (certificate(&ca, other, &identity), "the certificate is that of 00000000-0000-0000-0000-000000000008"),
+            (
+                certificate(&ca, TOKEN, &other_identity),
+                "the certificate is of another key than the one that is registered",
+            ),
         ] {
-            assert_eq!(check(&cose, Some(&wrong), &right()), refused(ProofRefusal::Certificate));
-            assert_eq!(check(&foreign, Some(&wrong), &right()), refused(ProofRefusal::Certificate));
+            assert_eq!(check(&cose, Some(&wrong), &right()), refused(ProofRefusal::Certificate, why));
+            assert_eq!(check(&foreign, Some(&wrong), &right()), refused(ProofRefusal::Certificate, why));
         }
-        for now in ["2025-12-31T23:59:59Z", "2027-01-01T00:00:01Z"] {
+        for (now, why) in [("2025-12-31T23:59:59Z", "from"), ("2027-01-01T00:00:01Z", "expired")] {
             let other = Against { now: at(now), ..right() };
-            assert_eq!(check(&cose, None, &other), refused(ProofRefusal::Certificate), "{now}");
+            let (refusal, told) = check(&cose, None, &other).unwrap_err();
+            assert_eq!(refusal, ProofRefusal::Certificate, "{now}");
+            assert!(told.contains(why), "{now}: {told}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::crypto::{
     ec::Point,
     sha256,
-    x509::{Certificate, CertificateProfile},
+    x509::{Certificate, CertificateError, CertificateProfile},
 };
 
 /// Certificates of one generation; two are kept.
@@ -36,17 +36,18 @@ impl VerifiedCertificates {
         Self { authorities, known: Mutex::default() }
     }
 
-    /// An identity certificate that is one of the authorities', whatever its dates; none for anything else.
-    pub fn identity(&self, der: &[u8]) -> Option<Arc<Certificate>> {
+    /// An identity certificate that is one of the authorities', whatever its dates.
+    ///
+    /// # Errors
+    /// [`CertificateError`] for anything else.
+    pub fn identity(&self, der: &[u8]) -> Result<Arc<Certificate>, CertificateError> {
         let digest = sha256(&[der]);
         if let Some(certificate) = self.known().get(&digest) {
-            return Some(certificate);
+            return Ok(certificate);
         }
-        let mut verdicts =
-            self.authorities.iter().map(|ca| Certificate::verify(der, ca, &[CertificateProfile::Identity]));
-        let certificate = Arc::new(verdicts.find_map(Result::ok)?);
+        let certificate = Arc::new(Certificate::verify_under(der, &self.authorities, &[CertificateProfile::Identity])?);
         self.known().keep(digest, Arc::clone(&certificate));
-        Some(certificate)
+        Ok(certificate)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Generations> {
@@ -109,10 +110,12 @@ mod tests {
             assert!(Arc::ptr_eq(&first, &certificates.identity(&der).unwrap()));
             let mut bent = der;
             *bent.last_mut().unwrap() ^= 1;
-            assert!(certificates.identity(&bent).is_none());
+            assert!(matches!(certificates.identity(&bent), Err(CertificateError::Signature)));
         }
-        assert!(certificates.identity(&certificate(&key(), CertificateProfile::Identity)).is_none());
-        assert!(certificates.identity(&certificate(&ca, CertificateProfile::TokenEcka)).is_none());
+        assert!(certificates.identity(&certificate(&key(), CertificateProfile::Identity)).is_err());
+        // What is wrong with one of ours says the authority that signed it, and not the other one.
+        let other = certificates.identity(&certificate(&ca, CertificateProfile::TokenEcka));
+        assert!(matches!(other, Err(CertificateError::Class { .. })), "{other:?}");
     }
 
     #[test]

@@ -10,9 +10,9 @@ use uuid::Uuid;
 use crate::{
     crypto::{
         ec::Point,
-        x509::{Certificate, CertificateError, CertificateProfile},
+        x509::{Certificate, CertificateProfile},
     },
-    proof::{Claims, MESSAGE, ProofError, thumbprint, verify_message},
+    proof::{Claims, ProofError, form_fault, thumbprint, verify_message},
 };
 
 /// What is checked.
@@ -109,7 +109,8 @@ impl ProofReport {
 /// Makes every check that can be made.
 pub fn check_proof(shown: &ShownProof<'_>, expected: &ProofExpectation<'_>) -> ProofReport {
     let claims = Claims::read(shown.cose).ok();
-    let certificate = verified(shown.certificate, expected.authorities, &[CertificateProfile::Identity]);
+    let certificate =
+        Certificate::verify_under(shown.certificate, expected.authorities, &[CertificateProfile::Identity]);
     let (read, trusted) = (claims.as_ref(), certificate.as_ref().ok());
     let checks = vec![
         (ProofCheck::Form, form(shown.cose, read)),
@@ -155,29 +156,8 @@ fn name(error: ProofError) -> ProofError {
     }
 }
 
-/// The certificate under one of the CAs. Why it is refused says the CA that signed it, where one did.
-fn verified(
-    der: &[u8],
-    authorities: &[Point],
-    classes: &[CertificateProfile],
-) -> Result<Certificate, CertificateError> {
-    let mut refusal = CertificateError::Signature;
-    for authority in authorities {
-        match Certificate::verify(der, authority, classes) {
-            Ok(certificate) => return Ok(certificate),
-            Err(CertificateError::Signature) => {}
-            Err(error) => refusal = error,
-        }
-    }
-    Err(refusal)
-}
-
 fn form(cose: &[u8], claims: Option<&Claims>) -> ProofVerdict {
-    match (claims, cose.len()) {
-        (Some(_), _) => ProofVerdict::Ok,
-        (None, MESSAGE) => failed("the message does not have the form that docs/proof.md describes"),
-        (None, length) => failed(format!("the message has {length} bytes instead of {MESSAGE}")),
-    }
+    claims.map_or_else(|| failed(form_fault(cose)), |_| ProofVerdict::Ok)
 }
 
 fn token(claims: &Claims, certificate: &Certificate) -> ProofVerdict {
@@ -209,7 +189,7 @@ fn nonce(claims: &Claims, expected: &[u8; 32]) -> ProofVerdict {
 
 /// The certificate has to be a terminal's and of the same CA. Its dates do not matter: it says which key that is.
 fn terminal(claims: &Claims, der: &[u8], authorities: &[Point]) -> ProofVerdict {
-    match verified(der, authorities, &CertificateProfile::TERMINAL) {
+    match Certificate::verify_under(der, authorities, &CertificateProfile::TERMINAL) {
         Ok(certificate) => {
             same(thumbprint(certificate.point()) == claims.terminal, "the token spoke to another terminal")
         }

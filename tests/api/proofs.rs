@@ -169,6 +169,27 @@ fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
     assert_eq!(ask(&vec![0xD2; 5000]), "proof.malformed");
     assert_eq!(ask(&message(&claims, &KeyPair::generate(&mut SystemRandom).unwrap())), "proof.signature");
     assert_eq!(ask(&message(&other.claims(&door, nonces[0], 1), &other.identity)), "proof.malformed");
+    // What is wrong with it is said too.
+    let told = |proof: &str, certificate: &[u8]| {
+        let mut request = serde_json::json!({ "token_id": token.id, "proof": proof });
+        if !certificate.is_empty() {
+            request["identity_certificate"] = BASE64_URL_SAFE_NO_PAD.encode(certificate).into();
+        }
+        let problem = door.raw(server.port).ask("POST", "/v1/lookups", Some(&request)).unwrap().json();
+        format!("{}: {}", problem["code"].as_str().unwrap(), problem["detail"].as_str().unwrap())
+    };
+    let encoded = BASE64_URL_SAFE_NO_PAD.encode(&right);
+    let mut damaged = BASE64_URL_SAFE_NO_PAD.decode(&certificates.identity).unwrap();
+    *damaged.last_mut().unwrap() ^= 1;
+    let of_other = BASE64_URL_SAFE_NO_PAD.encode(message(&other.claims(&door, nonces[0], 1), &other.identity));
+    for (proof, certificate, why) in [
+        ("*", &[][..], "proof.malformed: proof is not base64url of 0..=1024 bytes".to_owned()),
+        (&encoded[..200], &[], "proof.malformed: the message has 150 bytes instead of 303".to_owned()),
+        (&of_other, &[], format!("proof.malformed: the proof is that of the token {}", other.id)),
+        (&encoded, &damaged, "proof.certificate: the certificate was not signed by this authority".to_owned()),
+    ] {
+        assert_eq!(told(proof, certificate), why);
+    }
     assert_eq!(ask(&message(&token.claims(&desk, nonces[0], 1), &token.identity)), "proof.terminal");
 
     // Certificates: another token's, another class, another key, another CA; and then the right one.

@@ -254,6 +254,26 @@ impl Certificate {
         Ok(Self { der: der.to_vec(), head: leaf.head, class, authority: leaf.authority })
     }
 
+    /// The same under one of several CAs.
+    ///
+    /// # Errors
+    /// As [`Certificate::verify`]: why it is refused says the CA that signed it, where one did.
+    pub fn verify_under(
+        der: &[u8],
+        authorities: &[Point],
+        expected: &[CertificateProfile],
+    ) -> Result<Self, CertificateError> {
+        let mut refusal = CertificateError::Signature;
+        for ca in authorities {
+            match Self::verify(der, ca, expected) {
+                Ok(certificate) => return Ok(certificate),
+                Err(CertificateError::Signature) => {}
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
+    }
+
     /// Refuses a certificate that is not valid at this moment; both ends belong to its life (RFC 5280, 4.1.2.5).
     ///
     /// # Errors

@@ -47,14 +47,19 @@ pub async fn lookup(
     if request.nonces > NONCES_MAX {
         return Err(ApiError::Invalid(format!("nonces is at most {NONCES_MAX}")));
     }
-    let proof = presented_proof(&state, &terminal, &request).await?;
+    let (proof, why) = match presented_proof(&state, &terminal, &request).await {
+        Ok(proof) => (proof, None),
+        // That nobody knows the token is found out first, and comes before this.
+        Err(ApiError::Proof(refusal, why)) => (PresentedProof::Refused(refusal), why),
+        Err(error) => return Err(error),
+    };
     let (raw, nonces) = state.nonces(request.nonces).map_err(|error| ApiError::fault(&error))?;
     let task = LookupTask { terminal: terminal.name.clone(), token_id: request.token_id, proof, nonces: raw };
     let result = state.lookups.decide(task).await?;
     count(&state, request.token_id, &result, request.nonces);
     let LookupResult::Token { status, reason, user, freshness, proved } = result else {
         return Err(match result {
-            LookupResult::Refused(refusal) => ApiError::Proof(refusal),
+            LookupResult::Refused(refusal) => ApiError::Proof(refusal, why),
             _ => ApiError::NoToken,
         });
     };
@@ -90,10 +95,8 @@ async fn presented_proof(
             return Err(ApiError::Invalid("resumed comes in place of a proof and its certificate".into()));
         }
         let since = state.resume_max_age.and_then(|age| (state.clock)().checked_sub(age).ok());
-        return Ok(match since {
-            Some(since) => PresentedProof::Resumed { counter, since },
-            None => PresentedProof::Refused(ProofRefusal::Required),
-        });
+        let since = since.ok_or(ApiError::Proof(ProofRefusal::Required, None))?;
+        return Ok(PresentedProof::Resumed { counter, since });
     }
     let Some(proof) = &request.proof else {
         return match request.identity_certificate {
@@ -101,12 +104,13 @@ async fn presented_proof(
             Some(_) => Err(ApiError::Invalid("an identity certificate comes with a proof only".into())),
         };
     };
-    let bytes = |name, text: &str| binary(name, text, 0..=LONGEST);
-    let Ok(cose) = bytes("proof", proof) else { return Ok(PresentedProof::Refused(ProofRefusal::Malformed)) };
-    let certificate = request.identity_certificate.as_deref().map(|text| bytes("identity_certificate", text));
-    let Ok(certificate) = certificate.transpose() else {
-        return Ok(PresentedProof::Refused(ProofRefusal::Certificate));
+    let bytes = |name, text: &str, refusal| {
+        binary(name, text, 0..=LONGEST).map_err(|error| ApiError::Proof(refusal, error.detail()))
     };
+    let cose = bytes("proof", proof, ProofRefusal::Malformed)?;
+    let certificate = request.identity_certificate.as_deref();
+    let certificate =
+        certificate.map(|text| bytes("identity_certificate", text, ProofRefusal::Certificate)).transpose()?;
     // Without a token there is nothing to check against: the store says so, and writes it down.
     let Some(registered) = state.identities.identity(request.token_id).await? else {
         return Ok(PresentedProof::Nothing);
@@ -119,13 +123,13 @@ async fn presented_proof(
         now: (state.clock)(),
     };
     let presented = proofs::check(&cose, certificate.as_deref(), &against);
-    if presented != PresentedProof::Refused(ProofRefusal::Certificate) {
-        return Ok(presented);
+    if !matches!(presented, Err(ApiError::Proof(ProofRefusal::Certificate, _))) {
+        return presented;
     }
     // In the second before this server takes a rotation up, the store may have certificates of a CA that it does not know.
-    let Some(newer) = state.newer_authorities()? else { return Ok(presented) };
+    let Some(newer) = state.newer_authorities()? else { return presented };
     let certificates = VerifiedCertificates::new(newer);
-    Ok(proofs::check(&cose, certificate.as_deref(), &Against { certificates: &certificates, ..against }))
+    proofs::check(&cose, certificate.as_deref(), &Against { certificates: &certificates, ..against })
 }
 
 fn count(state: &SharedState, token_id: Uuid, result: &LookupResult, nonces: u16) {
