@@ -2,6 +2,7 @@
 //!
 //! Every failure is `application/problem+json` (RFC 9457): [`Problem`]. Binary values are base64url without padding.
 
+mod moment;
 mod presence;
 mod whole;
 
@@ -14,10 +15,12 @@ use super::{
     User,
     json_schema::{Base64Url, Jws, Sha256Hex, SomeEvent, TerminalName, Text},
 };
+pub use moment::{optional_moment, read_moment};
 pub use presence::{
     AHEAD_SECONDS, EquipmentFault, EquipmentFaultKind, ForgottenUser, Presence, PresenceState, PresenceSummary,
     PresenceTerminal, PresentUser, SILENT_SECONDS, StoredEvent, UNPLUGGED_SECONDS,
 };
+pub use whole::whole_number;
 
 /// Most bytes of a request body.
 pub const BODY_MAX: usize = 256 * 1024;

@@ -171,7 +171,7 @@ fn parameters(route: &Route) -> Value {
     let inside = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let inside = inside.map(|name| {
         let (schema, about) = match (first_word(route), name) {
-            ("tokens", _) => (json!({ "type": "string", "format": "uuid" }), "The token id, in lower case"),
+            ("tokens", _) => (json!({ "type": "string", "format": "uuid" }), "The token id"),
             ("terminals", _) => (text(1, 64), "The name of the terminal"),
             _ => (text(1, 64), "The id of the user"),
         };

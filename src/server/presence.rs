@@ -14,7 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::equipment::EquipmentWord;
-use crate::api::User;
+use crate::api::{User, v1::read_moment};
 
 /// What an event says of who is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl EventIndex {
     /// Reads an event that the server gets now.
     pub fn of(event: &Value, received: Timestamp) -> Self {
         let received = received.as_millisecond();
-        let at = event["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+        let at = event["at"].as_str().and_then(|at| read_moment(at).ok());
         let at = at.map_or(received, |at| at.as_millisecond().clamp(0, received.max(0)));
         let user_id = event["user"]["id"]
             .as_str()

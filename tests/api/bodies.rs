@@ -109,6 +109,57 @@ fn who_is_refused_while_it_still_sends_hears_why(kind: &Kind) {
     }
 }
 
+case!(EachStore, what_keeps_to_its_schema_is_taken_in_every_form);
+/// As JSON Schema has them: a UUID in capitals, a time with more digits than are kept, `1.0` as a whole number.
+fn what_keeps_to_its_schema_is_taken_in_every_form(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let token = Token::new();
+    site.admin.client(server.port).register_token(&token.request("7")).unwrap();
+    let mut raw = site.admin.raw(server.port);
+    let capitals = token.id.to_string().to_uppercase();
+    let found = raw.ask("GET", &format!("/v1/tokens/{capitals}"), None).unwrap();
+    assert_eq!((found.status, found.json()["token_id"].as_str()), (200, Some(token.id.to_string().as_str())));
+    let body = json!({ "status": "lost", "reason": "x" });
+    assert_eq!(raw.ask("PUT", &format!("/v1/tokens/{capitals}/status"), Some(&body)).unwrap().status, 200);
+    for other in ["x".to_owned(), uuid::Uuid::nil().to_string()] {
+        assert_eq!(raw.ask("GET", &format!("/v1/tokens/{other}"), None).unwrap().code(), "token.unknown");
+    }
+
+    let event = |seq: &str, event: &str| {
+        format!(
+            r#"{{"schema":"rollcall.event/1","seq":{seq},"event":"{event}","at":"2026-11-22T15:04:05.1234567890123Z"}}"#
+        )
+    };
+    let mut keep = |seq: &str, kind: &str| {
+        let batch = format!(r#"{{"list":"{}","events":[{}]}}"#, uuid::Uuid::nil(), event(seq, kind));
+        raw.ask("POST", "/v1/events", Some(&serde_json::from_str(&batch).unwrap())).unwrap().json()
+    };
+    assert_eq!(keep("1.0", "arrived"), json!({ "stored": 1, "known": 0 }));
+    // The same number is the same event in both forms.
+    assert_eq!(keep("1", "arrived"), json!({ "stored": 0, "known": 1 }));
+    assert_eq!(keep("1", "left")["conflict"], 1);
+    let query = "since=2026-11-22T15:04:05.123000000000Z&until=2026-11-22T15:04:05.124000000000Z";
+    let found = raw.ask("GET", &format!("/v1/events?{query}"), None).unwrap().json();
+    assert_eq!(
+        (found["items"].as_array().unwrap().len(), &found["items"][0]["event"]["seq"]),
+        (1, &json!(1)),
+        "{found}"
+    );
+    for at in ["2026-11-22T15:04:05.123456789012Z", "2026-11-22T16:04:05.123456789012%2B01:00"] {
+        assert_eq!(raw.ask("GET", &format!("/v1/presence?at={at}"), None).unwrap().status, 200, "{at}");
+    }
+    for at in [
+        "",
+        "2026-11-22T15:04:05.Z",
+        "2026-11-22T15:04:05.123456789012",
+        "x.123456789012Z",
+        "2026-11-22T15:04:05.1234567890x2Z",
+    ] {
+        assert_eq!(raw.ask("GET", &format!("/v1/presence?at={at}"), None).unwrap().status, 400, "{at}");
+    }
+}
+
 case!(EachStore, counters_come_in_the_format_that_is_asked_for);
 fn counters_come_in_the_format_that_is_asked_for(kind: &Kind) {
     let site = Site::new(kind);

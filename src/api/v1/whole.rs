@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::Value;
 
 /// A number from 0 to the largest of its type, which has at most 32 bits.
 ///
@@ -20,10 +21,18 @@ pub fn optional<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Resul
     Option::<f64>::deserialize(deserializer)?.map(checked).transpose()
 }
 
+/// The same of a value that nobody deserializes.
+pub fn whole_number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| parsed(value.as_f64()?).ok())
+}
+
 fn checked<E: Error, T: FromStr>(number: f64) -> Result<T, E> {
-    let wrong = |_| E::custom(format_args!("{number} is not a whole number, or too large or too small"));
-    // Rust writes a whole number without a fraction, and a negative zero with its sign.
-    (number + 0.0).to_string().parse().map_err(wrong)
+    parsed(number).map_err(|_| E::custom(format_args!("{number} is not a whole number, or too large or too small")))
+}
+
+/// Rust writes a whole number without a fraction, and a negative zero with its sign.
+fn parsed<T: FromStr>(number: f64) -> Result<T, T::Err> {
+    (number + 0.0).to_string().parse()
 }
 
 #[cfg(test)]
@@ -42,6 +51,17 @@ mod tests {
         }
         for text in ["-1", "0.5", "20.000001", "65536", "1e300", "\"20\"", "null", "true", "[]"] {
             assert_eq!(count(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_whole_or_not() {
+        let whole = |text: &str| super::whole_number(&serde_json::from_str(text).unwrap());
+        for (text, number) in [("1", 1), ("1.0", 1), ("-2.0", -2), ("1e3", 1000), ("9223372036854775807", i64::MAX)] {
+            assert_eq!(whole(text), Some(number), "{text}");
+        }
+        for text in ["1.5", "9223372036854775808", "1e300", "\"1\"", "null", "true"] {
+            assert_eq!(whole(text), None, "{text}");
         }
     }
 

@@ -9,7 +9,7 @@ use super::{Answer, SharedState, fit, length};
 use crate::{
     api::{
         event::EVENT_SCHEMA,
-        v1::{EVENTS_MAX, EventBatch, EventsTaken, Page, StoredEvent},
+        v1::{self, EVENTS_MAX, EventBatch, EventsTaken, Page, StoredEvent},
     },
     server::{
         auth::AuthenticatedTerminal,
@@ -24,10 +24,10 @@ use crate::{
 pub async fn keep(
     State(state): State<SharedState>,
     AuthenticatedTerminal(terminal): AuthenticatedTerminal,
-    Body(batch): Body<EventBatch>,
+    Body(mut batch): Body<EventBatch>,
 ) -> Answer<EventsTaken> {
     let now = (state.clock)();
-    let rows = rows(&batch.events, now)?;
+    let rows = rows(&mut batch.events, now)?;
     let kept = state.store.keep_events(&terminal.name, batch.list, &rows, now).await?;
     let (stored, conflict) = match kept {
         EventsKept::Stored(stored) => (stored, None),
@@ -45,7 +45,7 @@ pub async fn keep(
 }
 
 /// The events with their numbers, which rise.
-fn rows(events: &[Value], now: Timestamp) -> Result<Vec<NewEvent>, ApiError> {
+fn rows(events: &mut [Value], now: Timestamp) -> Result<Vec<NewEvent>, ApiError> {
     if !(1..=EVENTS_MAX).contains(&events.len()) {
         return Err(ApiError::Invalid(format!("a batch has 1 to {EVENTS_MAX} events")));
     }
@@ -55,8 +55,9 @@ fn rows(events: &[Value], now: Timestamp) -> Result<Vec<NewEvent>, ApiError> {
             return Err(ApiError::Invalid(format!("an event is an object {EVENT_SCHEMA}")));
         }
         let last = rows.last().map_or(0, |event| event.seq);
-        let seq = event["seq"].as_i64().filter(|seq| *seq > last);
+        let seq = v1::whole_number(&event["seq"]).filter(|seq| *seq > last);
         let seq = seq.ok_or_else(|| ApiError::Invalid("the numbers of events begin above 0 and rise".into()))?;
+        event["seq"] = seq.into();
         rows.push(NewEvent { seq, body: event.to_string(), index: EventIndex::of(event, now) });
     }
     Ok(rows)
@@ -69,8 +70,10 @@ pub struct SearchQuery {
     /// Only those of this user.
     user: Option<String>,
     /// Only those at this time or after it.
+    #[serde(default, deserialize_with = "v1::optional_moment")]
     since: Option<Timestamp>,
     /// Only those before this time.
+    #[serde(default, deserialize_with = "v1::optional_moment")]
     until: Option<Timestamp>,
     /// Where the page begins.
     #[serde(default)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Answer, SharedState, fit, length};
 use crate::{
-    api::v1::Presence,
+    api::v1::{Presence, optional_moment},
     server::{
         auth::AuthenticatedTerminal,
         body::{PageQuery, Parameters},
@@ -19,6 +19,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct AtQuery {
     /// The moment; now where it is not given.
+    #[serde(default, deserialize_with = "optional_moment")]
     at: Option<Timestamp>,
     /// Where the page begins.
     #[serde(default)]

@@ -115,7 +115,7 @@ pub async fn set_status(
     }
 }
 
-/// A token id in its one form: lower-case with hyphens.
+/// A token id, in whatever form a body may have it too.
 fn token_id(text: &str) -> Result<Uuid, ApiError> {
-    text.parse().ok().filter(|id: &Uuid| id.to_string() == text).ok_or(ApiError::NoToken)
+    text.parse().map_err(|_| ApiError::NoToken)
 }
