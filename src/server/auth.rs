@@ -73,7 +73,7 @@ pub async fn admit(State(state): State<Arc<AppState>>, mut request: Request, nex
 
 /// A method is a client's own word: only ours become labels.
 fn known_method(method: &Method) -> &'static str {
-    ["GET", "POST", "PUT", "DELETE"].into_iter().find(|known| method == known).unwrap_or("other")
+    ["GET", "HEAD", "POST", "PUT", "DELETE"].into_iter().find(|known| method == known).unwrap_or("other")
 }
 
 async fn authenticate(
@@ -100,8 +100,9 @@ async fn authenticate(
     if until > terminal.until {
         state.heard.note_certificate(ShownCertificate { terminal: terminal.name.clone(), tls_key: key, until });
     }
-    // What the table does not know is nobody's, also when a handler should answer to it.
+    // What the table does not know is nobody's, also when a handler should answer to it. HEAD is GET without the body.
     if let Some(path) = route {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
         let route = routes::find(method, path).ok_or(refuse(ApiError::Method))?;
         if terminal.role < route.role {
             return Err(refuse(ApiError::Role));
@@ -135,9 +136,9 @@ mod tests {
 
     #[test]
     fn only_our_methods_become_labels() {
-        let labels =
-            [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH].map(|of| known_method(&of));
-        assert_eq!(labels, ["GET", "POST", "PUT", "DELETE", "other"]);
+        let labels = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH]
+            .map(|of| known_method(&of));
+        assert_eq!(labels, ["GET", "HEAD", "POST", "PUT", "DELETE", "other"]);
         assert_eq!(known_method(&"XYZ".parse().unwrap()), "other");
     }
 }

@@ -59,7 +59,7 @@ pub fn document() -> Value {
             "description": "HTTP/JSON over TLS 1.3 with client certificates. Binary values are base64url without \
                 padding. A body is at most 256 KiB. Lengths of texts are bytes of UTF-8 to the server, and characters in \
                 these schemas. A request that keeps to its schema may still be refused for what no schema says: 404, 409 \
-                or 422, with a code.",
+                or 422, with a code. What `GET` answers, `HEAD` answers without its body.",
         },
         "servers": [{
             "url": "https://{host}:{port}",

@@ -160,6 +160,24 @@ fn what_keeps_to_its_schema_is_taken_in_every_form(kind: &Kind) {
     }
 }
 
+case!(EachStore, what_can_be_got_can_be_asked_for_without_its_body);
+/// Probes of proxies ask so.
+fn what_can_be_got_can_be_asked_for_without_its_body(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let door = site.terminal(server.port, "door", Role::Read);
+    let mut raw = door.raw(server.port);
+    for path in ["/v1/health", "/v1/metrics", "/v1/openapi.json"] {
+        let answer = raw.ask("HEAD", path, None).unwrap();
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let length = answer.head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        assert!(length.is_some_and(|length| length != "0"), "{path}: {answer:?}");
+    }
+    // The role that it takes is that of GET.
+    assert_eq!(raw.ask("HEAD", "/v1/users", None).unwrap().status, 403);
+    assert_eq!(raw.ask("HEAD", "/v1/nonces", None).unwrap().status, 405);
+}
+
 case!(EachStore, counters_come_in_the_format_that_is_asked_for);
 fn counters_come_in_the_format_that_is_asked_for(kind: &Kind) {
     let site = Site::new(kind);
