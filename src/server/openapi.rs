@@ -130,7 +130,14 @@ fn answer(answer: RouteAnswer) -> Value {
         }),
         RouteAnswer::OpenApi => json!({
             "description": "This document",
-            "content": { "application/json": { "schema": { "type": "object", "additionalProperties": {} } } },
+            "content": { "application/json": {
+                "schema": { "type": "object", "additionalProperties": {} },
+                "example": {
+                    "openapi": "3.1.0",
+                    "info": { "title": "Rollcall server", "version": env!("CARGO_PKG_VERSION") },
+                    "paths": {},
+                },
+            } },
         }),
     }
 }
