@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # p11tool --write --secret-key HEX: what kind of key it makes.
 #
-# Versions:  gnutls-bin 3.7.9 (Debian 12), softhsm2 2.6.1-2.1, read back with python-pkcs11 0.9.3
+# Versions:  gnutls-bin 3.7.9-2+deb12u7 (Debian 12), softhsm2 2.6.1-2.1, read back with python-pkcs11 0.9.3
 # Guess:     16 bytes become an AES key that encrypts and signs (CMAC) as keys of other tools do.
 # Seen:      it becomes a generic secret (CKK_GENERIC_SECRET) of 16 bytes, which by its attributes encrypts and signs, and which
 #            AES refuses: KeyTypeInconsistent for AES-CMAC and AES-ECB.
@@ -14,12 +14,12 @@ cannot() { printf 'cannot run: %s\n' "$1" >&2; exit 2; }
 work=$(mktemp -d) || exit 2
 trap 'rm -rf -- "$work"' EXIT
 cd -- "$work" || exit 2
-for package in gnutls-bin libgnutls30 libgnutls-dane0 libunbound8 libopts25 libp11-kit0 libtasn1-6 softhsm2=2.6.1-2.1 \
-    libsofthsm2=2.6.1-2.1; do
+gnutls=3.7.9-2+deb12u7
+for package in "gnutls-bin=$gnutls" "libgnutls30=$gnutls" "libgnutls-dane0=$gnutls" libunbound8=1.17.1-2+deb12u4 \
+    libopts25=1:5.18.16-5 libp11-kit0=0.24.1-2 libtasn1-6=4.19.0-2+deb12u1 softhsm2=2.6.1-2.1 libsofthsm2=2.6.1-2.1; do
     apt-get download -qq "$package" 2>/dev/null || cannot "$package cannot be downloaded (apt-get)"
 done
 for package in ./*.deb; do dpkg -x "$package" root || cannot "dpkg"; done
-[[ $(dpkg-deb -f gnutls-bin_*.deb Version) == 3.7.9-* ]] || cannot "gnutls-bin 3.7.9 is no longer there"
 { python3 -m venv venv && venv/bin/pip -q install --disable-pip-version-check --only-binary :all: python-pkcs11==0.9.3; } \
     >/dev/null 2>&1 || cannot "python-pkcs11 0.9.3 cannot be installed (pip)"
 
