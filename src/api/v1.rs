@@ -101,7 +101,7 @@ pub struct NonceRequest {
 /// A nonce for one presence proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Nonce {
-    /// 32 random bytes.
+    /// 32 bytes that nobody can guess: the moment of the issue in the first 6, then random ones.
     #[schemars(with = "Base64Url<32, 32>")]
     pub nonce: String,
     /// It must have been used by then (24 h after its issue).

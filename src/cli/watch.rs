@@ -259,7 +259,7 @@ impl WatchPrinter<'_> {
             }
             StoreNotice::Back { stored, renumbered, dropped } => {
                 self.out.note(&format!(
-                    "the list can be written again, and {} that waited stored",
+                    "the list can be written again; stored: {} that waited",
                     number_of(*stored, "event")
                 ));
                 if *renumbered > 0 {
@@ -270,7 +270,8 @@ impl WatchPrinter<'_> {
                     self.out.warning(&text, None);
                 }
                 if *dropped > 0 {
-                    let text = format!("missing in the history: {} too many to be kept", number_of(*dropped, "event"));
+                    let text =
+                        format!("missing in the history: {} for which there was no room", number_of(*dropped, "event"));
                     self.out.warning(&text, None);
                 }
             }
