@@ -64,7 +64,8 @@ impl Records {
                 if self.file.is_empty() {
                     text = form::csv(header.iter().copied())?;
                 }
-                text.extend(form::csv(object.record().iter().map(String::as_str))?);
+                let record = object.record();
+                text.extend(form::csv(record.iter().take(self.file.columns()).map(String::as_str))?);
                 text
             }
         };

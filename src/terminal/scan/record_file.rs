@@ -100,6 +100,7 @@ pub struct RecordFile {
     file: LockedFile,
     path: PathBuf,
     is_empty: bool,
+    columns: usize,
 }
 
 impl RecordFile {
@@ -129,7 +130,8 @@ impl RecordFile {
             cut.and_then(|_| file.sync_all()).map_err(failed)?;
         }
         sync_folder(path).map_err(failed)?;
-        Ok((Self { file, path: path.to_owned(), is_empty: whole == 0 }, tokens))
+        let columns = form.columns(&text[..whole]);
+        Ok((Self { file, path: path.to_owned(), is_empty: whole == 0, columns }, tokens))
     }
 
     /// Where it is.
@@ -140,6 +142,11 @@ impl RecordFile {
     /// Whether it holds nothing yet, no header either.
     pub const fn is_empty(&self) -> bool {
         self.is_empty
+    }
+
+    /// How many columns a record of csv has in this file: an earlier release may have begun it with fewer.
+    pub const fn columns(&self) -> usize {
+        self.columns
     }
 
     /// Adds a record with its line end, in csv with the header before the first; it is on disk when this returns.
@@ -181,6 +188,13 @@ impl RecordForm {
             }
         }
         whole
+    }
+
+    /// How many columns its records have: those of its header, where it has one.
+    fn columns(&self, text: &[u8]) -> usize {
+        let Self::Csv { header } = self else { return 0 };
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text);
+        reader.byte_records().next().and_then(Result::ok).map_or(header.len(), |found| found.len())
     }
 
     /// What is taken away must be what a killed run left of one record, and nothing of anybody else.
@@ -249,7 +263,7 @@ fn tokens_of_csv(text: &[u8], names: &[&str]) -> Result<HashSet<Uuid>, Damage> {
     let mut records = reader.byte_records();
     match records.next() {
         None => return Ok(HashSet::new()),
-        Some(Ok(header)) if header.iter().eq(names.iter().map(|name| name.as_bytes())) => {}
+        Some(Ok(header)) if is_header(&header, names) => {}
         Some(_) => return Err((1, "header of a scan")),
     }
     let cell = |record: &csv::ByteRecord, name| {
@@ -263,6 +277,14 @@ fn tokens_of_csv(text: &[u8], names: &[&str]) -> Result<HashSet<Uuid>, Damage> {
         id.ok_or_else(|| (line(record.position()), "record of a token that was read"))
     };
     records.map(read).collect()
+}
+
+/// Whether it is this header, or one that ends with an earlier column: later releases add theirs at the end.
+fn is_header(found: &csv::ByteRecord, names: &[&str]) -> bool {
+    let is_read = |name| names[..found.len()].contains(name);
+    found.len() <= names.len()
+        && found.iter().zip(names).all(|(cell, name)| cell == name.as_bytes())
+        && ["token_id", "authenticated"].iter().all(is_read)
 }
 
 fn line(position: Option<&csv::Position>) -> u64 {

@@ -85,6 +85,24 @@ fn csv_has_one_header_and_no_formula() {
 }
 
 #[test]
+fn a_file_of_an_earlier_release_keeps_its_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let first = "at,reader,token_id,identified,authenticated,server,source,user_id,user_name,user_fields,error_code,\
+                 error_message,proof_counter,proof_nonce_source,proof_cose,total_ms\n";
+    fs::write(&path, first.to_owned() + &csv_of(&read(1, "Ada")).replace(",\n", "\n")).unwrap();
+    let (mut records, known) = Records::open(&path, OutputFormat::Csv, true).unwrap();
+    assert_eq!(known, ids([1]));
+    records.add(&read(2, "Zoë")).unwrap();
+    drop(records);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with(first), "{text}");
+    let rows: Vec<_> = csv::Reader::from_reader(text.as_bytes()).records().map(Result::unwrap).collect();
+    assert_eq!((rows.len(), &rows[1][8]), (2, "Zoë"));
+    assert_eq!(Records::open(&path, OutputFormat::Csv, true).unwrap().1, ids([1, 2]));
+}
+
+#[test]
 fn what_is_no_such_file_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
@@ -104,6 +122,8 @@ fn what_is_no_such_file_is_left_alone() {
         (OutputFormat::Ndjson, "\n".to_owned(), 1),
         (OutputFormat::Ndjson, form::json(&read(1, "")).unwrap() + "\n{\"schema\":\"rollcall.event/1\"}\n", 2),
         (OutputFormat::Csv, "name,room\nAda,B17\n".to_owned(), 1),
+        (OutputFormat::Csv, "at,reader,token_id,identified\n".to_owned(), 1),
+        (OutputFormat::Csv, format!("{header},more\n"), 1),
         (OutputFormat::Csv, format!("{header}\nAda,B17\n"), 2),
         (OutputFormat::Csv, format!("{header}\n{}\n", ",".repeat(15)), 2),
         // What somebody else wrote is no torn record, even without a line end.
