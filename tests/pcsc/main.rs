@@ -23,6 +23,7 @@ mod dice;
 mod disk;
 mod doctor;
 mod doors;
+mod earlier;
 mod exits;
 mod fast;
 mod faults;

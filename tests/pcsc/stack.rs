@@ -281,8 +281,17 @@ pub struct Clock {
 impl Clock {
     /// So many days from now. A reader sees the old time or the new one.
     pub fn set(&self, days: u32) {
+        self.write(&format!("+{days}d\n"));
+    }
+
+    /// Every process begins at this moment: `2026-12-20 09:00:00`.
+    pub fn begin_at(&self, moment: &str) {
+        self.write(&format!("@{moment}\n"));
+    }
+
+    fn write(&self, text: &str) {
         let new = self.file.with_extension("new");
-        fs::write(&new, format!("+{days}d\n")).unwrap();
+        fs::write(&new, text).unwrap();
         fs::rename(&new, &self.file).unwrap();
     }
 }

@@ -3,12 +3,19 @@
 
 The tables are its own scripts, as they stand there; the rows are what it wrote into them, made here by other code: also the
 chain of the audit log. @AUTHORITY@ stands for the key identifier of the CA that the store belongs to, in hexadecimal digits.
+
+`FOLDER/scripts/with-readers --readers 2 --card none -- python3 make.py FOLDER home` makes the folders `home` and `cards` anew,
+with that release itself: `ROLLCALL_BIN` names a build of it. Every run makes other keys. They are in use nowhere else.
 """
 
 import hashlib
 import json
+import os
 import pathlib
+import shutil
+import subprocess
 import sys
+import time
 
 BEGIN = 1_795_507_200_000  # 2026-11-24T08:00:00Z
 ADA, JOSE, LOST, OLD = (f"0b5c9c2e-2f4e-4f5b-8a39-{n:012x}" for n in range(1, 5))
@@ -149,7 +156,101 @@ def terminal(scripts):
     return lines
 
 
+CONFIG = """\
+# Every setting of 0.1.0 but the server's address and the PKCS#11 key, as its README and its tests write them.
+output = "text"
+color = "never"
+source = "card"
+reader = ["front desk", "00 01"]
+verbose = false
+stale_after = "90s"
+heartbeat = "1s"
+on_event = "cat >> \\"$ROLLCALL_HOME/told.ndjson\\""
+
+[alias]
+"front desk" = "*Virtual 01 00 00"
+
+[presence]
+default = "field"
+"front desk" = "until:8h"
+"00 01" = "toggle"
+
+[limits]
+exchange = "5000ms"
+on_event = "1m"
+tap = "20s"
+
+[server]
+feed_max_age = "24h"
+offline_max_age = "8h"
+timeout = "5s"
+listen = "127.0.0.1:7443"
+store = "sqlite:///var/lib/rollcall/server.db"
+rate = 200
+connections = 1024
+"""
+PEOPLE = "id,name,room,note\n7,=SUM(1;2),B2,\njosé,José Núñez,,\"says \"\"it's\"\"\"\nada,Ada King,B17,\n"
+
+
+def home():
+    """A terminal with its CA, on 24 November. Of three people one has his card, and one card was lifted half-way."""
+    here = pathlib.Path(__file__).resolve().parent
+    folder, cards = here / "home", here / "cards"
+    for made in (folder, cards):
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir()
+    port = os.environ["VPCD_PORTS"].split()[0]
+    clock = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    then = {"LD_PRELOAD": str(clock), "FAKETIME": "@2026-11-24 09:00:00", "TZ": "UTC", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+    environment = {**os.environ, "ROLLCALL_HOME": str(folder), **then}
+
+    def begin(*args):
+        return subprocess.Popen(["rollcall", *args], env=environment, cwd=folder)
+
+    def run(status, *args):
+        found = begin(*args).wait()
+        assert found == status, (args, found)
+
+    def put(name, *args):
+        card = begin("virtual-token", "--connect", f"127.0.0.1:{port}", "--state", str(cards / f"{name}.json"),
+                     "--start-key-file", "pki/start.key", *args)
+        while b'"present"' not in subprocess.check_output(["rollcall", "readers", "-o", "ndjson"], env=environment):
+            assert card.poll() is None
+        return card
+
+    def lift(card):
+        card.kill()
+        card.wait()
+        while b'"present"' in subprocess.check_output(["rollcall", "readers", "-o", "ndjson"], env=environment):
+            pass
+
+    (folder / "config.toml").write_text(CONFIG)
+    (folder / "people.csv").write_text(PEOPLE)
+    run(0, "pki", "init")
+    card = put("7")
+    run(1, "enroll", "--from", "people.csv", "--timeout", "3s")
+    run(0, "scan", "--count", "1", "--timeout", "9s", "--out", "reads.csv", "-o", "csv")
+    lift(card)
+    card = put("jose")
+    batch = begin("enroll", "--from", "people.csv")
+    while not any('"certified"' in file.read_text() for file in folder.glob("enrollments/*.json")):
+        assert batch.poll() is None
+        time.sleep(0.001)
+    batch.kill()
+    batch.wait()
+    lift(card)
+    card = put("private", "--uid", "random")
+    run(0, "enroll", "--id", "p1", "--name", "Grace Hopper", "--set-size", "32")
+    lift(card)
+    # terminal.sql has a store with more in it; locks are empty.
+    for file in [*folder.glob("terminal.db*"), *folder.rglob("*.lock"), *cards.glob("*.lock")]:
+        file.unlink()
+
+
 def main():
+    if sys.argv[2:] == ["home"]:
+        return home()
     release, here = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).parent
     table = ("CREATE TABLE _sqlx_migrations (\n    version BIGINT PRIMARY KEY,\n    description TEXT NOT NULL,\n"
              "    installed_on {time} NOT NULL DEFAULT CURRENT_TIMESTAMP,\n    success BOOLEAN NOT NULL,\n"
