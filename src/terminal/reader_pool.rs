@@ -132,11 +132,11 @@ impl ReaderPool {
             }
             ReaderEvent::CardInserted { reader, insertion, .. } => {
                 self.order(reader, ReaderOrder::Inserted(*insertion));
-                None
+                self.works(reader)
             }
             ReaderEvent::CardMute { reader, insertion } => {
                 self.order(reader, ReaderOrder::Mute(*insertion));
-                None
+                self.works(reader)
             }
             ReaderEvent::CardWoke { reader, insertion, .. } => {
                 self.order(reader, ReaderOrder::Woke(*insertion));
@@ -153,9 +153,7 @@ impl ReaderPool {
                     error: link(&LinkError::Unavailable, 0).to_json(),
                 })
             }
-            ReaderEvent::Available { reader, available: true } if self.workers.contains_key(reader) => {
-                Some(Input::ReaderAvailable { reader: reader.clone() })
-            }
+            ReaderEvent::Available { reader, available: true } => self.works(reader),
             ReaderEvent::ServiceLost => {
                 self.workers.clear();
                 Some(Input::ServiceLost)
@@ -164,6 +162,11 @@ impl ReaderPool {
             _ => None,
         };
         Ok(input.map(PoolEffect::Input))
+    }
+
+    /// A reader that shows a card works, also where the list has it as broken from before a start: the card may never answer.
+    fn works(&self, reader: &str) -> Option<Input> {
+        self.contains(reader).then(|| Input::ReaderAvailable { reader: reader.to_owned() })
     }
 
     /// Has the card tapped once more that lies in this reader since this insertion.
@@ -242,7 +245,9 @@ mod tests {
         }
         assert!(!pool.contains("r") && orders.borrow().is_empty());
         choice.set(ReaderChoice::Meant);
-        assert!(matches!(pool.handle(&free).unwrap()[..], [PoolEffect::Input(Input::ReaderAdded { .. })]));
+        let [added, works] = &pool.handle(&free).unwrap()[..] else { panic!("two effects") };
+        assert!(matches!(added, PoolEffect::Input(Input::ReaderAdded { .. })));
+        assert!(matches!(works, PoolEffect::Input(Input::ReaderAvailable { .. })));
         assert!(pool.contains("r"));
         assert_eq!(*orders.borrow(), [ReaderOrder::Inserted(3.into())], "what lies there now");
         assert!(pool.decide().unwrap().is_empty());

@@ -151,7 +151,7 @@ pub struct CheckIn {
 impl Input {
     /// Whether this is one of the many that hardly ever cause an event.
     pub const fn is_routine(&self) -> bool {
-        matches!(self, Self::Seen { .. } | Self::Tick)
+        matches!(self, Self::Seen { .. } | Self::Tick | Self::ReaderAvailable { .. })
     }
 
     /// The reader that works, if this could not have been seen otherwise.

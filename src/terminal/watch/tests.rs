@@ -629,6 +629,31 @@ fn a_reader_that_does_not_work_has_lifted_nobody() {
     });
 }
 
+/// It was out of order under the watch or the service before, and nothing says that it works but the card that it shows.
+#[test]
+fn whoever_lay_at_a_reader_that_works_again_leaves_also_where_nothing_answers() {
+    let mute = ReaderEvent::CardMute { reader: "door".into(), insertion: 3.into() };
+    let inserted = ReaderEvent::CardInserted { reader: "door".into(), atr: vec![], insertion: 3.into() };
+    for card in [mute, inserted] {
+        watch(Some(HEARTBEAT), |run, told| {
+            tap(run, 1, Ok(1));
+            run.handle(Message::Reader(ReaderEvent::Available { reader: "door".into(), available: false })).unwrap();
+            for event in [ReaderEvent::ServiceLost, ReaderEvent::ServiceBack] {
+                run.handle(Message::Reader(event)).unwrap();
+            }
+            run.handle(Message::Reader(ReaderEvent::ReaderAdded { reader: "door".into() })).unwrap();
+            told.take();
+            run.handle(Message::Reader(card.clone())).unwrap();
+            assert!(told.take().contains(&"reader_available".to_owned()), "{card:?}");
+            tap(run, 3, Err(LinkError::CardMute));
+            pass(SECOND * 61);
+            at_most(run);
+            assert_eq!(run.idle().unwrap(), ControlFlow::Continue(()));
+            assert_eq!(told.take().last().unwrap(), "left 7 stale", "{card:?}");
+        });
+    }
+}
+
 /// It is plugged in, and another watch has told of it: this one says nothing of it until it is gone.
 #[test]
 fn a_reader_that_is_left_out_has_not_been_unplugged() {
