@@ -10,6 +10,7 @@ mod tests;
 use std::{
     collections::{BTreeSet, HashMap},
     ops::ControlFlow,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -50,6 +51,9 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// How often the store is looked at without a call.
 const SLOW_TICK: Duration = Duration::from_secs(10);
+
+/// How long one listing waits for a service that hangs.
+const HANG_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The command that each event is given to.
 pub struct HookCommand {
@@ -173,6 +177,7 @@ impl Watch {
             applied: HashMap::new(),
             unanswered: Unanswered::default(),
             service_hangs: false,
+            hung_at_start: false,
             flapping: Flapping::default(),
             evictions: Evictions::default(),
             prune_at: Instant::now(),
@@ -213,6 +218,8 @@ struct WatchRun<'a> {
     unanswered: Unanswered,
     /// The service hangs, by the last word of it: those who lie there may well lie there still.
     service_hangs: bool,
+    /// It hung when it was first asked for the readers, and they have not been compared since.
+    hung_at_start: bool,
     /// The cards that come and go.
     flapping: Flapping,
     /// The tokens that lose the keys of their taps.
@@ -283,9 +290,29 @@ impl WatchRun<'_> {
             // The monitor tells of a service that is not there, and of its return; one that hangs keeps it waiting.
             Err(error) => {
                 self.service_hangs = error == ReaderError::ServiceHangs;
-                Ok(())
+                self.hung_at_start = self.service_hangs;
+                if self.service_hangs { self.await_service() } else { Ok(()) }
             }
         }
+    }
+
+    /// The monitor says nothing of a service that goes on and has no reader. One thread waits: each call blocks one until then.
+    fn await_service(&self) -> Result<(), Failure> {
+        let replies = self.replies.clone();
+        let wait = move || {
+            loop {
+                match reader::pcsc::list_within(HANG_LIMIT) {
+                    Err(ReaderError::ServiceHangs) => {}
+                    Err(_) => return,
+                    // A loop that is gone needs no message.
+                    Ok(_) => {
+                        replies.send(Message::Reader(ReaderEvent::ServiceBack));
+                        return;
+                    }
+                }
+            }
+        };
+        thread::Builder::new().name("pcsc-await".to_owned()).spawn(wait).map_err(no_thread).map(drop)
     }
 
     /// One that cannot be asked yet has not been unplugged, and neither has one that this watch leaves out: it was told of by
@@ -314,6 +341,9 @@ impl WatchRun<'_> {
             }
             Message::Reader(event) => {
                 self.service_hangs = false;
+                if event == ReaderEvent::ServiceBack && std::mem::take(&mut self.hung_at_start) {
+                    self.attached()?;
+                }
                 self.note(&event)?;
                 let effects = self.pool.handle(&event)?;
                 self.follow(effects)

@@ -66,6 +66,27 @@ fn a_service_that_hangs_under_watch() {
     assert!(said.contains("(pcsc.service-hangs)") && !said.contains("the card did not answer"), "{said}");
 }
 
+case!(Once, a_service_that_goes_on_without_readers_after_a_start);
+/// The monitor has nothing to tell then; nobody stays for ever at a reader that was unplugged meanwhile.
+fn a_service_that_goes_on_without_readers_after_a_start() {
+    let stack = enrolled(1, 1, "virtual");
+    fs::write(stack.home().join("config.toml"), "stale_after = \"6s\"\n").unwrap();
+    let mut watch = stack.watch(&[]);
+    watch.event("arrived");
+    watch.end();
+    let mut bare = Stack::start(0, "none");
+    bare.at_home(&stack.home());
+    let stopped = StoppedService::stop(bare.daemon());
+    let mut watch = bare.watch(&[]);
+    // It outlasts the first listing, after which nobody leaves.
+    assert_eq!(watch.event("unconfirmed")["reason"], "restart");
+    assert_eq!(watch.next(Duration::from_secs(12)), None, "nobody can say that anybody has left");
+    drop(stopped);
+    watch.event("reader_removed");
+    assert_eq!(watch.event("left")["reason"], "stale");
+    watch.end();
+}
+
 case!(Once, a_service_that_stops_in_the_middle_of_a_call);
 /// Each command says what the next one says: it is neither the reader nor the card.
 fn a_service_that_stops_in_the_middle_of_a_call() {
