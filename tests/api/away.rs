@@ -46,7 +46,8 @@ fn sql(url: &str, statement: String) {
     });
 }
 
-fn text(url: &str, statement: &'static str) -> String {
+/// What a statement of whoever administers the database finds.
+pub fn text(url: &str, statement: &'static str) -> String {
     block_on(async {
         let mut c = PgConnection::connect(url).await.unwrap();
         let value: String = sqlx::query_scalar(statement).fetch_one(&mut c).await.unwrap();

@@ -1,5 +1,11 @@
 //! A person is forgotten, and what is old; and stores of the first release are taken over.
 
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
 use jiff::{SignedDuration, Timestamp};
 use rollcall::{
     api::v1::{EventBatch, Freshness, Role, TokenStatus},
@@ -9,10 +15,12 @@ use rollcall::{
     },
 };
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{
     Kind, Site,
+    away::text,
     site::{Process, Terminal, block_on},
     token::{Token, code, lookup, nonce},
 };
@@ -136,6 +144,62 @@ fn who_was_forgotten_is_named_by_no_later_event(kind: &Kind) {
     let here = admin.presence(None, None, 10).unwrap().items;
     assert_eq!(here.iter().map(|one| one.user.clone().unwrap().id).collect::<Vec<_>>(), ["8"]);
     assert_eq!(code(admin.forget_user("canary7")), "user.unknown", "nothing is left to be forgotten");
+}
+
+/// Does `second` while `first` waits for rows that `hold` selects and nobody else needs, until that one has ended or waits too.
+fn in_between(site: &Site, hold: &'static str, first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
+    let waiting = || {
+        let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database()
+            AND wait_event_type = 'Lock' AND query NOT LIKE 'UPDATE terminals%'";
+        text(&site.store, waiting)
+    };
+    thread::scope(|scope| {
+        let (release, released) = mpsc::channel::<()>();
+        let (tell, is_held) = mpsc::channel();
+        scope.spawn(move || {
+            block_on(async {
+                let mut c = PgConnection::connect(&site.store).await.unwrap();
+                sqlx::raw_sql(sqlx::AssertSqlSafe(format!("BEGIN; {hold} FOR UPDATE"))).execute(&mut c).await.unwrap();
+                tell.send(()).unwrap();
+                let _ = released.recv();
+                c.close().await.unwrap();
+            });
+        });
+        is_held.recv().unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        let first = scope.spawn(first);
+        while waiting() != "1" {
+            assert!(Instant::now() < until && !first.is_finished(), "the first one does not wait");
+        }
+        let second = scope.spawn(second);
+        while waiting() != "2" && !second.is_finished() {
+            assert!(Instant::now() < until, "the second one neither waits nor ends");
+        }
+        drop(release);
+    });
+}
+
+case!(Postgres, who_is_being_forgotten_is_named_by_no_event_that_comes_meanwhile);
+/// Neither by one that comes when the others are deleted already, nor by one that is not stored yet when they are.
+fn who_is_being_forgotten_is_named_by_no_event_that_comes_meanwhile(kind: &Kind) {
+    for is_first in [false, true] {
+        let (site, server, door, token) = lived(kind);
+        let (admin, client) = (site.admin.client(server.port), door.client(server.port));
+        let forget = || drop(admin.forget_user("canary7").unwrap());
+        let report = || {
+            let events = vec![arrived(3, token.id, "canary7", Timestamp::now())];
+            assert_eq!(client.events(&EventBatch { list: Uuid::from_u128(1), events }).unwrap().stored, 1);
+        };
+        if is_first {
+            in_between(&site, "SELECT list FROM lists", report, forget);
+        } else {
+            in_between(&site, "SELECT id FROM users WHERE id = 'canary7'", forget, report);
+        }
+        let found = admin.search_events(None, [None, None], None, 10).unwrap().items;
+        assert!(!serde_json::to_string(&found).unwrap().contains("canary7"), "{is_first}: {found:#?}");
+        assert_eq!(found.len(), if is_first { 1 } else { 2 }, "{found:#?}");
+        assert_eq!(code(admin.forget_user("canary7")), "user.unknown", "nothing is left to be forgotten");
+    }
 }
 
 case!(EachStore, what_is_old_is_forgotten_and_never_taken_again);

@@ -64,6 +64,10 @@ static KEEP_STATEMENTS: AtomicBool = AtomicBool::new(true);
 
 /// Takes the end of the log: who else wants it waits for the end of this transaction.
 pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head FOR UPDATE";
+/// Behind a SELECT of tokens that are about to be given to another user: who has [`HOLD_AS_GIVEN`] ends first.
+pub const HOLD_TO_GIVE: &str = " FOR UPDATE";
+/// Behind a SELECT of tokens that shall not be given to another user meanwhile; lookups, which change other things of them, go on.
+pub const HOLD_AS_GIVEN: &str = " FOR KEY SHARE";
 /// Whether a statement that writes may be a part of another one: that saves a way to the database and back.
 pub const WRITES_NEST: bool = true;
 

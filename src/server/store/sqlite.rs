@@ -37,6 +37,10 @@ const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
 
 /// Takes the end of the log: a transaction that writes has held everything since its beginning.
 pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head";
+/// Behind a SELECT of tokens that are about to be given to another user: as with [`HOLD_HEAD`].
+pub const HOLD_TO_GIVE: &str = "";
+/// Behind a SELECT of tokens that shall not be given to another user meanwhile: as with [`HOLD_HEAD`].
+pub const HOLD_AS_GIVEN: &str = "";
 /// Whether a statement that writes may be a part of another one.
 pub const WRITES_NEST: bool = false;
 

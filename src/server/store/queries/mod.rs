@@ -3,7 +3,9 @@
 //! Whatever changes anything begins with [`audit::Ledger::open`], which holds the head of the audit log until the end of
 //! the transaction: changes have one order, over all processes.
 
-use super::{Connection, Database, HOLD_HEAD, ROWS_AT_ONCE, WRITES_NEST, with_keys, with_rows};
+use super::{
+    Connection, Database, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, WRITES_NEST, with_keys, with_rows,
+};
 
 pub mod audit;
 pub mod copy;

@@ -1,12 +1,14 @@
 //! What is kept of people, and forgotten: one of them on demand, and everybody's events and proofs after a time.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
-use super::{Connection, Result, audit, audit::Ledger, presence, query, tokens, with_keys};
+use super::{
+    Connection, HOLD_AS_GIVEN, HOLD_TO_GIVE, Result, audit, audit::Ledger, presence, query, tokens, with_keys,
+};
 use crate::{
     api::v1::{ForgottenUser, TokenStatus},
     server::{
@@ -26,15 +28,17 @@ const ROWS: i64 = 5000;
 pub async fn count(c: &mut Connection, id: &str) -> Result<CountedRecords> {
     let upto = audit::head(c).await?.seq.cast_signed();
     let mut counted = CountedRecords { upto, ..CountedRecords::default() };
-    for token in tokens_of(c, id).await? {
+    for token in tokens_of(c, id, "").await? {
         let count = audit::count_of(c, &token, i64::MIN, upto).await?;
         counted.by_token.insert(token, count);
     }
     Ok(counted)
 }
 
-async fn tokens_of(c: &mut Connection, id: &str) -> Result<Vec<String>> {
-    let found = query("SELECT token_id FROM tokens WHERE user_id = $1").bind(id).fetch_all(c).await?;
+/// The tokens of a user, held as `hold` says; in the order in which all hold them, so that no two wait for each other.
+async fn tokens_of(c: &mut Connection, id: &str, hold: &'static str) -> Result<Vec<String>> {
+    let text = format!("SELECT token_id FROM tokens WHERE user_id = $1 ORDER BY token_id{hold}");
+    let found = query(AssertSqlSafe(text)).bind(id).fetch_all(c).await?;
     found.iter().map(|row| row.try_get(0)).collect()
 }
 
@@ -49,7 +53,7 @@ pub async fn forget(
     now: Timestamp,
 ) -> Result<Option<ForgottenUser>> {
     let mut ledger = Ledger::open(c, actor, now).await?;
-    let ids = tokens_of(c, id).await?;
+    let ids = tokens_of(c, id, HOLD_TO_GIVE).await?;
     let mut done = ForgottenUser { id: id.to_owned(), tokens: ids.len() as u64, ..ForgottenUser::default() };
     if !ids.is_empty() {
         query("INSERT INTO users (id, name, fields, changed) VALUES ($1, '(forgotten)', '{}', $2)")
@@ -89,23 +93,34 @@ pub async fn forget(
 }
 
 /// Those of these events that are of a token of a forgotten user, by their numbers, without the person: a terminal names them until it
-/// has heard that the token is revoked, and in all that it brings later.
+/// has heard that the token is revoked, and in all that it brings later. Until the end of this transaction nobody is forgotten whose
+/// token is among them.
 pub async fn nameless(c: &mut Connection, events: &[NewEvent]) -> Result<HashMap<i64, NewEvent>> {
     let subjects: BTreeSet<_> = events.iter().filter_map(|event| event.index.subject.as_deref()).collect();
     let subjects = BoundColumn::Text(subjects.into_iter().collect());
+    // Without their users: a row that was waited for would be joined with who had the token before.
     let selects = with_keys(&subjects, |keys| {
-        format!(
-            "SELECT token_id FROM tokens t JOIN users u ON u.id = t.user_id
-             WHERE token_id {keys} AND u.name = '(forgotten)' AND substr(u.id, 1, 10) = 'forgotten-'"
-        )
+        format!("SELECT token_id, user_id FROM tokens WHERE token_id {keys} ORDER BY token_id{HOLD_AS_GIVEN}")
     });
-    let mut tokens = HashSet::new();
+    let mut owners = HashMap::<String, String>::new();
     for select in selects {
         for row in &select.fetch_all(&mut *c).await? {
-            tokens.insert(row.try_get::<String, _>(0)?);
+            let owner: String = row.try_get(1)?;
+            if owner.starts_with("forgotten-") {
+                owners.insert(row.try_get(0)?, owner);
+            }
         }
     }
-    let of_them = |event: &&NewEvent| event.index.subject.as_ref().is_some_and(|subject| tokens.contains(subject));
+    let ids: BTreeSet<_> = owners.values().map(String::as_str).collect();
+    let ids = BoundColumn::Text(ids.into_iter().collect());
+    let mut forgotten = BTreeSet::<String>::new();
+    for select in with_keys(&ids, |keys| format!("SELECT id FROM users WHERE id {keys} AND name = '(forgotten)'")) {
+        for row in &select.fetch_all(&mut *c).await? {
+            forgotten.insert(row.try_get(0)?);
+        }
+    }
+    let owner = |event: &NewEvent| owners.get(event.index.subject.as_ref()?);
+    let of_them = |event: &&NewEvent| owner(event).is_some_and(|owner| forgotten.contains(owner));
     Ok(events.iter().filter(of_them).map(|event| (event.seq, without_person(event))).collect())
 }
 
