@@ -2,7 +2,7 @@
 
 mod unread_body;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::{
@@ -48,7 +48,7 @@ pub async fn bind(listen: SocketAddr) -> Result<TcpListener, RunError> {
 }
 
 /// Closes every connection at once, and never ends: who comes before anything is served shall not wait for it.
-pub async fn turn_away(listener: &TcpListener) {
+pub async fn turn_away(listener: &TcpListener) -> Infallible {
     loop {
         if listener.accept().await.is_err() {
             tokio::time::sleep(PAUSE).await;

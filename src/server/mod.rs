@@ -186,14 +186,18 @@ async fn open(
 ) -> Result<Option<Arc<state::AppState>>, RunError> {
     let (availability, told) = (Availability::default(), Arc::clone(log));
     availability.listen(Box::new(move |what| told.fault(what)));
+    let mut waits = false;
     loop {
         let opened = tokio::select! {
             opened = state::AppState::open(home, options, Arc::clone(log), Timestamp::now()) => opened,
+            // A try may take long, and who comes meanwhile would wait for its end.
+            never = listen::turn_away(listener), if waits => match never {},
             () = &mut stop => return Ok(None),
         };
         match opened {
             Err(RunError::Store(error)) if error.absence().is_some_and(Absence::passes) => {
                 availability.failed(error.absence(), &error);
+                waits = true;
             }
             opened => {
                 let state = opened?;

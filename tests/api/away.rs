@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
     process::{Child, Command},
@@ -452,6 +452,26 @@ fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
         put(&admin, &format!("restarted {n}")).unwrap();
     }
     server.await_told("the store is back", server.told("the store is away"));
+}
+
+case!(Sqlite, who_comes_while_a_store_is_waited_for_is_turned_away);
+/// Also while the server waits for the answer of a host that says nothing.
+fn who_comes_while_a_store_is_waited_for_is_turned_away(kind: &Kind) {
+    let mut site = Site::new(kind);
+    let host = TcpListener::bind("127.0.0.1:0").unwrap();
+    site.store = format!("postgres://u@{}/d?sslmode=disable", host.local_addr().unwrap());
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = site.begin(free, "0");
+    drop(host.accept().unwrap());
+    server.await_told("the store is away: it cannot be reached", 1);
+    let mut silent = host.accept().unwrap().0;
+    let mut stream = TcpStream::connect(("127.0.0.1", free)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert!(matches!(stream.read(&mut [0]), Ok(0)), "it answers nobody, and lets nobody wait");
+    // The host's own connection is open still: it was not the end of the try that ended the other one.
+    silent.set_nonblocking(true).unwrap();
+    let open = silent.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(open.kind(), ErrorKind::WouldBlock, "{open}");
 }
 
 case!(Postgres, the_database_is_switched_over_to_its_standby);
