@@ -52,6 +52,11 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
         Some(Absence::Unreachable) => {
             failed(unavailable, "store.unreachable", "see that PostgreSQL runs and is reached, or that the file is there".into())
         }
+        Some(Absence::Unopened) => failed(
+            unavailable,
+            "store.unreachable",
+            "see that its address names a file, and that this user may read and write it".into(),
+        ),
         Some(Absence::ReadOnly) => failed(
             unavailable,
             "store.read-only",

@@ -183,6 +183,16 @@ fn a_database_without_room_for_connections_is_named_once_that_lasts(kind: &Kind)
     assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
 }
 
+case!(Sqlite, a_file_that_cannot_be_opened_is_not_waited_for);
+/// A folder never becomes a store.
+fn a_file_that_cannot_be_opened_is_not_waited_for(kind: &Kind) {
+    let mut site = Site::bare(kind);
+    site.store = format!("sqlite://{}", site.home.path().display());
+    let server = site.begin(0, "0");
+    server.await_told("store.unreachable", 1);
+    assert!(server.told("names a file") == 1 && server.told("the store is away") == 0, "{}", server.said());
+}
+
 case!(Sqlite, a_file_that_stays_locked_is_told_of);
 fn a_file_that_stays_locked_is_told_of(kind: &Kind) {
     let site = Site::new(kind);

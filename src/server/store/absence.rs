@@ -13,6 +13,8 @@ const BUSY: Duration = Duration::from_secs(10);
 pub enum Absence {
     /// Nobody answers.
     Unreachable,
+    /// Its file cannot be opened.
+    Unopened,
     /// It takes no changes.
     ReadOnly,
     /// There is no room left.
@@ -42,6 +44,7 @@ impl Absence {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Unreachable => "it cannot be reached",
+            Self::Unopened => "its file cannot be opened",
             Self::ReadOnly => "it is read-only, and takes no changes",
             Self::Full => "its disk is full",
             Self::Disk => "its disk fails",
@@ -58,7 +61,7 @@ impl Absence {
 
     /// Whether it passes without a change of the configuration.
     pub const fn passes(self) -> bool {
-        !matches!(self, Self::Login | Self::NoDatabase | Self::Tls | Self::Pooler)
+        !matches!(self, Self::Unopened | Self::Login | Self::NoDatabase | Self::Tls | Self::Pooler)
     }
 
     /// What a SQLSTATE of PostgreSQL (its documentation, appendix A) or a result code of SQLite means.
@@ -90,7 +93,7 @@ impl Absence {
             8 => Some(Self::ReadOnly),
             10 => Some(Self::Disk),
             13 => Some(Self::Full),
-            14 => Some(Self::Unreachable),
+            14 => Some(Self::Unopened),
             _ => None,
         }
     }
@@ -215,7 +218,7 @@ mod tests {
             ("13", Some(Absence::Full)),
             ("266", Some(Absence::Disk)),
             ("4874", Some(Absence::Full)),
-            ("14", Some(Absence::Unreachable)),
+            ("14", Some(Absence::Unopened)),
             ("11", None),
             ("787", None),
             ("", None),
