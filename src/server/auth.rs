@@ -124,10 +124,7 @@ async fn asking(
     {
         return Ok(Some(terminal));
     }
-    match state.store.asking_terminal(key).await {
-        Err(error) if error.absence().is_some() => known().map(Some).ok_or(error),
-        done => done,
-    }
+    state.store.asking_terminal(key).await.or_else(|error| known().map(Some).ok_or(error))
 }
 
 #[cfg(test)]
