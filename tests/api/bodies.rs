@@ -271,6 +271,26 @@ fn values_out_of_bounds_are_refused(kind: &Kind) {
     println!("{} bodies refused", cases.len());
 }
 
+case!(EachStore, as_many_nonces_come_as_the_bound_says_and_for_a_day);
+fn as_many_nonces_come_as_the_bound_says_and_for_a_day(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let request = serde_json::to_value(Token::new().request("7")).unwrap();
+    let mut raw = site.admin.raw(server.port);
+    assert_eq!(raw.ask("POST", "/v1/tokens", Some(&request)).unwrap().status / 100, 2);
+    let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+    let lookup = json!({ "token_id": request["token_id"], "nonces": 64 });
+    for (path, body) in [("/v1/lookups", lookup), ("/v1/nonces", json!({ "count": 64 }))] {
+        let answer = raw.ask("POST", path, Some(&body)).unwrap().json();
+        let nonces = answer["nonces"].as_array().unwrap();
+        assert_eq!(nonces.len(), 64, "{path}");
+        for nonce in nonces {
+            let use_by: jiff::Timestamp = nonce["use_by"].as_str().unwrap().parse().unwrap();
+            assert!((0..600).contains(&use_by.duration_since(day).as_secs()), "{path}: {use_by}");
+        }
+    }
+}
+
 case!(EachStore, a_terminal_that_asks_too_often_waits);
 fn a_terminal_that_asks_too_often_waits(kind: &Kind) {
     let site = Site::new(kind);

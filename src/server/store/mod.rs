@@ -539,13 +539,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_part_of_the_feed_says_whether_there_is_more() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", home.path().join("server.db").display()).parse().unwrap();
+        let parts = crate::server::block_on(async {
+            let store = ServerStore::with_two_tokens(&url).await;
+            let now = Timestamp::now();
+            for n in [1, 2] {
+                store.set_status(Uuid::from_u128(n), TokenStatus::Suspended, None, "desk", now).await.unwrap();
+            }
+            let mut parts = Vec::new();
+            for (since, limit) in [(0, 1), (1, 1), (0, 2), (0, 3)] {
+                let feed = store.feed(since, None, limit, now).await.unwrap();
+                parts.push((feed.entries.len(), feed.more));
+            }
+            parts
+        });
+        assert_eq!(parts.unwrap(), [(1, true), (1, false), (2, false), (2, false)]);
+    }
+
     /// Whoever asks while this one waits for its turn need not wait for another turn.
     #[test]
     fn lookups_join_when_nobody_else_can_write() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("server.db");
         let url = format!("sqlite://{}", path.display()).parse().unwrap();
-        let (before, after, results, is_held) = crate::server::block_on(async {
+        let (records, results, is_held) = crate::server::block_on(async {
             let store = ServerStore::with_two_tokens(&url).await;
             let task = |n| {
                 let (terminal, token_id) = ("door".into(), Uuid::from_u128(n));
@@ -561,10 +581,11 @@ mod tests {
                 Timestamp::now()
             };
             let results = store.lookups(&mut vec![task(1)], &mut join).await.unwrap();
-            (before, store.audit_head().await.unwrap().seq, results, is_held)
+            (store.audit(before.cast_signed(), 10).await.unwrap(), results, is_held)
         })
         .unwrap();
-        assert!(is_held && after == before + 2);
+        let actors: Vec<_> = records.iter().map(|record| record.actor.as_str()).collect();
+        assert!(is_held && actors == ["door", "door"], "{records:?}");
         assert!(matches!(results[..], [LookupResult::Token { .. }, LookupResult::Unknown]), "{results:?}");
     }
 }
