@@ -31,11 +31,11 @@ pub enum Input {
         /// Where.
         reader: String,
     },
-    /// This reader, or the service, still hangs; or the reader does not work, or has a card and every exchange with it fails: nobody can
-    /// say that whoever lay there has left.
-    Hangs {
+    /// These readers, or the service, still hang; or the readers do not work, or have a card and every exchange with it fails: nobody
+    /// can say that whoever lay there has left. All at once, since time is over after each input for everybody else.
+    Hang {
         /// Where.
-        reader: String,
+        readers: BTreeSet<String>,
     },
     /// The card on this reader was lifted.
     Lifted {

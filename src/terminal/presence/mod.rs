@@ -56,8 +56,7 @@
 //! (`unconfirmed`, `confirmed`). A start gives them that time anew.
 //!
 //! **Time**: before anything else, until entries whose time is over leave (`expired`, at the moment it was over, also
-//! when nobody was running then). Stale entries are closed after the input, so that it may still confirm them; none after
-//! one that only says of a reader that it hangs.
+//! when nobody was running then). Stale entries are closed after the input, so that it may still confirm them.
 //!
 //! **Denied** ids (token or user) leave at once and are refused (`token.denied`) from then on, with or without a
 //! server. **Clear** ends every entry; a card that lies on a reader then needs a new tap or scan.

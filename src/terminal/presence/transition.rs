@@ -44,10 +44,7 @@ impl<'a> Transition<'a> {
             self.reader_available(reader);
         }
         self.dispatch(input);
-        // What keeps people at one reader is told of the others next.
-        if !matches!(input, Input::Hangs { .. }) {
-            self.close_stale();
-        }
+        self.close_stale();
         self.count_empty();
         self.changes
     }
@@ -59,7 +56,7 @@ impl<'a> Transition<'a> {
             Input::Tap(tap) => self.identified(tap),
             Input::Seen { reader, token_id } => self.seen(reader, *token_id),
             Input::Silent { reader } => self.doubt_stays(|name| name == reader, false, Reason::NoAnswer),
-            Input::Hangs { reader } => self.keep_in_doubt(reader),
+            Input::Hang { readers } => self.keep_in_doubt(readers),
             Input::Lifted { reader } => self.vacated(reader, Reason::Lifted),
             Input::Empty { reader } => self.vacated(reader, Reason::Gone),
             Input::Vacant { reader } => self.vacant(reader),

@@ -1,6 +1,9 @@
 //! What a watch does about cards and readers that do not answer: it doubts who lies there, and asks again.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 
@@ -45,8 +48,8 @@ impl WatchRun<'_> {
                 || self.pool.contains(reader) && (is_silent || is_unavailable)
                 || self.unanswered.is_broken(reader)
         };
-        let kept: Vec<_> = list.closing_by(soon).into_iter().filter(is_kept).map(str::to_owned).collect();
-        kept.into_iter().try_for_each(|reader| self.apply(&Input::Hangs { reader }))
+        let readers: BTreeSet<_> = list.closing_by(soon).into_iter().filter(is_kept).map(str::to_owned).collect();
+        if readers.is_empty() { Ok(()) } else { self.apply(&Input::Hang { readers }) }
     }
 
     /// Has the cards tapped again that did not answer, and says how long it is until the next.

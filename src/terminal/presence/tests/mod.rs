@@ -118,6 +118,10 @@ pub(in crate::terminal::presence) fn readers(names: &[&str]) -> Input {
     Input::Readers { attached: names.iter().map(|name| (*name).to_owned()).collect() }
 }
 
+fn hang(names: &[&str]) -> Input {
+    Input::Hang { readers: names.iter().map(|name| (*name).to_owned()).collect() }
+}
+
 fn hand() -> Hand {
     Hand { by: "ada".to_owned(), note: Some("forgot it".to_owned()) }
 }

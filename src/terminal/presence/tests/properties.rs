@@ -51,7 +51,7 @@ pub(in crate::terminal::presence) fn input() -> impl Strategy<Value = Input> {
         }),
         1 => (0..4_u8).prop_map(|n| Input::Barred { token_id: token(n) }),
         1 => reader().prop_map(silent),
-        1 => reader().prop_map(|r| Input::Hangs { reader: r.to_owned() }),
+        1 => reader_names().prop_map(|names| hang(&names)),
         1 => reader().prop_map(unavailable),
         1 => reader().prop_map(available),
         1 => reader_names().prop_map(|names| readers(&names)),

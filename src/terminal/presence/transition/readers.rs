@@ -101,11 +101,11 @@ impl Transition<'_> {
     }
 
     /// Whoever is in doubt at this reader stays so for as long again.
-    pub(super) fn keep_in_doubt(&mut self, reader: &str) {
+    pub(super) fn keep_in_doubt(&mut self, readers: &BTreeSet<String>) {
         let closes = self.later(self.policy.stale_after());
         for (token_id, stay) in &mut self.list.stays {
             let is_doubted = stay.mode == StayEnd::Field && stay.entry.state == EntryState::Unconfirmed;
-            if is_doubted && stay.entry.reader == reader {
+            if is_doubted && readers.contains(&stay.entry.reader) {
                 stay.closes = Some(closes);
                 self.changes.push(Change::Stay(*token_id));
             }
