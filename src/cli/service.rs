@@ -22,7 +22,7 @@ pub struct ServiceOutage {
 impl ServiceOutage {
     /// The service went away, or was never there. One that is back already is no matter.
     pub fn begin(&mut self, out: &mut Printer) {
-        self.told = None;
+        *self = Self::default();
         if let Some(failure) = lost_service() {
             self.go_on(&failure, out);
         }
@@ -30,9 +30,14 @@ impl ServiceOutage {
 
     /// What keeps the service from working now.
     pub fn go_on(&mut self, failure: &Failure, out: &mut Printer) {
-        if self.told.replace(failure.code) != Some(failure.code) {
+        if self.is_news(failure) {
             out.warning(&in_words(failure), failure.hint.as_deref());
         }
+    }
+
+    /// Whether this is not what was given last.
+    pub fn is_news(&mut self, failure: &Failure) -> bool {
+        self.told.replace(failure.code) != Some(failure.code)
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
     interrupt::Interrupt,
     outcome::account,
     printer::{Printer, form},
-    service::{PATIENCE, in_words, lost_service, warn_of_none},
+    service::{PATIENCE, ServiceOutage, in_words, lost_service, warn_of_none},
     views,
 };
 use crate::{
@@ -81,8 +81,15 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
         out.begin::<views::EventView>()?;
     }
     let feedback = feedback::start(settings);
-    let mut printer =
-        WatchPrinter { out, complaints: Complaints::default(), away: None, board, feedback, live, settings };
+    let mut printer = WatchPrinter {
+        out,
+        complaints: Complaints::default(),
+        outage: ServiceOutage::default(),
+        board,
+        feedback,
+        live,
+        settings,
+    };
     printer.warn_of_readers(&listed);
     watch.run(&mut printer)?;
     match (signal.exit_status(), &printer.live) {
@@ -169,8 +176,7 @@ fn event_object(event: &Event) -> Result<String, Failure> {
 struct WatchPrinter<'a> {
     out: &'a mut Printer,
     complaints: Complaints,
-    /// The code of why the service is away, as it was given last.
-    away: Option<&'static str>,
+    outage: ServiceOutage,
     board: Option<BoardShow>,
     feedback: Option<Feedback>,
     live: Option<LiveScreen>,
@@ -214,7 +220,7 @@ impl WatchPrinter<'_> {
 
     /// Why the service is away, where that was not given last.
     fn warn_of_service(&mut self, failure: &Failure) {
-        if self.away.replace(failure.code) != Some(failure.code) {
+        if self.outage.is_news(failure) {
             self.warn(failure.code, &in_words(failure), failure.hint.as_deref());
         }
     }
@@ -294,7 +300,7 @@ impl WatchObserver for WatchPrinter<'_> {
                     None => self.out.item(&views::EventView::from(event))?,
                 }
                 if is_back {
-                    self.away = None;
+                    self.outage = ServiceOutage::default();
                 }
                 if let Some(failure) = is_lost.then(lost_service).flatten() {
                     self.warn_of_service(&failure);
@@ -304,7 +310,7 @@ impl WatchObserver for WatchPrinter<'_> {
             WatchEvent::Tap(outcome, effect) => {
                 // A service that was silent for a while need not have gone away.
                 if outcome.authenticated().is_some() {
-                    self.away = None;
+                    self.outage = ServiceOutage::default();
                 }
                 match (&mut self.feedback, effect) {
                     (Some(feedback), TapEffect::Decided) => feedback.tapped(outcome),
