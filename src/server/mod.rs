@@ -140,7 +140,7 @@ pub struct RequestLine<'a> {
 ///
 /// # Errors
 /// [`RunError`]: the system gives no threads, the address is taken, or keys, TLS or the store cannot be used, also
-/// after a rotation of the CA. A store that is away is none.
+/// after a rotation of the CA. A store that is away is waited for.
 pub fn run(
     options: &ServerOptions,
     log: &Arc<dyn ServerLog>,
@@ -188,9 +188,15 @@ async fn open(
     availability.listen(Box::new(move |what| told.fault(what)));
     let mut waits = false;
     loop {
+        let attempt = async {
+            if waits {
+                tokio::time::sleep(state::AWAY).await;
+            }
+            state::AppState::open(home, options, Arc::clone(log), Timestamp::now()).await
+        };
         let opened = tokio::select! {
-            opened = state::AppState::open(home, options, Arc::clone(log), Timestamp::now()) => opened,
-            // A try may take long, and who comes meanwhile would wait for its end.
+            opened = attempt => opened,
+            // A try may take long, too, and who comes meanwhile would wait for its end.
             never = listen::turn_away(listener), if waits => match never {},
             () = &mut stop => return Ok(None),
         };
@@ -204,10 +210,6 @@ async fn open(
                 availability.worked();
                 return Ok(Some(state));
             }
-        }
-        tokio::select! {
-            _ = tokio::time::timeout(state::AWAY, listen::turn_away(listener)) => {}
-            () = &mut stop => return Ok(None),
         }
     }
 }
