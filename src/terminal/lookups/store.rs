@@ -167,7 +167,7 @@ impl CacheStore {
             let sql = "UPDATE feed SET rolled_back = 1, other_seq = ?1, other_hash = ?2 WHERE rolled_back = 0";
             match tx.execute(sql, params![head.seq.cast_signed(), head.hash])? {
                 0 => Ok(()),
-                _ => begin_anew(tx),
+                _ => send_all_again(tx),
             }
         })
     }
@@ -186,7 +186,7 @@ impl CacheStore {
                        WHERE rolled_back = 1 AND other_seq = ?3 AND other_hash = ?4";
             let (seq, known_seq) = (head.seq.cast_signed(), known.seq.cast_signed());
             let news = tx.execute(sql, params![seq, head.hash, known_seq, known.hash])? > 0;
-            if news && is_exchanged { begin_anew(tx) } else { Ok(()) }
+            if news && is_exchanged { send_all_again(tx) } else { Ok(()) }
         })
     }
 
@@ -204,7 +204,7 @@ impl CacheStore {
             }
             // Whoever was away until the logs were reconciled hears of the other one only now.
             if tx.query_row("SELECT rolled_back FROM feed", [], |row| row.get::<_, i64>(0))? == 0 {
-                begin_anew(tx)?;
+                send_all_again(tx)?;
             }
             tx.execute("UPDATE statuses SET heard = 1", [])?;
             let sql = "UPDATE feed SET version = 0, audit_seq = ?1, audit_hash = ?2, jws = ?3, rolled_back = 0";
@@ -450,7 +450,7 @@ fn mark(db: &Connection) -> rusqlite::Result<FeedPosition> {
 }
 
 /// Events go to another log from the first one on.
-fn begin_anew(db: &Connection) -> rusqlite::Result<()> {
+fn send_all_again(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch("DELETE FROM uploads; UPDATE feed SET exchanges = exchanges + 1")
 }
 
