@@ -15,6 +15,7 @@ use crate::{
         auth::AuthenticatedTerminal,
         body::{Body, Id, PageQuery, Parameters, check_user},
         problem::ApiError,
+        store::STAND_IN,
     },
 };
 
@@ -76,7 +77,7 @@ pub async fn forget(
     Id(id): Id,
 ) -> Answer<ForgottenUser> {
     let number: [u8; 8] = random::bytes(&mut SystemRandom).map_err(|error| ApiError::fault(&error))?;
-    let stand_in = format!("forgotten-{}", hex::encode(number));
+    let stand_in = format!("{STAND_IN}{}", hex::encode(number));
     let done = state.store.forget_user(&id, &stand_in, &terminal.name, (state.clock)()).await?;
     state.past.forget().await;
     state.news.iter().for_each(|news| news.forgotten());

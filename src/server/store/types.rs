@@ -160,6 +160,9 @@ pub struct LookupTask {
     pub nonces: Vec<[u8; 32]>,
 }
 
+/// With what the id of the user begins to whom the tokens of a forgotten one belong.
+pub const STAND_IN: &str = "forgotten-";
+
 /// Adds lookups that came meanwhile, and tells the moment at which all of them are decided.
 pub type JoiningLookups<'a> = dyn FnMut(&mut Vec<LookupTask>) -> Timestamp + Send + 'a;
 

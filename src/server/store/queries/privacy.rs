@@ -14,7 +14,7 @@ use crate::{
     server::{
         audit::FORGET,
         presence::EventIndex,
-        store::{CountedRecords, NewEvent, Purged, rows::BoundColumn},
+        store::{CountedRecords, NewEvent, Purged, STAND_IN, rows::BoundColumn},
     },
 };
 
@@ -42,6 +42,9 @@ async fn tokens_of(c: &mut Connection, id: &str, hold: &'static str) -> Result<V
     found.iter().map(|row| row.try_get(0)).collect()
 }
 
+/// The name of a stand-in.
+const NAMELESS: &str = "(forgotten)";
+
 /// Forgets a user; none where nothing is known of them. Their tokens stay, revoked, and belong from now on to `stand_in`, a
 /// user without a name.
 pub async fn forget(
@@ -56,8 +59,9 @@ pub async fn forget(
     let ids = tokens_of(c, id, HOLD_TO_GIVE).await?;
     let mut done = ForgottenUser { id: id.to_owned(), tokens: ids.len() as u64, ..ForgottenUser::default() };
     if !ids.is_empty() {
-        query("INSERT INTO users (id, name, fields, changed) VALUES ($1, '(forgotten)', '{}', $2)")
+        query("INSERT INTO users (id, name, fields, changed) VALUES ($1, $2, '{}', $3)")
             .bind(stand_in)
+            .bind(NAMELESS)
             .bind(now.as_millisecond())
             .execute(&mut *c)
             .await?;
@@ -106,7 +110,7 @@ pub async fn nameless(c: &mut Connection, events: &[NewEvent]) -> Result<HashMap
     for select in selects {
         for row in &select.fetch_all(&mut *c).await? {
             let owner: String = row.try_get(1)?;
-            if owner.starts_with("forgotten-") {
+            if owner.starts_with(STAND_IN) {
                 owners.insert(row.try_get(0)?, owner);
             }
         }
@@ -114,7 +118,7 @@ pub async fn nameless(c: &mut Connection, events: &[NewEvent]) -> Result<HashMap
     let ids: BTreeSet<_> = owners.values().map(String::as_str).collect();
     let ids = BoundColumn::Text(ids.into_iter().collect());
     let mut forgotten = BTreeSet::<String>::new();
-    for select in with_keys(&ids, |keys| format!("SELECT id FROM users WHERE id {keys} AND name = '(forgotten)'")) {
+    for select in with_keys(&ids, |keys| format!("SELECT id FROM users WHERE id {keys} AND name = '{NAMELESS}'")) {
         for row in &select.fetch_all(&mut *c).await? {
             forgotten.insert(row.try_get(0)?);
         }
