@@ -69,7 +69,7 @@ mod tests {
     use crate::{
         api::v1::Role,
         server::{
-            block_on,
+            StoreUrl, block_on,
             store::{NewTerminal, RegisteredKeys, Subjects},
         },
     };
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn the_store_keeps_the_later_word_and_writes_a_certificate_down_once() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let url = StoreUrl::in_folder(home.path());
         let start: Timestamp = "2026-11-29T08:00:00Z".parse().unwrap();
         let at = |seconds| start + SignedDuration::from_secs(seconds);
         let kept = async {

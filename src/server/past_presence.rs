@@ -60,12 +60,12 @@ impl PastPresence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::block_on;
+    use crate::server::{StoreUrl, block_on};
 
     #[test]
     fn a_moment_is_worked_out_once_for_all_of_its_pages() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let url = StoreUrl::in_folder(home.path());
         let pages = async {
             let store = ServerStore::open(&url, &[7; 20], None).await.unwrap();
             let (past, at) = (PastPresence::default(), Timestamp::now());

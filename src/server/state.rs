@@ -262,7 +262,7 @@ mod tests {
         api::v1::Role,
         crypto::x509::ServerName,
         server::{
-            RequestLine, block_on,
+            RequestLine, StoreUrl, block_on,
             presence::EventIndex,
             store::{EventQuery, NewEvent, NewTerminal, RegisteredKeys, Subjects},
         },
@@ -287,7 +287,7 @@ mod tests {
         let options = ServerOptions {
             listen: ([127, 0, 0, 1], 0).into(),
             pki: home.folder().to_owned(),
-            store: format!("sqlite://{}/server.db", root.path().display()).parse().unwrap(),
+            store: StoreUrl::in_folder(root.path()),
             clock_check: ClockCheck::Enforced,
             rate: None,
             connections: 1,
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn a_store_that_was_busy_is_asked_again_when_nobody_asks_us() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let url = StoreUrl::in_folder(home.path());
         let asked = async {
             let store = ServerStore::open(&url, &[7; 20], None).await.unwrap();
             store.availability().failed(Some(crate::server::store::Absence::Busy), &"locked");
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_older_than_the_retention_goes_while_the_server_runs() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let url = StoreUrl::in_folder(home.path());
         let day = |days: i64| Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
         let left = async {
             let store = ServerStore::open(&url, &[7; 20], None).await.unwrap();

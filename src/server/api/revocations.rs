@@ -95,12 +95,12 @@ pub async fn witness(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::{ServerStore, block_on};
+    use crate::server::{ServerStore, StoreUrl, block_on};
 
     #[test]
     fn what_terminals_hold_is_bounded_and_the_strictest_word_counts() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let url = StoreUrl::in_folder(home.path());
         let record = AuditHead { seq: 9, hash: "09".repeat(32) };
         let told = |token: u128, status, reason: &str| WitnessedStatus {
             token_id: uuid::Uuid::from_u128(token),

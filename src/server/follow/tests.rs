@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     api::{event::EVENT_SCHEMA, v1::Role},
     server::{
-        block_on,
+        StoreUrl, block_on,
         presence::EventIndex,
         store::{NewTerminal, RegisteredKeys, Subjects},
     },
@@ -73,7 +73,7 @@ use Stored::{Elsewhere, Here};
 impl Rig {
     async fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let url = StoreUrl::in_folder(home.path());
         let store = ServerStore::open(&url, &[7; 20], None).await.unwrap();
         let now = Timestamp::now();
         for (n, name) in ["north", "south"].into_iter().enumerate() {

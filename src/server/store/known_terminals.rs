@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::{
         api::v1::Role,
-        server::{ServerStore, block_on, store::Subjects},
+        server::{ServerStore, StoreUrl, block_on, store::Subjects},
     };
 
     fn terminal(revoked: bool) -> Arc<TerminalRow> {
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn an_enquiry_that_is_not_made_takes_little_room() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", home.path().join("server.db").display()).parse().unwrap();
+        let url = StoreUrl::in_folder(home.path());
         let store = block_on(ServerStore::open(&url, &[0; 20], None)).unwrap().unwrap();
         let room = size_of_val(&store.asking_terminal(&[1; 32]));
         assert!(room < 1024, "{room} bytes");

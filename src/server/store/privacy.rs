@@ -52,7 +52,7 @@ mod tests {
 
     use uuid::Uuid;
 
-    use super::super::{LookupTask, NewToken, PresentedProof, TokenKeys};
+    use super::super::{LookupTask, NewToken, PresentedProof, StoreUrl, TokenKeys};
     use super::*;
     use crate::{api::User, server::block_on};
 
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn records_are_counted_also_when_more_of_them_came_since() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", home.path().join("server.db").display()).parse().unwrap();
+        let url = StoreUrl::in_folder(home.path());
         let now = Timestamp::now();
         let [early, late] = [1, 2].map(Uuid::from_u128);
         let user = || User { id: "7".into(), name: "Ada".into(), fields: BTreeMap::new() };
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_part_of_what_is_old_says_that_there_is_more() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", home.path().join("server.db").display()).parse().unwrap();
+        let url = StoreUrl::in_folder(home.path());
         let now = Timestamp::now();
         let nonces: Vec<_> = (0..5001_u128).map(|n| [n.to_be_bytes(); 2].concat().try_into().unwrap()).collect();
         block_on(async {

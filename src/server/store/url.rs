@@ -166,6 +166,13 @@ impl std::fmt::Debug for StoreUrl {
 mod tests {
     use super::*;
 
+    impl StoreUrl {
+        /// The store of a test, in its folder.
+        pub(in crate::server) fn in_folder(folder: &std::path::Path) -> Self {
+            format!("sqlite://{}/server.db", folder.display()).parse().unwrap()
+        }
+    }
+
     fn hosts(url: &str) -> PostgresUrl {
         match url.parse().unwrap() {
             StoreUrl::Postgres(url) => *url,
