@@ -67,26 +67,20 @@ async fn run(store: ServerStore, mut pending: mpsc::Receiver<(Uuid, oneshot::Sen
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{Connection, SqliteConnection};
-
     use super::*;
-    use crate::server::block_on;
+    use crate::server::{StoreUrl, block_on};
 
     #[test]
     fn an_identity_that_cannot_be_read_takes_no_other_with_it() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/server.db", home.path().display());
         let found = async {
-            let store = ServerStore::with_two_tokens(&url.parse().unwrap()).await;
+            let store = ServerStore::with_two_tokens(&StoreUrl::in_folder(home.path())).await;
             // The columns take nothing but bytes; one row that is read through this has a number there.
-            let mut other = SqliteConnection::connect(&url).await.unwrap();
-            for statement in [
-                "ALTER TABLE tokens RENAME TO stored",
-                "CREATE VIEW tokens AS SELECT token_id, identity_certificate,
-                 CASE identity_key WHEN x'02' THEN 2 ELSE identity_key END AS identity_key FROM stored",
-            ] {
-                sqlx::query(statement).execute(&mut other).await.unwrap();
-            }
+            let other = rusqlite::Connection::open(home.path().join("server.db")).unwrap();
+            let lies = "ALTER TABLE tokens RENAME TO stored;
+                CREATE VIEW tokens AS SELECT token_id, identity_certificate,
+                CASE identity_key WHEN x'02' THEN 2 ELSE identity_key END AS identity_key FROM stored";
+            other.execute_batch(lies).unwrap();
             let batcher = IdentityBatcher::start(store);
             let ask = |n| batcher.identity(Uuid::from_u128(n));
             // The task has not run when the last of them is asked: they are one batch.

@@ -1,6 +1,8 @@
 //! Lookups in batches: whatever waits is decided in one transaction, so that many lookups cost one write to the disk. Who comes
 //! while it waits for another process that writes joins it.
 
+use std::io;
+
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,10 +30,13 @@ pub struct LookupBatcher(mpsc::Sender<PendingLookup>);
 
 impl LookupBatcher {
     /// Starts the task; it ends when this is dropped and nothing waits any more.
-    pub fn start(store: ServerStore) -> Self {
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(store: &ServerStore) -> io::Result<Self> {
         let (sender, pending) = mpsc::channel(QUEUE);
-        tokio::spawn(run(store, pending));
-        Self(sender)
+        store.keep_at_work("lookups", run(store.clone(), pending))?;
+        Ok(Self(sender))
     }
 
     /// Decides one lookup, together with others that wait. `Busy` when too many do.
@@ -83,30 +88,29 @@ fn refuse(answers: Vec<ResultSender>, error: ServerStoreError) {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{Connection, SqliteConnection};
     use uuid::Uuid;
 
     use super::*;
-    use crate::server::{block_on, store::PresentedProof};
+    use crate::server::{StoreUrl, block_on, store::PresentedProof};
 
     #[test]
     fn a_lookup_that_cannot_be_decided_takes_no_other_with_it() {
         let home = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/server.db", home.path().display());
         let decided = async {
-            let store = ServerStore::with_two_tokens(&url.parse().unwrap()).await;
-            let mut other = SqliteConnection::connect(&url).await.unwrap();
-            sqlx::query("UPDATE users SET fields = 'no object' WHERE id = '2'").execute(&mut other).await.unwrap();
-            let batcher = LookupBatcher::start(store);
+            let store = ServerStore::with_two_tokens(&StoreUrl::in_folder(home.path())).await;
+            let other = rusqlite::Connection::open(home.path().join("server.db")).unwrap();
+            other.execute("UPDATE users SET fields = 'no object' WHERE id = '2'", ()).unwrap();
+            let batcher = LookupBatcher::start(&store).unwrap();
             let ask = |n| {
                 let (terminal, token_id) = ("door".into(), Uuid::from_u128(n));
                 batcher.decide(LookupTask { terminal, token_id, proof: PresentedProof::Nothing, nonces: Vec::new() })
             };
-            // The task has not run when the last of them is asked: they are one batch.
-            let together = tokio::join!(ask(1), ask(2), ask(3));
+            // All are asked before any is decided: they are one batch.
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
+            let together = tokio::join!(ask(1), ask(2), ask(3), async { other.execute_batch("COMMIT").unwrap() });
             (together, ask(2).await)
         };
-        let ((whole, damaged, unknown), alone) = block_on(decided).unwrap();
+        let ((whole, damaged, unknown, ()), alone) = block_on(decided).unwrap();
         assert!(matches!(whole, Ok(LookupResult::Token { .. })), "{whole:?}");
         assert!(matches!(unknown, Ok(LookupResult::Unknown)), "{unknown:?}");
         for damaged in [damaged, alone] {

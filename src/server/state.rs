@@ -139,7 +139,7 @@ impl AppState {
             sweeper: tokio::spawn(sweep(store.clone(), Arc::clone(&log), options.retention)).abort_handle(),
             watcher: tokio::spawn(watch_store(store.clone())).abort_handle(),
             readiness: Readiness::default(),
-            lookups: LookupBatcher::start(store.clone()),
+            lookups: LookupBatcher::start(&store).map_err(RunError::Start)?,
             store,
         }))
     }
@@ -242,7 +242,7 @@ async fn sweep(store: ServerStore, log: Arc<dyn ServerLog>, retention: Option<Du
             if let Some(retention) = retention {
                 purge(&store, retention).await?;
             }
-            store.empty_wal().await
+            store.empty_wal()
         };
         if let Some(error) = done.await.err().filter(|error| error.absence().is_none()) {
             log.fault(&format!("old records were not deleted: {error}"));

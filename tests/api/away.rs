@@ -19,7 +19,7 @@ use rollcall::{
     api::v1::Role,
     server_client::{ServerClient, ServerError},
 };
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{Connection, PgConnection};
 
 use super::{
     Kind, Site,
@@ -191,25 +191,6 @@ fn a_file_that_cannot_be_opened_is_not_waited_for(kind: &Kind) {
     let server = site.begin(0, "0");
     server.await_told("store.unreachable", 1);
     assert!(server.told("names a file") == 1 && server.told("the store is away") == 0, "{}", server.said());
-}
-
-case!(Sqlite, a_file_that_stays_locked_is_told_of);
-fn a_file_that_stays_locked_is_told_of(kind: &Kind) {
-    let site = Site::new(kind);
-    let server = site.start();
-    let admin = site.admin.client(server.port);
-    put(&admin, "1").unwrap();
-    block_on(async {
-        let mut c = SqliteConnection::connect(&site.store).await.unwrap();
-        sqlx::query("BEGIN EXCLUSIVE").execute(&mut c).await.unwrap();
-        put(&admin, "2").unwrap_err();
-        server.await_told("the store is away: it is busy", 1);
-        sqlx::query("ROLLBACK").execute(&mut c).await.unwrap();
-        c.close().await.unwrap();
-    });
-    server.await_told("the store is back", 1);
-    put(&admin, "2").unwrap();
-    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
 }
 
 case!(Postgres, a_database_that_ended_every_connection_is_not_missed);

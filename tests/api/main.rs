@@ -15,6 +15,7 @@ mod bodies;
 mod crash;
 mod disk;
 mod earlier;
+mod locked;
 #[path = "../common/objects.rs"]
 mod objects;
 mod people;

@@ -21,7 +21,7 @@ use rollcall::{
     pki::{ClockCheck, PkiDir, TerminalKeys},
     server_client::{RequestLimits, ServerClient},
 };
-use sqlx::{Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{Connection, PgConnection};
 
 use super::{objects, program, raw::Raw, signal};
 
@@ -174,6 +174,15 @@ impl Site {
         self.begun(command, port)
     }
 
+    /// A server that has one thread for all requests, as on a machine with one processor.
+    pub fn start_with_one_thread(&self) -> Process {
+        let mut command = self.command(&["server", "run", "--listen", "127.0.0.1:0", "--output", "ndjson"]);
+        command.env("ROLLCALL_SERVER_RATE", "0").env("TOKIO_WORKER_THREADS", "1");
+        let mut process = self.begun(command, 0);
+        process.await_listening();
+        process
+    }
+
     /// A server that runs and outlives the signal of a file that may not grow.
     pub fn start_limited(&self) -> Process {
         let mut command = self.command(&["server", "run", "--listen", "127.0.0.1:0", "--output", "ndjson"]);
@@ -223,39 +232,34 @@ impl Site {
 
     /// A statement that nobody makes over the API.
     pub fn sql(&self, statement: &'static str) -> u64 {
-        block_on(async {
-            match &self.kind {
-                Kind::Sqlite => {
-                    let mut c = SqliteConnection::connect(&self.store).await.unwrap();
-                    sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut c).await.unwrap();
-                    sqlx::query(statement).execute(&mut c).await.unwrap().rows_affected()
-                }
-                Kind::Postgres(_) => {
-                    let mut c = PgConnection::connect(&self.store).await.unwrap();
-                    sqlx::query(statement).execute(&mut c).await.unwrap().rows_affected()
-                }
+        match &self.kind {
+            Kind::Sqlite => {
+                let c = self.file();
+                c.execute_batch(statement).unwrap();
+                c.changes()
             }
-        })
+            Kind::Postgres(_) => block_on(async {
+                let mut c = PgConnection::connect(&self.store).await.unwrap();
+                sqlx::query(statement).execute(&mut c).await.unwrap().rows_affected()
+            }),
+        }
+    }
+
+    /// The store that is a file, opened beside the server.
+    pub fn file(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.store.strip_prefix("sqlite://").unwrap()).unwrap()
     }
 
     /// Makes a store as this text says, where there is none.
     pub fn fill(&self, text: String) {
-        let text = sqlx::raw_sql(sqlx::AssertSqlSafe(text));
-        block_on(async {
-            match &self.kind {
-                Kind::Sqlite => {
-                    let options: SqliteConnectOptions = self.store.parse().unwrap();
-                    let mut c = SqliteConnection::connect_with(&options.create_if_missing(true)).await.unwrap();
-                    text.execute(&mut c).await.unwrap();
-                    c.close().await.unwrap();
-                }
-                Kind::Postgres(_) => {
-                    let mut c = PgConnection::connect(&self.store).await.unwrap();
-                    text.execute(&mut c).await.unwrap();
-                    c.close().await.unwrap();
-                }
-            }
-        });
+        match &self.kind {
+            Kind::Sqlite => self.file().execute_batch(&text).unwrap(),
+            Kind::Postgres(_) => block_on(async {
+                let mut c = PgConnection::connect(&self.store).await.unwrap();
+                sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut c).await.unwrap();
+                c.close().await.unwrap();
+            }),
+        }
     }
 
     /// What `server audit verify` says.

@@ -10,7 +10,6 @@ const SHARED: &[(&str, &str)] = &[
         "Connection",
         "the connection of one store or of PC/SC, each inside its own module; `queries` needs one name for both stores",
     ),
-    ("Database", "the kind of one store, for the same `queries` as its `Connection`"),
     ("LocalStore", "the stand-in of a build without the server"),
     ("Result", "an alias for the results of one module, as the standard library has them"),
 ];

@@ -8,7 +8,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("iso7816_tlv", &["src/card/tlv.rs"]),
     ("cryptoki", &["src/pki/pkcs11"]),
     ("openssl", &["src/board/tls.rs", "src/crypto", "src/server/tls", "src/server_client/tls"]),
-    ("rusqlite", &["src/terminal/presence/store", "src/terminal/lookups/store"]),
+    ("rusqlite", &["src/server/store/sqlite", "src/terminal/presence/store", "src/terminal/lookups/store"]),
     ("axum", &["src/server"]),
     ("hyper", &["src/board", "src/server/listen"]),
     ("hyper_util", &["src/board/listen.rs", "src/server/listen.rs"]),

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Postgres, Transaction};
 
 use super::{
     Backend, Result, ServerStore, ServerStoreError, postgres, sqlite,
@@ -31,7 +31,7 @@ pub struct Counts {
 
 /// A transaction on either store.
 enum StoreTransaction {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(sqlite::FileTransaction),
     Postgres(Transaction<'static, Postgres>),
 }
 
@@ -40,7 +40,7 @@ macro_rules! in_it {
         match $held {
             StoreTransaction::Sqlite(held) => {
                 use sqlite::queries as $queries;
-                let $connection = &mut **held;
+                let $connection = &mut *held;
                 $query.await?
             }
             StoreTransaction::Postgres(held) => {
@@ -85,7 +85,7 @@ impl StoreTransaction {
 
     async fn commit(self) -> Result<()> {
         match self {
-            Self::Sqlite(held) => held.commit().await?,
+            Self::Sqlite(held) => held.commit()?,
             Self::Postgres(held) => held.commit().await?,
         }
         Ok(())
@@ -100,15 +100,15 @@ impl ServerStore {
     pub async fn back_up(&self, file: &Path, told: &mut (dyn FnMut(u64) + Send)) -> Result<Counts> {
         let target = sqlite::Pools::open(file).await?;
         let mut from = match &self.backend {
-            Backend::Sqlite(pools) => StoreTransaction::Sqlite(pools.snapshot().await?),
+            Backend::Sqlite(pools) => StoreTransaction::Sqlite(pools.read().await?.begin()?),
             Backend::Postgres(pool) => StoreTransaction::Postgres(pool.snapshot().await?),
         };
-        let mut to = StoreTransaction::Sqlite(target.write().await?);
+        let mut to = StoreTransaction::Sqlite(target.write().await?.begin()?);
         copy(&mut from, &mut to, told).await?;
         let counts = from.counts().await?;
         to.commit().await?;
         target.close().await;
-        sqlite::settle(file).await?;
+        sqlite::settle(file)?;
         Ok(counts)
     }
 
@@ -128,9 +128,9 @@ impl ServerStore {
         let Backend::Sqlite(backup) = &backup.backend else {
             return Err(ServerStoreError::Backup("not a file".into()));
         };
-        let mut from = StoreTransaction::Sqlite(backup.snapshot().await?);
+        let mut from = StoreTransaction::Sqlite(backup.read().await?.begin()?);
         let mut to = match &self.backend {
-            Backend::Sqlite(pools) => StoreTransaction::Sqlite(pools.write().await?),
+            Backend::Sqlite(pools) => StoreTransaction::Sqlite(pools.write().await?.begin()?),
             Backend::Postgres(pool) => StoreTransaction::Postgres(pool.write().await?),
         };
         // Whoever changes anything waits until this has ended.
@@ -153,7 +153,7 @@ impl ServerStore {
     /// [`ServerStoreError::Backup`] for a file that is not a store of ours; [`ServerStoreError::OtherAuthority`];
     /// [`ServerStoreError::Database`].
     pub async fn open_backup(copy: &Path, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
-        sqlite::require_ours(copy).await?;
+        sqlite::require_ours(copy)?;
         let store = Self::of(Backend::Sqlite(sqlite::Pools::open(copy).await?));
         let owner = store.owner(authority).await?;
         if owner == authority || previous.is_some_and(|previous| owner == previous) {

@@ -53,25 +53,34 @@ enum Backend {
 }
 
 /// Runs one query of `queries/` on whichever store this is: `reading` on any connection, `writing` in a transaction that
-/// holds from its beginning what orders all changes. Where PostgreSQL is found to be elsewhere, or gone and back, it is
-/// run once more: nothing was done before its end.
+/// holds from its beginning what orders all changes. `finding` reads a few rows by their keys: in a file that is over before
+/// another thread could have taken over what else this one has to do. Where PostgreSQL is found to be elsewhere, or gone and back,
+/// it is run once more: nothing was done before its end.
 macro_rules! on {
     ($store:expr, reading, $queries:ident, |$connection:ident| $query:expr) => {
-        on!($store, read, false, $queries, |$connection| $query)
+        on!($store, read, in_place, false, $queries, |$connection| $query)
+    };
+    ($store:expr, finding, $queries:ident, |$connection:ident| $query:expr) => {
+        on!($store, read, here, false, $queries, |$connection| $query)
     };
     ($store:expr, writing, $queries:ident, |$connection:ident| $query:expr) => {
-        on!($store, write, true, $queries, |$connection| $query)
+        on!($store, write, in_place, true, $queries, |$connection| $query)
     };
-    ($store:expr, $begin:ident, $changes:literal, $queries:ident, |$connection:ident| $query:expr) => {{
+    ($store:expr, $begin:ident, $where:ident, $changes:literal, $queries:ident, |$connection:ident| $query:expr) => {{
         let done = match &$store.backend {
             Backend::Sqlite(pools) => {
                 use sqlite::queries as $queries;
                 fallible(async {
-                    let mut held = pools.$begin().await?;
-                    let $connection = &mut *held;
-                    let done = $query.await?;
-                    held.commit().await?;
-                    Ok(done)
+                    let turn = pools.$begin().await?;
+                    sqlite::$where(|| {
+                        sqlite::at_once(async {
+                            let mut held = turn.begin()?;
+                            let $connection = &mut *held;
+                            let done = $query.await?;
+                            held.commit()?;
+                            Ok(done)
+                        })
+                    })
                 })
                 .await
             }
@@ -201,6 +210,26 @@ impl ServerStore {
         }))
     }
 
+    /// Does work that has this store change something again and again, until there is no more of it: with a file on a thread of
+    /// its own, which waits for the disk while all others go on.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn keep_at_work(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        match &self.backend {
+            Backend::Sqlite(_) => {
+                let runtime = tokio::runtime::Handle::current();
+                std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(work))?;
+            }
+            Backend::Postgres(_) => drop(tokio::spawn(work)),
+        }
+        Ok(())
+    }
+
     /// Closes every connection, after what is under way.
     pub async fn close(&self) {
         match &self.backend {
@@ -214,7 +243,7 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn terminal_of_key(&self, tls_key: &[u8; 32]) -> Result<Option<TerminalRow>> {
-        on!(self, reading, queries, |c| queries::terminals::of_key(c, tls_key))
+        on!(self, finding, queries, |c| queries::terminals::of_key(c, tls_key))
     }
 
     /// The same for a request: as the store had it half a second ago at most, or since the last change of this process.
@@ -333,7 +362,7 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn identities(&self, ids: &[Uuid]) -> Result<Vec<Option<RegisteredIdentity>>> {
-        on!(self, reading, queries, |c| queries::tokens::identities(c, ids))
+        on!(self, finding, queries, |c| queries::tokens::identities(c, ids))
     }
 
     /// The keys and certificates of at most `limit` tokens after an id, in the order of their ids.

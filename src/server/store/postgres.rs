@@ -13,8 +13,8 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, Connection as _, Executor, PgPool, Postgres, Row, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    AssertSqlSafe, Connection as _, Executor, PgPool, Postgres, SqlSafeStr, Transaction,
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions},
 };
 
 use super::{ServerStoreError, absence::Absence, migrations, rows::BoundColumn, url::PostgresUrl};
@@ -24,10 +24,24 @@ use super::{ServerStoreError, absence::Absence, migrations, rows::BoundColumn, u
 #[allow(clippy::duplicate_mod)]
 pub mod queries;
 
+pub use sqlx::Row;
+
 /// What the queries run on.
 pub type Connection = sqlx::PgConnection;
-/// Whose statements they are.
-pub type Database = Postgres;
+/// A row that was found.
+pub type DatabaseRow = sqlx::postgres::PgRow;
+/// A statement and what goes into it.
+pub type Statement = sqlx::query::Query<'static, Postgres, PgArguments>;
+
+/// A statement, which the database may keep for the next time where that is the same one.
+pub fn query(statement: impl SqlSafeStr) -> Statement {
+    sqlx::query(statement).persistent(KEEP_STATEMENTS.load(Ordering::Relaxed))
+}
+
+/// Runs the statements of a script.
+pub async fn run(c: &mut Connection, script: &'static str) -> sqlx::Result<()> {
+    c.execute(sqlx::raw_sql(script)).await.map(drop)
+}
 
 /// The table of the scripts that have run.
 const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
@@ -71,29 +85,24 @@ pub const HOLD_AS_GIVEN: &str = " FOR KEY SHARE";
 /// Whether a statement that writes may be a part of another one: that saves a way to the database and back.
 pub const WRITES_NEST: bool = true;
 
-/// Whether a statement may be kept for the next time.
-pub fn keep_statements() -> bool {
-    KEEP_STATEMENTS.load(Ordering::Relaxed)
-}
-
 /// Statements that take these rows, which `text` names `column1` and so on. It is one, and the same for any number of rows:
 /// a column is an array.
-pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> Vec<queries::Statement> {
+pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> Vec<Statement> {
     if columns.first().is_none_or(|column| column.len() == 0) {
         return Vec::new();
     }
     let arrays: Vec<_> = (1..).zip(columns).map(|(place, column)| array(column, place)).collect();
     let names: Vec<_> = (1..=columns.len()).map(|place| format!("column{place}")).collect();
     let text = text(&format!("SELECT * FROM unnest({}) AS r ({})", arrays.join(", "), names.join(", ")));
-    vec![columns.iter().fold(queries::query(AssertSqlSafe(text)), bind)]
+    vec![columns.iter().fold(query(AssertSqlSafe(text)), bind)]
 }
 
 /// Statements that look for these keys: `text` is given what follows the column.
-pub fn with_keys(keys: &BoundColumn<'_>, text: impl Fn(&str) -> String) -> Vec<queries::Statement> {
+pub fn with_keys(keys: &BoundColumn<'_>, text: impl Fn(&str) -> String) -> Vec<Statement> {
     if keys.len() == 0 {
         return Vec::new();
     }
-    vec![bind(queries::query(AssertSqlSafe(text(&format!("= ANY({})", array(keys, 1))))), keys)]
+    vec![bind(query(AssertSqlSafe(text(&format!("= ANY({})", array(keys, 1))))), keys)]
 }
 
 fn array(column: &BoundColumn<'_>, place: usize) -> String {
@@ -105,7 +114,7 @@ fn array(column: &BoundColumn<'_>, place: usize) -> String {
     format!("${place}::{kind}[]")
 }
 
-fn bind(statement: queries::Statement, column: &BoundColumn<'_>) -> queries::Statement {
+fn bind(statement: Statement, column: &BoundColumn<'_>) -> Statement {
     match column {
         BoundColumn::Text(all) => statement.bind(all.as_slice()),
         BoundColumn::Int(all) => statement.bind(all.as_slice()),

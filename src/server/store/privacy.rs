@@ -21,7 +21,7 @@ impl ServerStore {
         let done = on!(self, writing, queries, |c| queries::privacy::forget(c, id, stand_in, &counted, actor, now))?;
         if done.is_some() {
             // The person is forgotten in any case: the sweep tries once more what does not work now.
-            let _ = self.empty_wal().await;
+            let _ = self.empty_wal();
         }
         Ok(done)
     }
@@ -30,9 +30,9 @@ impl ServerStore {
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn empty_wal(&self) -> Result<()> {
+    pub fn empty_wal(&self) -> Result<()> {
         match &self.backend {
-            Backend::Sqlite(pools) => pools.empty_wal().await,
+            Backend::Sqlite(pools) => pools.empty_wal(),
             Backend::Postgres(_) => Ok(()),
         }
     }

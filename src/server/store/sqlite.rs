@@ -1,12 +1,18 @@
 //! The store in a file: one connection that writes, some that read (WAL).
 
+mod error;
+mod pool;
+mod statement;
+
 use std::{fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
-use sqlx::{
-    AssertSqlSafe, Connection as _, Sqlite, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use rusqlite::OpenFlags;
+use sqlx::AssertSqlSafe;
 
+use self::{
+    error::failed,
+    pool::{FilePool, FileTurn},
+};
 use super::{
     ServerStoreError,
     absence::Absence,
@@ -20,10 +26,13 @@ use crate::files;
 #[allow(clippy::duplicate_mod)]
 pub mod queries;
 
+pub use self::{
+    pool::{FileTransaction, at_once, here, in_place},
+    statement::{ReadCells as Row, SqliteRow as DatabaseRow, SqliteStatement as Statement, query, run},
+};
+
 /// What the queries run on.
-pub type Connection = sqlx::SqliteConnection;
-/// Whose statements they are.
-pub type Database = Sqlite;
+pub type Connection = rusqlite::Connection;
 
 /// The table of the scripts that have run.
 const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
@@ -44,23 +53,18 @@ pub const HOLD_AS_GIVEN: &str = "";
 /// Whether a statement that writes may be a part of another one.
 pub const WRITES_NEST: bool = false;
 
-/// Whether a statement may be kept for the next time: a file is always the same one.
-pub const fn keep_statements() -> bool {
-    true
-}
-
 /// Rows that one statement asks for by values of their own: a statement costs nothing but itself here, and looking up many
 /// values by their numbers does.
 pub const ROWS_AT_ONCE: usize = 1;
 
 /// Statements that take these rows, which `text` names `column1` and so on; the first of them is never null. Places have no
 /// numbers, because SQLite would look for the name of each of hundreds among all of them.
-pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> Vec<queries::Statement> {
+pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> Vec<Statement> {
     let row = format!("({})", rows::joined("?", columns.len()));
     let all = rows::parts(columns.first().map_or(0, BoundColumn::len)).map(|(part, places)| {
         let values = rows::joined(&row, places);
         let text = text(&format!("SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"));
-        part.fold(queries::query(AssertSqlSafe(text)), |statement, row| {
+        part.fold(query(AssertSqlSafe(text)), |statement, row| {
             columns.iter().fold(statement, |statement, column| bind(statement, column, row))
         })
     });
@@ -68,15 +72,15 @@ pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> 
 }
 
 /// Statements that look for these keys: `text` is given what follows the column.
-pub fn with_keys(keys: &BoundColumn<'_>, text: impl Fn(&str) -> String) -> Vec<queries::Statement> {
+pub fn with_keys(keys: &BoundColumn<'_>, text: impl Fn(&str) -> String) -> Vec<Statement> {
     let all = rows::parts(keys.len()).map(|(part, places)| {
         let text = text(&format!("IN ({})", rows::joined("?", places)));
-        part.fold(queries::query(AssertSqlSafe(text)), |statement, row| bind(statement, keys, row))
+        part.fold(query(AssertSqlSafe(text)), |statement, row| bind(statement, keys, row))
     });
     all.collect()
 }
 
-fn bind(statement: queries::Statement, column: &BoundColumn<'_>, row: usize) -> queries::Statement {
+fn bind(statement: Statement, column: &BoundColumn<'_>, row: usize) -> Statement {
     match column {
         BoundColumn::Text(all) => statement.bind(all[row]),
         BoundColumn::Int(all) => statement.bind(all[row]),
@@ -93,15 +97,17 @@ const BRIEF: Duration = Duration::from_millis(500);
 const READERS: u32 = 4;
 
 /// What the connection that writes keeps in memory, in KiB, negative: it reads for lookups, too.
-const CACHE: &str = "-8192";
+const CACHE: i64 = -8192;
 /// After so many pages the log beside the file is taken into it: rarely enough that few lookups wait for that.
-const WAL_PAGES: &str = "4096";
+const WAL_PAGES: i64 = 4096;
+/// Statements that a connection keeps.
+const STATEMENTS: usize = 100;
 
 /// The connections to a file.
 #[derive(Debug, Clone)]
 pub struct Pools {
-    write: SqlitePool,
-    read: SqlitePool,
+    write: FilePool,
+    read: FilePool,
     file: Arc<OpenFile>,
 }
 
@@ -148,21 +154,33 @@ impl Pools {
     pub async fn open(path: &Path) -> Result<Self, ServerStoreError> {
         private_file(path)?;
         let file = Arc::new(OpenFile::at(path)?);
-        let options = options(path).journal_mode(SqliteJournalMode::Wal);
-        let writing = options.clone().pragma("cache_size", CACHE).pragma("wal_autocheckpoint", WAL_PAGES);
-        let write = pool(1).connect_with(writing).await?;
-        // Only one process at a time gets further than this.
-        let mut held = write.begin_with("BEGIN IMMEDIATE").await?;
-        queries::format::bring_up(&mut held, FORMATS, &migrations::SQLITE).await?;
-        held.commit().await?;
-        let read = pool(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { write, read, file })
+        let write = FilePool::new(path, 1, "BEGIN IMMEDIATE", |path| {
+            let c = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE)?;
+            c.pragma_update(None, "journal_mode", "WAL")?;
+            c.pragma_update(None, "cache_size", CACHE)?;
+            c.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+            Ok(c)
+        });
+        let turn = write.turn().await?;
+        // On a thread of its own: it may take long, and who asks does other things meanwhile.
+        let opened = tokio::task::spawn_blocking(|| {
+            at_once(async {
+                // Only one process at a time gets further than this.
+                let mut held = turn.begin()?;
+                queries::format::bring_up(&mut held, FORMATS, &migrations::SQLITE).await?;
+                Ok(held.commit()?)
+            })
+        });
+        opened.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
+        Ok(Self { write, read: readers(path, READERS), file })
     }
 
     /// Opens a file that is there, for reading.
     pub async fn inspect(path: &Path) -> Result<Self, ServerStoreError> {
         let file = Arc::new(OpenFile::at(path)?);
-        let read = pool(1).connect_with(options(path).read_only(true)).await?;
+        let read = readers(path, 1);
+        // What is wrong with it is said now.
+        read.turn().await?.begin()?.commit()?;
         Ok(Self { write: read.clone(), read, file })
     }
 
@@ -171,69 +189,57 @@ impl Pools {
         self.file.require_room()
     }
 
-    /// A transaction that reads.
-    pub async fn read(&self) -> Result<Transaction<'static, Sqlite>, ServerStoreError> {
+    /// The turn for a transaction that reads, everything as it is at one moment.
+    pub async fn read(&self) -> Result<FileTurn, ServerStoreError> {
         self.file.check()?;
-        Ok(self.read.begin().await?)
+        Ok(self.read.turn().await?)
     }
 
-    /// A transaction that writes from its beginning: it cannot lose its turn half-way.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, ServerStoreError> {
+    /// The turn for a transaction that writes from its beginning: it cannot lose its turn half-way.
+    pub async fn write(&self) -> Result<FileTurn, ServerStoreError> {
         self.file.check()?;
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(self.write.turn().await?)
     }
 
     /// Takes the log beside the file into it and empties it, unless somebody reads from it for longer than `BRIEF`.
-    pub async fn empty_wal(&self) -> Result<(), ServerStoreError> {
+    pub fn empty_wal(&self) -> Result<(), ServerStoreError> {
         self.file.check()?;
         // On a connection of its own: whoever writes waits for it as long as this may take, and no longer.
-        let options = options(&self.file.path).busy_timeout(BRIEF);
-        let mut c = sqlx::SqliteConnection::connect_with(&options).await?;
-        let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut c).await;
-        c.close().await?;
-        Ok(done.map(drop)?)
+        let done = in_place(|| {
+            let c = connect(&self.file.path, OpenFlags::SQLITE_OPEN_READ_WRITE, BRIEF)?;
+            c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+        });
+        Ok(done.map_err(failed)?)
     }
 
-    /// A transaction that reads everything as it is at one moment.
-    pub async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, ServerStoreError> {
-        self.read().await
-    }
-
-    /// Closes both.
+    /// Closes all connections, after what is under way.
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
     }
 }
 
-/// `SQLite` ends a transaction by itself where the disk is full or fails. The driver counts it as open from then on, and
-/// begins none on that connection any more: another connection takes its place.
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .before_acquire(|c, _| Box::pin(async move { Ok(!c.is_in_transaction()) }))
+fn readers(path: &Path, connections: u32) -> FilePool {
+    FilePool::new(path, connections, "BEGIN", |path| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE))
 }
 
 /// Makes a file whole by itself, without a log beside it, and has it on the disk.
-pub async fn settle(path: &Path) -> Result<(), ServerStoreError> {
-    let options = options(path).journal_mode(SqliteJournalMode::Delete);
-    sqlx::SqliteConnection::connect_with(&options).await?.close().await?;
+pub fn settle(path: &Path) -> Result<(), ServerStoreError> {
+    let c = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE).map_err(failed)?;
+    c.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
+    drop(c);
     let synced = std::fs::File::open(path).and_then(|file| file.sync_all());
     synced.map_err(|error| ServerStoreError::File(path.to_owned(), error))
 }
 
 /// Refuses a file that is not a store of ours, which would be made one otherwise.
-pub async fn require_ours(path: &Path) -> Result<(), ServerStoreError> {
-    let no_backup = |error: sqlx::Error| ServerStoreError::Backup(error.to_string());
-    let options = SqliteConnectOptions::new().filename(path).read_only(true);
-    let mut c = sqlx::SqliteConnection::connect_with(&options).await.map_err(no_backup)?;
-    let found =
-        sqlx::query("SELECT value FROM meta, _sqlx_migrations WHERE name = 'authority'").fetch_all(&mut c).await;
-    let found = found.map_err(no_backup)?;
-    let whole =
-        sqlx::query_scalar::<_, String>("PRAGMA integrity_check(1)").fetch_one(&mut c).await.map_err(no_backup)?;
-    c.close().await.map_err(no_backup)?;
-    if found.is_empty() {
+pub fn require_ours(path: &Path) -> Result<(), ServerStoreError> {
+    let no_backup = |error: rusqlite::Error| ServerStoreError::Backup(failed(error).to_string());
+    let c = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY)).map_err(no_backup)?;
+    let asked = "SELECT count(*) FROM meta, _sqlx_migrations WHERE name = 'authority'";
+    let found: i64 = c.query_row(asked, (), |row| row.get(0)).map_err(no_backup)?;
+    let whole: String = c.query_row("PRAGMA integrity_check(1)", (), |row| row.get(0)).map_err(no_backup)?;
+    if found == 0 {
         return Err(ServerStoreError::Backup("it belongs to no CA".into()));
     }
     if whole != "ok" {
@@ -242,14 +248,20 @@ pub async fn require_ours(path: &Path) -> Result<(), ServerStoreError> {
     Ok(())
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        // What is forgotten is overwritten.
-        .pragma("secure_delete", "ON")
-        .busy_timeout(PATIENCE)
+/// A path is a path, and not a URI; a connection is never used by two threads at a time.
+fn flags(access: OpenFlags) -> OpenFlags {
+    access | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+fn connect(path: &Path, access: OpenFlags, patience: Duration) -> rusqlite::Result<Connection> {
+    let c = Connection::open_with_flags(path, flags(access))?;
+    c.busy_timeout(patience)?;
+    c.set_prepared_statement_cache_capacity(STATEMENTS);
+    c.pragma_update(None, "synchronous", "FULL")?;
+    c.pragma_update(None, "foreign_keys", true)?;
+    // What is forgotten is overwritten.
+    c.pragma_update(None, "secure_delete", true)?;
+    Ok(c)
 }
 
 /// The file and its folder, for our eyes only, before SQLite makes them otherwise.
@@ -274,10 +286,10 @@ mod tests {
     }
 
     async fn put(pools: &Pools, name: &str, length: u32) -> Result<(), ServerStoreError> {
-        let mut held = pools.write().await?;
+        let mut held = pools.write().await?.begin()?;
         let text = "INSERT INTO meta (name, value) VALUES ($1, zeroblob($2))";
-        sqlx::query(text).bind(name).bind(length).execute(&mut *held).await?;
-        Ok(held.commit().await?)
+        query(text).bind(name).bind(length).execute(&mut held).await?;
+        Ok(held.commit()?)
     }
 
     /// Each time the disk is full it is said so, and what fits is taken again at once.
@@ -286,17 +298,17 @@ mod tests {
         let done = crate::server::block_on(async {
             let (_home, pools) = opened().await;
             for round in 0..3 {
-                let mut held = pools.write().await.unwrap();
+                let mut held = pools.write().await.unwrap().begin().unwrap();
                 // As long as this connection lives there is no more room than now.
-                sqlx::query("PRAGMA max_page_count = 1").execute(&mut *held).await.unwrap();
-                held.commit().await.unwrap();
+                query("PRAGMA max_page_count = 1").execute(&mut held).await.unwrap();
+                held.commit().unwrap();
                 let error = put(&pools, &format!("big {round}"), 100_000).await.unwrap_err();
                 assert_eq!(error.absence(), Some(Absence::Full), "{error}");
                 put(&pools, &format!("small {round}"), 100_000).await.unwrap();
             }
-            let mut held = pools.read().await.unwrap();
+            let mut held = pools.read().await.unwrap().begin().unwrap();
             let names = "SELECT count(*) FROM meta WHERE name LIKE 'small%' OR name LIKE 'big%'";
-            sqlx::query_scalar::<_, i64>(names).fetch_one(&mut *held).await.unwrap()
+            query(names).fetch_one(&mut held).await.unwrap().try_get::<i64, _>(0).unwrap()
         });
         assert_eq!(done.unwrap(), 3);
     }
@@ -325,10 +337,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let found = crate::server::block_on(async {
             let pools = Pools::open(&home.path().join("server.db")).await.unwrap();
-            let mut held = pools.write().await.unwrap();
-            let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *held).await.unwrap();
-            let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *held).await.unwrap();
-            (synchronous, journal)
+            let mut held = pools.write().await.unwrap().begin().unwrap();
+            let synchronous = query("PRAGMA synchronous").fetch_one(&mut held).await.unwrap();
+            let journal = query("PRAGMA journal_mode").fetch_one(&mut held).await.unwrap();
+            (synchronous.try_get::<i64, _>(0).unwrap(), journal.try_get::<String, _>(0).unwrap())
         });
         assert_eq!(found.unwrap(), (2, "wal".to_owned()));
     }

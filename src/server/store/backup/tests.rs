@@ -36,7 +36,7 @@ type Rows = BTreeMap<&'static str, Vec<Vec<StoredValue>>>;
 
 async fn rows(store: &ServerStore) -> Result<Rows> {
     let Backend::Sqlite(pools) = &store.backend else { unreachable!("a file") };
-    let mut held = StoreTransaction::Sqlite(pools.snapshot().await?);
+    let mut held = StoreTransaction::Sqlite(pools.read().await?.begin()?);
     let mut found = Rows::new();
     for table in &TABLES {
         found.insert(table.name, held.page(table, None).await?);

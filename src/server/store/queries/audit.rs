@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
-use super::{Connection, HOLD_HEAD, Result, WRITES_NEST, moment, query, to_json, with_rows};
+use super::{Connection, HOLD_HEAD, Result, Row, WRITES_NEST, moment, query, to_json, with_rows};
 use crate::{
     api::v1::AuditHead,
     crypto::random::{self, SystemRandom},

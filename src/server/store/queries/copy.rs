@@ -1,8 +1,8 @@
 //! Rows as they are, for backups.
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
-use super::{Connection, Result, query};
+use super::{Connection, Result, Row, query};
 use crate::server::store::tables::{Kind, StoredTable, StoredValue};
 
 /// Rows of a table after a key.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
-use super::{Connection, Result, known_lists::known_lists, moment, query};
+use super::{Connection, Result, Row, known_lists::known_lists, moment, query};
 use crate::{
     api::v1::{EquipmentFault, EquipmentFaultKind, UNPLUGGED_SECONDS},
     server::{

@@ -1,10 +1,10 @@
 //! Events that terminals bring.
 
 use jiff::Timestamp;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::{Connection, Result, from_json, moment, parsed, presence, privacy, query};
+use super::{Connection, Result, Row, from_json, moment, parsed, presence, privacy, query};
 use crate::{
     api::v1::StoredEvent,
     server::{

@@ -1,9 +1,7 @@
 //! The format of a store, brought from any to the newest: in one transaction, which holds from its beginning what keeps
 //! others from doing the same. The table is the one that sqlx's migrator keeps, which earlier releases used.
 
-use sqlx::{AssertSqlSafe, Executor, Row, raw_sql};
-
-use super::{Connection, query};
+use super::{Connection, Row, query, run};
 use crate::server::store::{
     ServerStoreError,
     migrations::{self, Script},
@@ -11,7 +9,7 @@ use crate::server::store::{
 
 /// Runs what has not run here; a store of a newer release is refused. `table` makes the table of what has run.
 pub async fn bring_up(c: &mut Connection, table: &'static str, scripts: &[Script]) -> Result<(), ServerStoreError> {
-    c.execute(raw_sql(table)).await?;
+    run(c, table).await?;
     let ran = query("SELECT version, checksum FROM _sqlx_migrations ORDER BY version").fetch_all(&mut *c).await?;
     let mut newest = 0;
     for row in &ran {
@@ -22,7 +20,7 @@ pub async fn bring_up(c: &mut Connection, table: &'static str, scripts: &[Script
         }
     }
     for script in scripts.iter().filter(|script| script.number > newest) {
-        c.execute(raw_sql(AssertSqlSafe(script.text))).await?;
+        run(c, script.text).await?;
         query(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
              VALUES ($1, $2, TRUE, $3, 0)",

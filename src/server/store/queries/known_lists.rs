@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
-use super::{Connection, Result, query};
+use super::{Connection, DatabaseRow, Result, Row, query};
 use crate::server::presence::KnownList;
-
-/// A row of this driver.
-pub type DatabaseRow = <super::Database as sqlx::Database>::Row;
 
 /// The lists of one terminal, or of all, by terminal.
 pub async fn known_lists(c: &mut Connection, terminal: Option<&str>) -> Result<BTreeMap<String, Vec<KnownList>>> {

@@ -2,12 +2,8 @@
 
 use std::collections::HashMap;
 
-use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
-use sqlx::Row;
-
 use super::{
-    Connection, Result,
+    Connection, Result, Row,
     audit::Ledger,
     from_json, moment,
     proofs::{Highest, Presented},
@@ -21,6 +17,8 @@ use crate::{
     },
     server::store::{JoiningLookups, LookupResult, LookupTask, PresentedProof, ProofRefusal, rows::BoundColumn},
 };
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 /// How long a nonce is kept, so that a proof over it is called expired rather than unverified.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);

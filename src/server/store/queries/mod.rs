@@ -4,7 +4,8 @@
 //! the transaction: changes have one order, over all processes.
 
 use super::{
-    Connection, Database, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, WRITES_NEST, with_keys, with_rows,
+    Connection, DatabaseRow, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, Row, WRITES_NEST, query, run,
+    with_keys, with_rows,
 };
 
 pub mod audit;
@@ -24,19 +25,10 @@ pub mod witnesses;
 
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned, de::IntoDeserializer};
-use sqlx::{Row, SqlSafeStr};
 
 use crate::api::v1::{AuditHead, Feed, FeedEntry};
 
 type Result<T> = sqlx::Result<T>;
-
-/// A statement and what goes into it.
-pub type Statement = sqlx::query::Query<'static, Database, <Database as sqlx::Database>::Arguments>;
-
-/// A statement, which the database may keep for the next time where that is the same one.
-pub fn query(statement: impl SqlSafeStr) -> Statement {
-    sqlx::query(statement).persistent(super::keep_statements())
-}
 
 /// The CA that this store belongs to; this one, when it belonged to nobody.
 pub async fn owner(c: &mut Connection, authority: &[u8; 20]) -> Result<Vec<u8>> {

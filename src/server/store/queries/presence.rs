@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::{
-    Connection, ROWS_AT_ONCE, Result, equipment, from_json,
-    known_lists::{DatabaseRow, known_lists},
-    moment, parsed, query, unreadable,
+    Connection, DatabaseRow, ROWS_AT_ONCE, Result, Row, equipment, from_json, known_lists::known_lists, moment, parsed,
+    query, unreadable,
 };
 use crate::{
     api::v1::{AHEAD_SECONDS, PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS},

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::{
-    Connection, HOLD_AS_GIVEN, HOLD_TO_GIVE, Result, audit, audit::Ledger, presence, query, tokens, with_keys,
+    Connection, HOLD_AS_GIVEN, HOLD_TO_GIVE, Result, Row, audit, audit::Ledger, presence, query, tokens, with_keys,
 };
 use crate::{
     api::v1::{ForgottenUser, TokenStatus},

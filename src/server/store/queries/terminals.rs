@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
-use super::{Connection, Result, audit::Ledger, moment, query, worded};
+use super::{Connection, Result, Row, audit::Ledger, moment, query, worded};
 use crate::{
     api::v1::{AHEAD_SECONDS, RegisteredTerminal},
     server::store::{Added, NewTerminal, RegisteredKeys, ShownCertificate, Subjects, TerminalRow, role_word},

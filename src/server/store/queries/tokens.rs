@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Connection, Result, audit::Ledger, moment, parsed, query, users, with_keys, worded};
+use super::{Connection, Result, Row, audit::Ledger, moment, parsed, query, users, with_keys, worded};
 use crate::{
     api::v1::{RegisteredToken, TokenStatus},
     server::store::{

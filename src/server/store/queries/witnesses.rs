@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Connection, Result, audit::Ledger, moment, parsed, query, tokens, worded};
+use super::{Connection, Result, Row, audit::Ledger, moment, parsed, query, tokens, worded};
 use crate::{
     api::v1::{AuditHead, HeldRecord, TokenStatus, WitnessedStatus},
     server::store::{LostStatus, MissingRecord, status_word},

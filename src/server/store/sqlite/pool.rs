@@ -1,0 +1,216 @@
+//! Connections to one file, and the turns of who uses them.
+
+use std::{
+    ops::{Deref, DerefMut},
+    path::Path,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use rusqlite::Connection;
+use sqlx::{Error, Result};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use super::{super::ServerStoreError, error::failed};
+
+/// A number of connections, each for one transaction at a time. They are opened when they are needed.
+#[derive(Debug, Clone)]
+pub struct FilePool(Arc<FileConnections>);
+
+#[derive(Debug)]
+struct FileConnections {
+    path: Box<Path>,
+    open: fn(&Path) -> rusqlite::Result<Connection>,
+    /// How a transaction begins.
+    begin: &'static str,
+    connections: u32,
+    turns: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl FilePool {
+    /// So many connections at most.
+    pub fn new(
+        path: &Path,
+        connections: u32,
+        begin: &'static str,
+        open: fn(&Path) -> rusqlite::Result<Connection>,
+    ) -> Self {
+        let turns = Arc::new(Semaphore::new(connections as usize));
+        Self(Arc::new(FileConnections { path: path.into(), open, begin, connections, turns, idle: Mutex::default() }))
+    }
+
+    /// Waits until a connection is free, behind who waits already.
+    pub async fn turn(&self) -> Result<FileTurn> {
+        let permit = Arc::clone(&self.0.turns).acquire_owned().await.map_err(|_| Error::PoolClosed)?;
+        Ok(FileTurn { pool: Arc::clone(&self.0), _permit: permit })
+    }
+
+    /// Closes all connections, after what is under way; nobody gets a turn any more.
+    pub async fn close(&self) {
+        let _all = self.0.turns.acquire_many(self.0.connections).await;
+        self.0.turns.close();
+        self.0.idle().clear();
+    }
+}
+
+impl FileConnections {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to one transaction.
+#[derive(Debug)]
+pub struct FileTurn {
+    pool: Arc<FileConnections>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl FileTurn {
+    /// Begins the transaction. It may wait for another process, so this is for [`at_once`].
+    pub fn begin(self) -> Result<FileTransaction> {
+        let idle = self.pool.idle().pop();
+        let connection = idle.map_or_else(|| (self.pool.open)(&self.pool.path), Ok).map_err(failed)?;
+        connection.execute_batch(self.pool.begin).map_err(failed)?;
+        Ok(FileTransaction { connection, turn: self })
+    }
+}
+
+/// A transaction. Where it is not committed its connection is closed, which undoes it: SQLite ends a transaction by itself where the
+/// disk is full or fails, and a connection of which nobody knows whether it has one open is no good.
+#[derive(Debug)]
+pub struct FileTransaction {
+    // Closed before the next one has its turn.
+    connection: Connection,
+    turn: FileTurn,
+}
+
+impl FileTransaction {
+    /// Has what was changed on the disk.
+    ///
+    /// # Errors
+    /// What SQLite says; then nothing was changed.
+    pub fn commit(self) -> Result<()> {
+        self.connection.execute_batch("COMMIT").map_err(failed)?;
+        self.turn.pool.idle().push(self.connection);
+        Ok(())
+    }
+}
+
+impl Deref for FileTransaction {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for FileTransaction {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+/// What waits for nothing but the file is done when it is asked.
+pub fn at_once<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Result<T, ServerStoreError> {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => Err(Error::Protocol("a transaction on a file waits for something else".into()).into()),
+    }
+}
+
+/// Does on this thread what may take long; what else this thread has to do goes on elsewhere, where there is another.
+pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    let is_one_of_many =
+        Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if is_one_of_many { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// Does on this thread what takes no longer than handing the rest over would.
+pub fn here<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::block_on;
+
+    fn pool(folder: &Path, connections: u32) -> FilePool {
+        let path = folder.join("file.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE IF NOT EXISTS t (n)").unwrap();
+        FilePool::new(&path, connections, "BEGIN IMMEDIATE", |path| Connection::open(path))
+    }
+
+    fn count(c: &Connection) -> i64 {
+        c.query_row("SELECT count(*) FROM t", (), |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_committed_is_undone() {
+        let folder = tempfile::tempdir().unwrap();
+        block_on(async {
+            let pool = pool(folder.path(), 1);
+            for (is_kept, rows) in [(false, 0), (true, 1), (false, 1), (true, 2)] {
+                let held = pool.turn().await.unwrap().begin().unwrap();
+                held.execute("INSERT INTO t VALUES (1)", ()).unwrap();
+                if is_kept {
+                    held.commit().unwrap();
+                } else {
+                    drop(held);
+                }
+                let held = pool.turn().await.unwrap().begin().unwrap();
+                assert_eq!(count(&held), rows);
+            }
+        })
+        .unwrap();
+    }
+
+    /// Also where a transaction ended by itself: the next one is on another connection.
+    #[test]
+    fn a_transaction_that_ended_is_no_longer_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        block_on(async {
+            let pool = pool(folder.path(), 1);
+            let held = pool.turn().await.unwrap().begin().unwrap();
+            held.execute_batch("ROLLBACK").unwrap();
+            held.commit().unwrap_err();
+            pool.turn().await.unwrap().begin().unwrap().commit().unwrap();
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn one_turn_after_the_other_and_none_after_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        block_on(async {
+            let pool = pool(folder.path(), 2);
+            let (one, two) = (pool.turn().await.unwrap(), pool.turn().await.unwrap());
+            let mut third = pin!(pool.turn());
+            let mut close = pin!(pool.close());
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(third.as_mut().poll(&mut context).is_pending() && close.as_mut().poll(&mut context).is_pending());
+            drop(one);
+            let third = third.await.unwrap().begin().unwrap();
+            assert!(close.as_mut().poll(&mut context).is_pending(), "it waits for what is under way");
+            third.commit().unwrap();
+            drop(two);
+            close.await;
+            assert!(matches!(pool.turn().await.map(drop), Err(Error::PoolClosed)));
+            assert!(pool.0.idle().is_empty());
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn whoever_waits_for_something_else_is_refused() {
+        assert_eq!(at_once(async { Ok(7) }).unwrap(), 7);
+        let error = at_once(std::future::pending::<Result<(), ServerStoreError>>()).unwrap_err();
+        assert!(error.to_string().contains("waits for something else"), "{error}");
+    }
+}
