@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     card::link::LinkError,
+    crypto::random::{self, SystemRandom},
     failure::{ExitClass, Failure, summary},
     reader::{self, Insertion, ReaderState, Slot, monitor::ReaderEvent, select::ReaderChoice},
     server_client::ServerClient,
@@ -430,6 +431,8 @@ fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver
         };
         thread::Builder::new().name("reader".to_owned()).spawn(work).map_err(no_thread)?;
     }
+    // OpenSSL takes half a millisecond before it gives its first number: now, while cards are connected.
+    let _ = random::bytes::<1>(&mut SystemRandom);
     Ok(finished)
 }
 
