@@ -10,7 +10,11 @@ use openssl::{
     x509::{X509, X509Builder, X509Extension, X509Name},
 };
 
-use super::{CLASS_ARC_DER, Certificate, CertificateError, CertificateProfile, Purpose, walk::is_common_name};
+use super::{
+    CLASS_ARC_DER, Certificate, CertificateError, CertificateProfile, Purpose,
+    der::{SEQUENCE, only},
+    walk::is_common_name,
+};
 use crate::crypto::{
     CryptoError,
     ec::{KeyPair, Point},
@@ -21,6 +25,8 @@ use crate::crypto::{
 pub const UTC_TIME_END: i64 = 2_524_608_000;
 /// 2000-01-01T00:00:00Z: before it, two digits mean another century to a card.
 const UTC_TIME_START: i64 = 946_684_800;
+/// What is written over a certificate; the second is the older one, which OpenSSL takes as well.
+const LABELS: [&str; 2] = ["CERTIFICATE", "X509 CERTIFICATE"];
 /// Length of a serial number in bytes: 62 random bits, and two that keep it positive and always as long.
 const SERIAL_LENGTH: usize = 8;
 
@@ -90,9 +96,12 @@ pub fn to_pem(der: &[u8]) -> Result<Vec<u8>, CryptoError> {
     Ok(X509::from_der(der)?.to_pem()?)
 }
 
-/// The certificate in a PEM file as DER; `None` when there is none.
-pub fn from_pem(pem: &[u8]) -> Option<Vec<u8>> {
-    X509::from_pem(pem).and_then(|certificate| certificate.to_der()).ok()
+/// The first certificate in a text file (RFC 7468) as DER; `None` when there is none. Whoever reads it checks what it says: OpenSSL
+/// would make its key ready, too, which takes as long as everything else that is done before the first card.
+pub fn from_pem(text: &[u8]) -> Option<Vec<u8>> {
+    let found = pem::parse_many(text).ok()?.into_iter().find(|part| LABELS.contains(&part.tag()))?;
+    let der = found.into_contents();
+    only(&der, SEQUENCE).is_ok().then_some(der)
 }
 
 /// All that a certificate has before its extensions.

@@ -79,6 +79,29 @@ fn pem_carries_the_same_bytes() {
     assert!(pem.starts_with(b"-----BEGIN CERTIFICATE-----\n"));
     assert_eq!(from_pem(&pem), Some(der.clone()));
     assert_eq!(from_pem(&der), None);
+    // As others write it: with an explanation before it, behind a key, in longer lines, or with the older label.
+    let text = String::from_utf8(pem).unwrap();
+    let base64: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let written = [
+        format!("Certificate:\n    Data: of a door\n{text}"),
+        format!("{}{text}", String::from_utf8(ca.to_pem().unwrap().to_vec()).unwrap()),
+        format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----"),
+        text.replace('\n', "\r\n"),
+        text.replace("CERTIFICATE", "X509 CERTIFICATE"),
+    ];
+    for text in written {
+        assert_eq!(from_pem(text.as_bytes()).as_ref(), Some(&der), "{text}");
+    }
+    for bad in [
+        text.replace("CERTIFICATE", "PRIVATE KEY"),
+        text.replace("END CERTIFICATE", "END OF IT"),
+        text.replace(&base64[..64], &base64[..63]),
+        text.replace(&base64[..64], &format!("{}*", &base64[..63])),
+        "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(from_pem(bad.as_bytes()), None, "{bad}");
+    }
     assert!(to_pem(&der[1..]).is_err());
 }
 
