@@ -218,8 +218,11 @@ fn what_is_old_is_forgotten_and_never_taken_again(kind: &Kind) {
             (done.events, done.proofs, done.nonces, done.more)
         })
     };
+    let highest = || site.admin.client(server.port).token(early.token_id).unwrap().counter;
+    let before = highest();
     assert_eq!(purged(29), (0, 0, 0, false));
     assert_eq!(purged(31), (2, 2, 1, false));
+    assert!(before.is_some() && highest() == before, "{before:?}");
     assert_eq!(site.admin.client(server.port).presence(None, None, 10).unwrap().items, []);
     assert_eq!(code(client.lookup(&early)), "proof.expired");
     assert_eq!(code(client.lookup(&token.ask(&door, [2; 32], 2))), "proof.expired");

@@ -52,7 +52,7 @@ mod tests {
 
     use uuid::Uuid;
 
-    use super::super::{LookupTask, NewToken, PresentedProof, StoreUrl, TokenKeys};
+    use super::super::{LookupResult, LookupTask, NewToken, PresentedProof, ProofRefusal, StoreUrl, TokenKeys};
     use super::*;
     use crate::{api::User, server::block_on};
 
@@ -112,6 +112,43 @@ mod tests {
                 let done = store.purge(SignedDuration::from_hours(1), later).await.unwrap();
                 assert_eq!((done.nonces, done.events, done.more), (forgotten, 0, more));
             }
+        })
+        .unwrap();
+    }
+
+    /// The proof itself says it until it is forgotten, also where a lower one came later.
+    #[test]
+    fn the_highest_counter_outlives_its_proof() {
+        let home = tempfile::tempdir().unwrap();
+        let url = StoreUrl::in_folder(home.path());
+        let start: Timestamp = "2026-11-30T08:00:00Z".parse().unwrap();
+        let day = |n: i64| start + SignedDuration::from_hours(24 * n);
+        let token_id = Uuid::from_u128(1);
+        block_on(async {
+            let store = ServerStore::with_two_tokens(&url).await;
+            let show = async |counter: u32, n: i64| {
+                let proof = PresentedProof::Claims { nonce: [counter.to_be_bytes()[3]; 32], counter, claims: [7; 32] };
+                let task = LookupTask { terminal: "door".into(), token_id, proof, nonces: Vec::new() };
+                store.lookups(&mut vec![task], &mut |_| day(n)).await.unwrap().remove(0)
+            };
+            let highest = async || store.token(token_id).await.unwrap().unwrap().counter;
+            assert_eq!(highest().await, None);
+            for (counter, n) in [(10, 0), (9, 20)] {
+                assert!(matches!(show(counter, n).await, LookupResult::Token { .. }), "{counter}");
+                assert_eq!(highest().await, Some(10));
+            }
+            for (n, proofs, repeated) in [
+                (9, 0, LookupResult::Refused(ProofRefusal::Replayed)),
+                (25, 1, LookupResult::Refused(ProofRefusal::Expired)),
+                (40, 1, LookupResult::Refused(ProofRefusal::Expired)),
+            ] {
+                assert_eq!(store.purge(SignedDuration::from_hours(24 * 10), day(n)).await.unwrap().proofs, proofs);
+                assert_eq!((highest().await, show(10, n).await), (Some(10), repeated), "{n}");
+                assert_eq!(store.tokens("", 9).await.unwrap()[0].counter, Some(10));
+                assert_eq!(store.tokens_of("1", "", 9).await.unwrap()[0].counter, Some(10));
+            }
+            assert!(matches!(show(11, 40).await, LookupResult::Token { .. }));
+            assert_eq!(highest().await, Some(11));
         })
         .unwrap();
     }

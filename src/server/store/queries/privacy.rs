@@ -146,9 +146,12 @@ pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp
     let old_events = "DELETE FROM events WHERE (terminal, list, seq) IN (SELECT terminal, list, seq FROM events
         WHERE received < $1 OR at < $1 LIMIT $2)";
     let events = in_part(c, old_events, before).await?;
-    // What is forgotten is not taken again: no proof is, up to the counter of the latest of them.
+    // What is forgotten is not taken again: no proof is, up to the highest counter that was ever forgotten.
     query(
-        "UPDATE tokens SET floor = (SELECT max(p.counter) FROM proofs p WHERE p.token_id = tokens.token_id AND p.at < $1)
+        "UPDATE tokens SET floor = (SELECT max(f.counter) FROM (
+             SELECT p.counter FROM proofs p WHERE p.token_id = tokens.token_id AND p.at < $1
+             UNION ALL SELECT tokens.floor WHERE tokens.floor IS NOT NULL
+         ) AS f)
          WHERE token_id IN (SELECT token_id FROM proofs WHERE at < $1)",
     )
     .bind(before)
