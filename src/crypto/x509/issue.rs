@@ -25,8 +25,8 @@ use crate::crypto::{
 pub const UTC_TIME_END: i64 = 2_524_608_000;
 /// 2000-01-01T00:00:00Z: before it, two digits mean another century to a card.
 const UTC_TIME_START: i64 = 946_684_800;
-/// What is written over a certificate; the second is the older one, which OpenSSL takes as well.
-const LABELS: [&str; 2] = ["CERTIFICATE", "X509 CERTIFICATE"];
+/// What a certificate begins with; the second is the older label, which OpenSSL takes as well.
+const LABELS: [&str; 2] = ["-----BEGIN CERTIFICATE-----", "-----BEGIN X509 CERTIFICATE-----"];
 /// Length of a serial number in bytes: 62 random bits, and two that keep it positive and always as long.
 const SERIAL_LENGTH: usize = 8;
 
@@ -96,11 +96,12 @@ pub fn to_pem(der: &[u8]) -> Result<Vec<u8>, CryptoError> {
     Ok(X509::from_der(der)?.to_pem()?)
 }
 
-/// The first certificate in a text file (RFC 7468) as DER; `None` when there is none. Whoever reads it checks what it says: OpenSSL
-/// would make its key ready, too, which takes as long as everything else that is done before the first card.
+/// The first certificate in a text file (RFC 7468) as DER, whatever else is in it; `None` when there is none. Whoever reads it checks
+/// what it says: OpenSSL would make its key ready, too, which takes as long as all else that is done before the first card.
 pub fn from_pem(text: &[u8]) -> Option<Vec<u8>> {
-    let found = pem::parse_many(text).ok()?.into_iter().find(|part| LABELS.contains(&part.tag()))?;
-    let der = found.into_contents();
+    let begin =
+        LABELS.iter().filter_map(|label| text.windows(label.len()).position(|part| part == label.as_bytes())).min()?;
+    let der = pem::parse(&text[begin..]).ok()?.into_contents();
     only(&der, SEQUENCE).is_ok().then_some(der)
 }
 

@@ -88,6 +88,8 @@ fn pem_carries_the_same_bytes() {
         format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----"),
         text.replace('\n', "\r\n"),
         text.replace("CERTIFICATE", "X509 CERTIFICATE"),
+        format!("{text}-----BEGIN PGP SIGNATURE-----\n\niQ==\n=aB1c\n-----END PGP SIGNATURE-----\n"),
+        format!("{text}{}", text.replace(&base64[..64], "cut")),
     ];
     for text in written {
         assert_eq!(from_pem(text.as_bytes()).as_ref(), Some(&der), "{text}");
