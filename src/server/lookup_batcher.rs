@@ -25,11 +25,11 @@ struct PendingLookup {
 /// The result of a lookup, or why there is none.
 type ResultSender = oneshot::Sender<Result<LookupResult, ApiError>>;
 
-/// Hands lookups to the one task that decides them.
+/// Hands lookups to the one task, or thread, that decides them.
 pub struct LookupBatcher(mpsc::Sender<PendingLookup>);
 
 impl LookupBatcher {
-    /// Starts the task; it ends when this is dropped and nothing waits any more.
+    /// Starts it; it ends when this is dropped and nothing waits any more.
     ///
     /// # Errors
     /// The system gives no thread.

@@ -96,7 +96,7 @@ impl AppState {
     /// Loads the keys, opens the store, and starts the batcher of lookups.
     ///
     /// # Errors
-    /// [`RunError::Pki`] for keys that cannot be used; [`RunError::Store`].
+    /// [`RunError::Pki`] for keys that cannot be used; [`RunError::Store`]; [`RunError::Start`].
     pub async fn open(
         home: &PkiDir,
         options: &ServerOptions,

@@ -171,7 +171,7 @@ impl Pools {
                 Ok(held.commit()?)
             })
         });
-        opened.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
+        opened.await.map_err(|error| sqlx::Error::Protocol(error.to_string()))??;
         Ok(Self { write, read: readers(path, READERS), file })
     }
 
@@ -248,7 +248,7 @@ pub fn require_ours(path: &Path) -> Result<(), ServerStoreError> {
     Ok(())
 }
 
-/// A path is a path, and not a URI; a connection is never used by two threads at a time.
+/// A connection is never used by two threads at a time.
 fn flags(access: OpenFlags) -> OpenFlags {
     access | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }

@@ -6,6 +6,7 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -16,6 +17,9 @@ use tokio::{
 };
 
 use super::{super::ServerStoreError, error::failed};
+
+/// How long a turn is waited for; a disk that stalls ends nobody's.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A number of connections, each for one transaction at a time. They are opened when they are needed.
 #[derive(Debug, Clone)]
@@ -44,9 +48,15 @@ impl FilePool {
         Self(Arc::new(FileConnections { path: path.into(), open, begin, connections, turns, idle: Mutex::default() }))
     }
 
-    /// Waits until a connection is free, behind who waits already.
+    /// Waits until a connection is free, behind who waits already, and not for ever.
     pub async fn turn(&self) -> Result<FileTurn> {
-        let permit = Arc::clone(&self.0.turns).acquire_owned().await.map_err(|_| Error::PoolClosed)?;
+        let turns = Arc::clone(&self.0.turns);
+        let permit = if let Ok(permit) = Arc::clone(&turns).try_acquire_owned() {
+            permit
+        } else {
+            let waited = tokio::time::timeout(PATIENCE, turns.acquire_owned()).await;
+            waited.map_err(|_| Error::PoolTimedOut)?.map_err(|_| Error::PoolClosed)?
+        };
         Ok(FileTurn { pool: Arc::clone(&self.0), _permit: permit })
     }
 
@@ -72,7 +82,7 @@ pub struct FileTurn {
 }
 
 impl FileTurn {
-    /// Begins the transaction. It may wait for another process, so this is for [`at_once`].
+    /// Begins the transaction. It may wait for another process.
     pub fn begin(self) -> Result<FileTransaction> {
         let idle = self.pool.idle().pop();
         let connection = idle.map_or_else(|| (self.pool.open)(&self.pool.path), Ok).map_err(failed)?;
@@ -94,7 +104,7 @@ impl FileTransaction {
     /// Has what was changed on the disk.
     ///
     /// # Errors
-    /// What SQLite says; then nothing was changed.
+    /// What SQLite says. Nothing was changed, unless the disk failed at the very end.
     pub fn commit(self) -> Result<()> {
         self.connection.execute_batch("COMMIT").map_err(failed)?;
         self.turn.pool.idle().push(self.connection);
