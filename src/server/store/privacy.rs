@@ -116,7 +116,7 @@ mod tests {
         .unwrap();
     }
 
-    /// The proof itself says it until it is forgotten, also where a lower one came later.
+    /// Also where a lower one came later, and is forgotten later.
     #[test]
     fn the_highest_counter_outlives_its_proof() {
         let home = tempfile::tempdir().unwrap();
@@ -149,6 +149,9 @@ mod tests {
             }
             assert!(matches!(show(11, 40).await, LookupResult::Token { .. }));
             assert_eq!(highest().await, Some(11));
+            assert_eq!(store.forget_user("1", "nobody", "desk", day(40)).await.unwrap().unwrap().proofs, 1);
+            assert_eq!(highest().await, Some(11));
+            assert_eq!(show(11, 40).await, LookupResult::Refused(ProofRefusal::Expired));
         })
         .unwrap();
     }

@@ -23,6 +23,20 @@ const REASON: &str = "its user was forgotten";
 /// Rows that are deleted by one statement.
 const ROWS: i64 = 5000;
 
+/// Before proofs of these tokens are deleted that came before $1: none is taken again, up to the highest counter that was ever
+/// forgotten.
+macro_rules! keep_floor {
+    ($tokens:literal) => {
+        concat!(
+            "UPDATE tokens SET floor = (SELECT max(f.counter) FROM (
+                 SELECT (SELECT max(p.counter) FROM proofs p WHERE p.token_id = tokens.token_id AND p.at < $1) AS counter
+                 UNION ALL SELECT tokens.floor
+             ) AS f) WHERE ",
+            $tokens
+        )
+    };
+}
+
 /// Counts what names the tokens of a user in the log as it is now: before [`forget`], because it takes the longer the longer the
 /// log is, and nobody has to wait for it. Records stay as they are, so only those that come after these are left to be counted.
 pub async fn count(c: &mut Connection, id: &str) -> Result<CountedRecords> {
@@ -71,6 +85,7 @@ pub async fn forget(
         tokens::change(c, &mut ledger, token_id, TokenStatus::Revoked, Some(REASON), now).await?;
         query("UPDATE tokens SET user_id = $1 WHERE token_id = $2").bind(stand_in).bind(token).execute(&mut *c).await?;
         query("UPDATE witnessed SET reason = NULL WHERE token_id = $1").bind(token).execute(&mut *c).await?;
+        query(keep_floor!("token_id = $2")).bind(i64::MAX).bind(token).execute(&mut *c).await?;
         done.proofs += deleted(c, "DELETE FROM proofs WHERE token_id = $1", token).await?;
         done.events += deleted(c, "DELETE FROM events WHERE subject = $1", token).await?;
         deleted(c, "DELETE FROM stays WHERE subject = $1", token).await?;
@@ -146,17 +161,7 @@ pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp
     let old_events = "DELETE FROM events WHERE (terminal, list, seq) IN (SELECT terminal, list, seq FROM events
         WHERE received < $1 OR at < $1 LIMIT $2)";
     let events = in_part(c, old_events, before).await?;
-    // What is forgotten is not taken again: no proof is, up to the highest counter that was ever forgotten.
-    query(
-        "UPDATE tokens SET floor = (SELECT max(f.counter) FROM (
-             SELECT p.counter FROM proofs p WHERE p.token_id = tokens.token_id AND p.at < $1
-             UNION ALL SELECT tokens.floor WHERE tokens.floor IS NOT NULL
-         ) AS f)
-         WHERE token_id IN (SELECT token_id FROM proofs WHERE at < $1)",
-    )
-    .bind(before)
-    .execute(&mut *c)
-    .await?;
+    query(keep_floor!("token_id IN (SELECT token_id FROM proofs WHERE at < $1)")).bind(before).execute(&mut *c).await?;
     let proofs = query("DELETE FROM proofs WHERE at < $1").bind(before).execute(&mut *c).await?.rows_affected();
     let old_nonces = "DELETE FROM nonces WHERE nonce IN (SELECT nonce FROM nonces WHERE issued < $1 LIMIT $2)";
     let nonces = in_part(c, old_nonces, before).await?;
