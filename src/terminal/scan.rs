@@ -431,8 +431,10 @@ fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver
         };
         thread::Builder::new().name("reader".to_owned()).spawn(work).map_err(no_thread)?;
     }
-    // OpenSSL takes half a millisecond before it gives its first number: now, while cards are connected.
-    let _ = random::bytes::<1>(&mut SystemRandom);
+    if terminal.depth == Depth::Authenticate {
+        // OpenSSL takes half a millisecond before it gives its first number: now, while cards are connected.
+        let _ = random::bytes::<1>(&mut SystemRandom);
+    }
     Ok(finished)
 }
 
