@@ -169,15 +169,13 @@ impl Site {
     /// The same, that may have to wait for its store.
     pub fn begin(&self, port: u16, rate: &str) -> Process {
         let listen = format!("127.0.0.1:{port}");
-        let mut command = self.command(&["server", "run", "--listen", &listen, "--output", "ndjson"]);
-        command.env("ROLLCALL_SERVER_RATE", rate);
-        self.begun(command, port)
+        self.begun(self.serving(&listen, rate), port)
     }
 
     /// A server that has one thread for all requests, as on a machine with one processor.
     pub fn start_with_one_thread(&self) -> Process {
-        let mut command = self.command(&["server", "run", "--listen", "127.0.0.1:0", "--output", "ndjson"]);
-        command.env("ROLLCALL_SERVER_RATE", "0").env("TOKIO_WORKER_THREADS", "1");
+        let mut command = self.serving("127.0.0.1:0", "0");
+        command.env("TOKIO_WORKER_THREADS", "1");
         let mut process = self.begun(command, 0);
         process.await_listening();
         process
@@ -185,7 +183,7 @@ impl Site {
 
     /// A server that runs and outlives the signal of a file that may not grow.
     pub fn start_limited(&self) -> Process {
-        let mut command = self.command(&["server", "run", "--listen", "127.0.0.1:0", "--output", "ndjson"]);
+        let command = self.serving("127.0.0.1:0", "0");
         let mut shell = Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
@@ -194,11 +192,15 @@ impl Site {
                 None => shell.env_remove(name),
             };
         }
-        shell.env("ROLLCALL_SERVER_RATE", "0");
-        command = shell;
-        let mut process = self.begun(command, 0);
+        let mut process = self.begun(shell, 0);
         process.await_listening();
         process
+    }
+
+    fn serving(&self, listen: &str, rate: &str) -> Command {
+        let mut command = self.command(&["server", "run", "--listen", listen, "--output", "ndjson"]);
+        command.env("ROLLCALL_SERVER_RATE", rate);
+        command
     }
 
     fn begun(&self, mut command: Command, port: u16) -> Process {
