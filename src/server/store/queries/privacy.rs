@@ -18,6 +18,8 @@ use crate::{
     },
 };
 
+/// The name of a stand-in.
+const NAMELESS: &str = "(forgotten)";
 /// Why the tokens of a forgotten user are revoked.
 const REASON: &str = "its user was forgotten";
 /// Rows that are deleted by one statement.
@@ -55,9 +57,6 @@ async fn tokens_of(c: &mut Connection, id: &str, hold: &'static str) -> Result<V
     let found = query(AssertSqlSafe(text)).bind(id).fetch_all(c).await?;
     found.iter().map(|row| row.try_get(0)).collect()
 }
-
-/// The name of a stand-in.
-const NAMELESS: &str = "(forgotten)";
 
 /// Forgets a user; none where nothing is known of them. Their tokens stay, revoked, and belong from now on to `stand_in`, a
 /// user without a name.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{Connection, Result, Row, moment, with_keys, with_rows};
 use crate::{
     api::v1::{Freshness, LATE_DAYS, NONCE_HOURS},
     server::store::{LookupTask, PresentedProof, ProofRefusal, rows::BoundColumn},
 };
-use jiff::{SignedDuration, Timestamp};
 
 /// How long after its issue a nonce is good for a fresh proof.
 const FRESH: SignedDuration = SignedDuration::from_hours(NONCE_HOURS);

@@ -1,9 +1,10 @@
 //! Users.
 
-use super::{Connection, Result, Row, audit::Ledger, from_json, query, to_json};
-use crate::api::{User, v1::Imported};
 use jiff::Timestamp;
 use serde_json::json;
+
+use super::{Connection, Result, Row, audit::Ledger, from_json, query, to_json};
+use crate::api::{User, v1::Imported};
 
 /// What a change of one user came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
