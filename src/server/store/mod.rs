@@ -27,15 +27,12 @@ pub use url::StoreUrl;
 use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use self::known_terminals::KnownTerminals;
 use super::audit;
 use crate::api::{
     User,
-    v1::{
-        AuditHead, Feed, HeldRecord, Imported, RegisteredTerminal, RegisteredToken, Role, TokenStatus, WitnessedStatus,
-    },
+    v1::{AuditHead, Feed, HeldRecord, Imported, RegisteredTerminal, Role, TokenStatus, WitnessedStatus},
 };
 
 /// The open store.
@@ -61,25 +58,23 @@ macro_rules! on {
         on!($store, read, in_place, false, $queries, |$connection| $query)
     };
     ($store:expr, finding, $queries:ident, |$connection:ident| $query:expr) => {
-        on!($store, read, here, false, $queries, |$connection| $query)
+        on!($store, read, at_once, false, $queries, |$connection| $query)
     };
     ($store:expr, writing, $queries:ident, |$connection:ident| $query:expr) => {
         on!($store, write, in_place, true, $queries, |$connection| $query)
     };
-    ($store:expr, $begin:ident, $where:ident, $changes:literal, $queries:ident, |$connection:ident| $query:expr) => {{
+    ($store:expr, $begin:ident, $run:ident, $changes:literal, $queries:ident, |$connection:ident| $query:expr) => {{
         let done = match &$store.backend {
             Backend::Sqlite(pools) => {
                 use sqlite::queries as $queries;
                 fallible(async {
                     let turn = pools.$begin().await?;
-                    sqlite::$where(|| {
-                        sqlite::at_once(async {
-                            let mut held = turn.begin()?;
-                            let $connection = &mut *held;
-                            let done = $query.await?;
-                            held.commit()?;
-                            Ok(done)
-                        })
+                    sqlite::$run(async {
+                        let mut held = turn.begin()?;
+                        let $connection = &mut *held;
+                        let done = $query.await?;
+                        held.commit()?;
+                        Ok(done)
                     })
                 })
                 .await
@@ -121,6 +116,7 @@ type Result<T> = std::result::Result<T, ServerStoreError>;
 // After the macro, which they use.
 mod events;
 mod privacy;
+mod tokens;
 
 impl ServerStore {
     fn of(backend: Backend) -> Self {
@@ -323,85 +319,6 @@ impl ServerStore {
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn put_users(&self, users: &[User], actor: &str, now: Timestamp) -> Result<Imported> {
         on!(self, writing, queries, |c| queries::users::put(c, users, actor, now))
-    }
-
-    /// One token.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn token(&self, id: Uuid) -> Result<Option<RegisteredToken>> {
-        on!(self, reading, queries, |c| queries::tokens::one(c, id))
-    }
-
-    /// At most `limit` tokens after an id, in the order of their ids.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn tokens(&self, after: &str, limit: u32) -> Result<Vec<RegisteredToken>> {
-        on!(self, reading, queries, |c| queries::tokens::page(c, after, limit))
-    }
-
-    /// At most `limit` tokens of a user after an id, in the order of their ids.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn tokens_of(&self, user: &str, after: &str, limit: u32) -> Result<Vec<RegisteredToken>> {
-        on!(self, reading, queries, |c| queries::tokens::of_user(c, user, after, limit))
-    }
-
-    /// The keys and certificates of a token.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn token_keys(&self, id: Uuid) -> Result<Option<TokenKeys>> {
-        on!(self, reading, queries, |c| queries::tokens::keys(c, id))
-    }
-
-    /// The identities of these tokens, in their order; none for one that there is not.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn identities(&self, ids: &[Uuid]) -> Result<Vec<Option<RegisteredIdentity>>> {
-        on!(self, finding, queries, |c| queries::tokens::identities(c, ids))
-    }
-
-    /// The keys and certificates of at most `limit` tokens after an id, in the order of their ids.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn token_keys_after(&self, after: &str, limit: u32) -> Result<Vec<(Uuid, TokenKeys)>> {
-        on!(self, reading, queries, |c| queries::tokens::keys_after(c, after, limit))
-    }
-
-    /// Puts other certificates of a token's keys in the place of those that are there.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`]. That there is no such token, or with other keys, is none.
-    pub async fn recertify_token(&self, id: Uuid, keys: &TokenKeys) -> Result<()> {
-        on!(self, writing, queries, |c| queries::tokens::recertify(c, id, keys))
-    }
-
-    /// Registers a token, brings its user up to date, and revokes the one that it replaces.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`]. That it cannot be registered is an answer.
-    pub async fn register(&self, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registration> {
-        on!(self, writing, queries, |c| queries::tokens::register(c, new, actor, now))
-    }
-
-    /// Changes the status of a token.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`]. That it cannot be changed is an answer.
-    pub async fn set_status(
-        &self,
-        id: Uuid,
-        status: TokenStatus,
-        reason: Option<&str>,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<StatusChange> {
-        on!(self, writing, queries, |c| queries::tokens::set_status(c, id, status, reason, actor, now))
     }
 
     /// What changed in the status of tokens since a version.

@@ -27,7 +27,7 @@ use crate::files;
 pub mod queries;
 
 pub use self::{
-    pool::{FileTransaction, at_once, here, in_place},
+    pool::{FileTransaction, at_once, in_place},
     statement::{ReadCells as Row, SqliteRow as DatabaseRow, SqliteStatement as Statement, query, run},
 };
 
@@ -205,11 +205,10 @@ impl Pools {
     pub fn empty_wal(&self) -> Result<(), ServerStoreError> {
         self.file.check()?;
         // On a connection of its own: whoever writes waits for it as long as this may take, and no longer.
-        let done = in_place(|| {
-            let c = connect(&self.file.path, OpenFlags::SQLITE_OPEN_READ_WRITE, BRIEF)?;
-            c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
-        });
-        Ok(done.map_err(failed)?)
+        in_place(async {
+            let c = connect(&self.file.path, OpenFlags::SQLITE_OPEN_READ_WRITE, BRIEF).map_err(failed)?;
+            Ok(c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).map_err(failed)?)
+        })
     }
 
     /// Closes all connections, after what is under way.

@@ -50,13 +50,8 @@ impl FilePool {
 
     /// Waits until a connection is free, behind who waits already, and not for ever.
     pub async fn turn(&self) -> Result<FileTurn> {
-        let turns = Arc::clone(&self.0.turns);
-        let permit = if let Ok(permit) = Arc::clone(&turns).try_acquire_owned() {
-            permit
-        } else {
-            let waited = tokio::time::timeout(PATIENCE, turns.acquire_owned()).await;
-            waited.map_err(|_| Error::PoolTimedOut)?.map_err(|_| Error::PoolClosed)?
-        };
+        let waited = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.turns).acquire_owned()).await;
+        let permit = waited.map_err(|_| Error::PoolTimedOut)?.map_err(|_| Error::PoolClosed)?;
         Ok(FileTurn { pool: Arc::clone(&self.0), _permit: permit })
     }
 
@@ -126,7 +121,7 @@ impl DerefMut for FileTransaction {
     }
 }
 
-/// What waits for nothing but the file is done when it is asked.
+/// Does what waits for nothing but the file, on this thread and when it is asked.
 pub fn at_once<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Result<T, ServerStoreError> {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
@@ -134,16 +129,11 @@ pub fn at_once<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Re
     }
 }
 
-/// Does on this thread what may take long; what else this thread has to do goes on elsewhere, where there is another.
-pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
+/// The same for what may take long: what else this thread has to do goes on elsewhere, where there is another.
+pub fn in_place<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Result<T, ServerStoreError> {
     let is_one_of_many =
         Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if is_one_of_many { tokio::task::block_in_place(work) } else { work() }
-}
-
-/// Does on this thread what takes no longer than handing the rest over would.
-pub fn here<T>(work: impl FnOnce() -> T) -> T {
-    work()
+    if is_one_of_many { tokio::task::block_in_place(|| at_once(work)) } else { at_once(work) }
 }
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ mod tests {
         let row = one("SELECT $2 AS b, $1 AS a, $2 AS c", two).unwrap();
         assert_eq!((row.try_get::<&str, _>("a").unwrap(), row.try_get::<i64, _>("b").unwrap()), ("one", 2));
         assert_eq!(row.try_get::<i64, _>(2).unwrap(), 2);
-        // Without numbers in their order; a place for which there is none is null.
+        // Without numbers in their order; a place without a value is null.
         let row = one("SELECT ?, ?, ?", two).unwrap();
         assert_eq!((row.try_get::<&str, _>(0).unwrap(), row.try_get::<i64, _>(1).unwrap()), ("one", 2));
         assert_eq!(row.try_get::<Option<i64>, _>(2).unwrap(), None);
