@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -78,14 +79,23 @@ class Browser:
         return self._do("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
 
     def until(self, script, *args, what=None):
-        """Waits, bounded, until the script has a true value, and gives it back."""
+        """Waits, bounded, until the script has a true value, and gives it back.
+
+        What reads an element that is not there yet is not true yet.
+        """
         end = time.monotonic() + self.patience
         while True:
-            value = self.run(script, *args)
+            value = absent = None
+            try:
+                value = self.run(script, *args)
+            except RuntimeError as error:
+                if not re.search("Cannot read properties of (null|undefined)", str(error)):
+                    raise
+                absent = error
             if value:
                 return value
             if time.monotonic() > end:
-                raise AssertionError(f"did not come true in {self.patience} s: {what or script}")
+                raise AssertionError(f"did not come true in {self.patience} s: {what or script}") from absent
             time.sleep(0.03)
 
     def size(self, width, height, scale=1, mobile=False):
