@@ -1,5 +1,7 @@
 //! Presence proofs at the server: its nonces, its certificates, its counters.
 
+use std::time::{Duration, Instant};
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use rollcall::{
@@ -64,6 +66,49 @@ fn malleated(cose: &[u8]) -> Vec<u8> {
     let mut other = openssl::bn::BigNum::new().unwrap();
     other.checked_sub(&n, &openssl::bn::BigNum::from_slice(s).unwrap()).unwrap();
     [rest, &other.to_vec_padded(32).unwrap()].concat()
+}
+
+case!(Postgres, no_plan_of_a_young_store_reads_a_whole_table);
+/// The tables of a lookup of which this holds since `counted` was made.
+macro_rules! since {
+    ($what:literal) => {
+        concat!(
+            "SELECT 1 FROM pg_stat_user_tables s JOIN counted c USING (relname)
+             WHERE relname IN ('tokens', 'nonces', 'proofs') AND ",
+            $what
+        )
+    };
+}
+/// The database keeps plans that were made while the tables were nearly empty; it says how often it read one from end to end.
+fn no_plan_of_a_young_store_reads_a_whole_table(kind: &Kind) {
+    let site = Site::new(kind);
+    let mut server = site.start();
+    let door = site.terminal(server.port, "door", Role::Read);
+    let (token, _) = Token::registered(&site.admin.client(server.port), "7");
+    // What is counted is seen when a connection ends.
+    assert_eq!(server.terminate(), Some(143));
+    site.sql("CREATE TABLE counted AS SELECT relname, seq_scan, idx_scan FROM pg_stat_user_tables");
+    site.sql("CREATE TABLE settings (jit text)");
+    site.sql(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+         INSERT INTO settings VALUES (current_setting('jit'));
+         RETURN NULL; END$$",
+    );
+    site.sql("CREATE TRIGGER note AFTER INSERT ON proofs FOR EACH ROW EXECUTE FUNCTION note()");
+    let mut server = site.start();
+    let at_door = door.client(server.port);
+    // From the sixth time on a plan may be kept.
+    for (counter, nonce) in (1..).zip(nonces(&at_door, 20)) {
+        at_door.lookup(&token.ask(&door, nonce, counter)).unwrap();
+    }
+    assert_eq!(server.terminate(), Some(143));
+    let until = Instant::now() + Duration::from_secs(30);
+    while site.sql(since!("s.idx_scan >= coalesce(c.idx_scan, 0) + 20")) < 3 {
+        assert!(Instant::now() < until, "rows were not looked for by their keys");
+    }
+    assert_eq!(site.sql(since!("s.seq_scan > c.seq_scan")), 0, "a whole table was read");
+    // Nor is any of these statements compiled, whatever the database thinks that it takes.
+    assert_eq!(site.sql("SELECT 1 FROM settings WHERE jit = 'off'"), 20);
 }
 
 case!(EachStore, a_resumed_tap_rests_on_a_proof_of_this_terminal);

@@ -58,7 +58,7 @@ macro_rules! on {
         on!($store, read, in_place, false, $queries, |$connection| $query)
     };
     ($store:expr, finding, $queries:ident, |$connection:ident| $query:expr) => {
-        on!($store, read, at_once, false, $queries, |$connection| $query)
+        on!($store, find, at_once, false, $queries, |$connection| $query)
     };
     ($store:expr, writing, $queries:ident, |$connection:ident| $query:expr) => {
         on!($store, write, in_place, true, $queries, |$connection| $query)

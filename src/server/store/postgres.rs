@@ -66,9 +66,22 @@ const HOST: Duration = Duration::from_secs(2);
 const PING: Duration = Duration::from_secs(1);
 /// The longest that a transaction takes, as this side sees it.
 const WHOLE: Duration = Duration::from_secs(9);
+/// Rows are looked for by their keys, however few a table had when the statement was planned: a plan that reads a whole table is kept
+/// until somebody analyses that, and reads more of it each day. Nor is a program made of a statement that takes less time than its
+/// compiler.
+macro_rules! by_keys {
+    () => {
+        "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
+    };
+}
+/// How a transaction begins that looks for a few rows.
+const FIND: &str = concat!("BEGIN; ", by_keys!());
 /// A statement that hangs must not hold the row that everybody waits for. In each transaction, because a pooler between us
 /// and the database knows of no session.
-const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 8000; SET LOCAL idle_in_transaction_session_timeout = 8000";
+const BEGIN: &str = concat!(
+    "BEGIN; SET LOCAL statement_timeout = 8000; SET LOCAL idle_in_transaction_session_timeout = 8000; ",
+    by_keys!()
+);
 /// Who makes the tables, one process at a time: until the end of the transaction, and not of the session, which may be
 /// anybody's.
 const MIGRATE: &str = "BEGIN; SET LOCAL lock_timeout = 10000; SELECT pg_advisory_xact_lock(5927390042531)";
@@ -197,6 +210,11 @@ impl Pool {
     /// A transaction that reads. It is one because a pooler may give the next statement another connection.
     pub async fn read(&self) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
         self.begin("BEGIN").await
+    }
+
+    /// A transaction that reads a few rows by their keys.
+    pub async fn find(&self) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
+        self.begin(FIND).await
     }
 
     /// A transaction that writes.

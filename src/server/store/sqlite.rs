@@ -195,6 +195,11 @@ impl Pools {
         Ok(self.read.turn().await?)
     }
 
+    /// The same for one that reads a few rows by their keys.
+    pub async fn find(&self) -> Result<FileTurn, ServerStoreError> {
+        self.read().await
+    }
+
     /// The turn for a transaction that writes from its beginning: it cannot lose its turn half-way.
     pub async fn write(&self) -> Result<FileTurn, ServerStoreError> {
         self.file.check()?;
