@@ -17,7 +17,13 @@ use sqlx::{
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions},
 };
 
-use super::{ServerStoreError, absence::Absence, migrations, rows::BoundColumn, url::PostgresUrl};
+use super::{
+    ServerStoreError,
+    absence::Absence,
+    migrations,
+    rows::{BoundColumn, WrittenRows},
+    url::PostgresUrl,
+};
 
 // The same text once for each driver: see the parent.
 #[path = "queries/mod.rs"]
@@ -95,8 +101,6 @@ pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head FOR UPDATE";
 pub const HOLD_TO_GIVE: &str = " FOR UPDATE";
 /// Behind a SELECT of tokens that shall not be given to another user meanwhile; lookups, which change other things of them, go on.
 pub const HOLD_AS_GIVEN: &str = " FOR KEY SHARE";
-/// Whether a statement that writes may be a part of another one: that saves a way to the database and back.
-pub const WRITES_NEST: bool = true;
 
 /// Statements that take these rows, which `text` names `column1` and so on. It is one, and the same for any number of rows:
 /// a column is an array.
@@ -104,10 +108,28 @@ pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> 
     if columns.first().is_none_or(|column| column.len() == 0) {
         return Vec::new();
     }
-    let arrays: Vec<_> = (1..).zip(columns).map(|(place, column)| array(column, place)).collect();
+    vec![columns.iter().fold(query(AssertSqlSafe(text(&selected(columns, 1)))), bind)]
+}
+
+/// Statements that write all of this, none of which depends on another: it is one, for each is a way there and back.
+pub fn writing(all: &[WrittenRows<'_>]) -> Vec<Statement> {
+    let (mut parts, mut places) = (Vec::new(), 1);
+    let all = all.iter().filter(|rows| !rows.is_empty());
+    for rows in all.clone() {
+        parts.push((rows.statement)(&selected(&rows.columns, places)));
+        places += rows.columns.len();
+    }
+    let Some(last) = parts.pop() else { return Vec::new() };
+    let parts: Vec<_> = (1..).zip(parts).map(|(n, part)| format!("part{n} AS ({part})")).collect();
+    let text = if parts.is_empty() { last } else { format!("WITH {} {last}", parts.join(", ")) };
+    vec![all.flat_map(|rows| &rows.columns).fold(query(AssertSqlSafe(text)), bind)]
+}
+
+/// What selects rows of these columns, whose values are in the places from this one on.
+fn selected(columns: &[BoundColumn<'_>], first: usize) -> String {
+    let arrays: Vec<_> = (first..).zip(columns).map(|(place, column)| array(column, place)).collect();
     let names: Vec<_> = (1..=columns.len()).map(|place| format!("column{place}")).collect();
-    let text = text(&format!("SELECT * FROM unnest({}) AS r ({})", arrays.join(", "), names.join(", ")));
-    vec![columns.iter().fold(query(AssertSqlSafe(text)), bind)]
+    format!("SELECT * FROM unnest({}) AS r ({})", arrays.join(", "), names.join(", "))
 }
 
 /// Statements that look for these keys: `text` is given what follows the column.

@@ -16,6 +16,22 @@ pub enum BoundColumn<'a> {
     SomeBytes(Vec<Option<&'a [u8]>>),
 }
 
+/// Rows, and the statement that writes them: it is given what selects them, with columns named `column1` and so on.
+#[derive(Debug)]
+pub struct WrittenRows<'a> {
+    /// What goes in, as many in each column.
+    pub columns: Vec<BoundColumn<'a>>,
+    /// The statement.
+    pub statement: fn(&str) -> String,
+}
+
+impl WrittenRows<'_> {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.columns.first().is_none_or(|column| column.len() == 0)
+    }
+}
+
 impl BoundColumn<'_> {
     /// How many rows it has.
     pub fn len(&self) -> usize {

@@ -17,7 +17,7 @@ use super::{
     ServerStoreError,
     absence::Absence,
     migrations,
-    rows::{self, BoundColumn},
+    rows::{self, BoundColumn, WrittenRows},
 };
 use crate::files;
 
@@ -50,9 +50,6 @@ pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head";
 pub const HOLD_TO_GIVE: &str = "";
 /// Behind a SELECT of tokens that shall not be given to another user meanwhile: as with [`HOLD_HEAD`].
 pub const HOLD_AS_GIVEN: &str = "";
-/// Whether a statement that writes may be a part of another one.
-pub const WRITES_NEST: bool = false;
-
 /// Rows that one statement asks for by values of their own: a statement costs nothing but itself here, and looking up many
 /// values by their numbers does.
 pub const ROWS_AT_ONCE: usize = 1;
@@ -69,6 +66,11 @@ pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> 
         })
     });
     all.collect()
+}
+
+/// Statements that write all of this.
+pub fn writing(all: &[WrittenRows<'_>]) -> Vec<Statement> {
+    all.iter().flat_map(|rows| with_rows(&rows.columns, rows.statement)).collect()
 }
 
 /// Statements that look for these keys: `text` is given what follows the column.

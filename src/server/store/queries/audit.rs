@@ -4,13 +4,16 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-use super::{Connection, HOLD_HEAD, Result, Row, WRITES_NEST, moment, query, to_json, with_rows};
+use super::{Connection, HOLD_HEAD, Result, Row, moment, query, to_json, writing};
 use crate::{
     api::v1::AuditHead,
     crypto::random::{self, SystemRandom},
     server::{
         audit::{self, AuditRecord, Hash, RecordSeal},
-        store::{migrations::PRIVACY, rows::BoundColumn},
+        store::{
+            migrations::PRIVACY,
+            rows::{BoundColumn, WrittenRows},
+        },
     },
 };
 
@@ -81,44 +84,43 @@ impl Ledger {
 
     /// Writes what was added: many records in one statement.
     pub async fn write(&mut self, c: &mut Connection) -> Result<()> {
-        for insert in with_rows(&columns(&std::mem::take(&mut self.unwritten)), |rows| format!("{INSERT} {rows}")) {
-            insert.execute(&mut *c).await?;
-        }
-        Ok(())
+        let records = std::mem::take(&mut self.unwritten);
+        write(c, &[records_to_write(&records)]).await
     }
 
     /// Writes what is left, and puts the end of the log back.
-    pub async fn close(mut self, c: &mut Connection) -> Result<()> {
-        if WRITES_NEST && !self.unwritten.is_empty() {
-            let both = with_rows(&columns(&self.unwritten), |rows| {
-                format!(
-                    "WITH written AS ({INSERT} {rows} RETURNING seq, hash)
-                     UPDATE audit_head SET seq = newest.seq, hash = newest.hash
-                     FROM (SELECT seq, hash FROM written ORDER BY seq DESC LIMIT 1) AS newest"
-                )
-            });
-            for statement in both {
-                statement.execute(&mut *c).await?;
-            }
-            return Ok(());
-        }
-        self.write(c).await?;
-        query("UPDATE audit_head SET seq = $1, hash = $2").bind(self.seq).bind(self.hash.as_slice()).execute(c).await?;
-        Ok(())
+    pub async fn close(self, c: &mut Connection) -> Result<()> {
+        self.close_with(c, Vec::new()).await
+    }
+
+    /// As [`Self::close`], together with other rows that depend neither on each other nor on the log.
+    pub async fn close_with(self, c: &mut Connection, mut rows: Vec<WrittenRows<'_>>) -> Result<()> {
+        rows.push(records_to_write(&self.unwritten));
+        rows.push(WrittenRows {
+            columns: vec![BoundColumn::Int(vec![self.seq]), BoundColumn::Bytes(vec![&self.hash])],
+            statement: |rows| {
+                format!("UPDATE audit_head SET seq = newest.column1, hash = newest.column2 FROM ({rows}) AS newest")
+            },
+        });
+        write(c, &rows).await
     }
 }
 
-const INSERT: &str = "INSERT INTO audit (seq, at, actor, action, subject, detail, hash, salt, sealed)";
+async fn write(c: &mut Connection, rows: &[WrittenRows<'_>]) -> Result<()> {
+    for statement in writing(rows) {
+        statement.execute(&mut *c).await?;
+    }
+    Ok(())
+}
 
-/// The columns of [`INSERT`].
-fn columns(records: &[AuditRecord]) -> [BoundColumn<'_>; 9] {
+fn records_to_write(records: &[AuditRecord]) -> WrittenRows<'_> {
     let seals = records.iter().map(|record| match &record.seal {
         RecordSeal::Sealed { salt, seal } => (Some(salt.as_slice()), Some(seal.as_slice())),
         _ => (None, None),
     });
     let (salts, seals) = seals.unzip();
     let text = |of: fn(&AuditRecord) -> &str| BoundColumn::Text(records.iter().map(of).collect());
-    [
+    let columns = vec![
         BoundColumn::Int(records.iter().map(|record| record.seq).collect()),
         BoundColumn::Int(records.iter().map(|record| record.at.as_millisecond()).collect()),
         text(|record| &record.actor),
@@ -128,7 +130,10 @@ fn columns(records: &[AuditRecord]) -> [BoundColumn<'_>; 9] {
         BoundColumn::Bytes(records.iter().map(|record| record.hash.as_slice()).collect()),
         BoundColumn::SomeBytes(salts),
         BoundColumn::SomeBytes(seals),
-    ]
+    ];
+    let statement =
+        |rows: &str| format!("INSERT INTO audit (seq, at, actor, action, subject, detail, hash, salt, sealed) {rows}");
+    WrittenRows { columns, statement }
 }
 
 /// The newest record, and nobody adds another one before the end of this transaction.

@@ -7,7 +7,7 @@ use super::{
     audit::Ledger,
     from_json, moment,
     proofs::{Highest, Presented},
-    query, with_keys, with_rows, worded,
+    query, with_keys, worded, writing,
 };
 use crate::{
     api::{
@@ -15,7 +15,10 @@ use crate::{
         problem::ProblemCode,
         v1::{Freshness, TokenStatus},
     },
-    server::store::{JoiningLookups, LookupResult, LookupTask, PresentedProof, ProofRefusal, rows::BoundColumn},
+    server::store::{
+        JoiningLookups, LookupResult, LookupTask, PresentedProof, ProofRefusal,
+        rows::{BoundColumn, WrittenRows},
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -25,15 +28,19 @@ const KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// Keeps nonces that are given to terminals.
 pub async fn issue(c: &mut Connection, nonces: &[([u8; 32], &str)], now: Timestamp) -> Result<()> {
-    let columns = [
+    for insert in writing(&[nonces_to_write(nonces, now)]) {
+        insert.execute(&mut *c).await?;
+    }
+    Ok(())
+}
+
+fn nonces_to_write<'a>(nonces: &'a [([u8; 32], &'a str)], now: Timestamp) -> WrittenRows<'a> {
+    let columns = vec![
         BoundColumn::Bytes(nonces.iter().map(|(nonce, _)| nonce.as_slice()).collect()),
         BoundColumn::Text(nonces.iter().map(|(_, terminal)| *terminal).collect()),
         BoundColumn::Int(vec![now.as_millisecond(); nonces.len()]),
     ];
-    for insert in with_rows(&columns, |rows| format!("INSERT INTO nonces (nonce, terminal, issued) {rows}")) {
-        insert.execute(&mut *c).await?;
-    }
-    Ok(())
+    WrittenRows { columns, statement: |rows| format!("INSERT INTO nonces (nonce, terminal, issued) {rows}") }
 }
 
 /// Forgets nonces that are so old that nobody can use them any more.
@@ -95,11 +102,11 @@ pub async fn decide(
         }
         all.push(found);
     }
-    proofs.remember(c, now).await?;
     let nonces: Vec<_> =
         tasks.iter().flat_map(|task| task.nonces.iter().map(|nonce| (*nonce, task.terminal.as_str()))).collect();
-    issue(c, &nonces, now).await?;
-    ledger.close(c).await?;
+    let mut rows = proofs.to_write(now);
+    rows.push(nonces_to_write(&nonces, now));
+    ledger.close_with(c, rows).await?;
     Ok(all)
 }
 

@@ -7,7 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Connection, Result, Row, moment, with_keys, with_rows};
 use crate::{
     api::v1::{Freshness, LATE_DAYS, NONCE_HOURS},
-    server::store::{LookupTask, PresentedProof, ProofRefusal, rows::BoundColumn},
+    server::store::{
+        LookupTask, PresentedProof, ProofRefusal,
+        rows::{BoundColumn, WrittenRows},
+    },
 };
 
 /// How long after its issue a nonce is good for a fresh proof.
@@ -32,6 +35,7 @@ struct IssuedNonce {
     /// In milliseconds.
     issued: i64,
     age: SignedDuration,
+    is_used: bool,
 }
 
 /// A proof that is taken now.
@@ -56,7 +60,9 @@ struct KnownProof {
 /// meanwhile.
 pub struct Presented<'a> {
     nonces: HashMap<[u8; 32], IssuedNonce>,
-    /// Nonces that are used up by these proofs, and that none of them has taken yet.
+    /// Nonces that are used up by these proofs.
+    used: Vec<[u8; 32]>,
+    /// Those of them that no proof has taken yet.
     unused: HashSet<[u8; 32]>,
     /// What was claimed under a counter of a token.
     seen: HashMap<(&'a str, i64), KnownProof>,
@@ -67,8 +73,8 @@ pub struct Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
-    /// Asks the store what it knows of them, and uses up their nonces, also where the proof then tells of a copy.
-    /// `highest` has every token that there is.
+    /// Asks the store what it knows of them. Their nonces are used up, also where the proof then tells of a copy. `highest` has every
+    /// token that there is.
     pub async fn read(
         c: &mut Connection,
         tasks: &[LookupTask],
@@ -77,6 +83,7 @@ impl<'a> Presented<'a> {
     ) -> Result<Self> {
         let mut all = Self {
             nonces: HashMap::new(),
+            used: Vec::new(),
             unused: HashSet::new(),
             seen: HashMap::new(),
             highest,
@@ -86,10 +93,10 @@ impl<'a> Presented<'a> {
         let claims: Vec<_> = tasks.iter().filter_map(|task| all.claims(task)).collect();
         let nonces: Vec<_> = claims.iter().map(|(_, nonce, _)| *nonce).collect();
         all.read_nonces(c, &nonces, now).await?;
-        let is_good = |terminal, nonce| all.check_nonce(terminal, nonce).is_ok_and(|known| known.is_some());
+        let is_good = |terminal, nonce| matches!(all.check_nonce(terminal, nonce), Ok(Some(known)) if !known.is_used);
         let usable = claims.iter().filter(|(terminal, nonce, _)| is_good(terminal, nonce));
-        let usable: Vec<_> = usable.map(|(_, nonce, _)| *nonce).collect();
-        all.use_nonces(c, &usable, now).await?;
+        all.unused = usable.map(|(_, nonce, _)| *nonce).collect();
+        all.used = all.unused.iter().copied().collect();
         let resumed = tasks.iter().filter_map(|task| all.resumed(task));
         let counters: Vec<_> = claims.iter().map(|(.., counter)| *counter).chain(resumed).collect();
         all.read_seen(c, &counters).await?;
@@ -112,33 +119,15 @@ impl<'a> Presented<'a> {
 
     async fn read_nonces(&mut self, c: &mut Connection, nonces: &[[u8; 32]], now: Timestamp) -> Result<()> {
         let keys = BoundColumn::Bytes(nonces.iter().map(<[u8; 32]>::as_slice).collect());
-        for select in with_keys(&keys, |keys| format!("SELECT nonce, terminal, issued FROM nonces WHERE nonce {keys}"))
-        {
+        let selects =
+            with_keys(&keys, |keys| format!("SELECT nonce, terminal, issued, used FROM nonces WHERE nonce {keys}"));
+        for select in selects {
             for row in select.fetch_all(&mut *c).await? {
                 let issued: i64 = row.try_get("issued")?;
                 let age = now.duration_since(moment(issued)?);
-                let known = IssuedNonce { terminal: row.try_get("terminal")?, issued, age };
+                let is_used = row.try_get::<Option<i64>, _>("used")?.is_some();
+                let known = IssuedNonce { terminal: row.try_get("terminal")?, issued, age, is_used };
                 self.nonces.insert(bytes(row.try_get("nonce")?)?, known);
-            }
-        }
-        Ok(())
-    }
-
-    /// The row itself is what makes it once: only who finds it unused has it.
-    async fn use_nonces(&mut self, c: &mut Connection, nonces: &[[u8; 32]], now: Timestamp) -> Result<()> {
-        let columns = [
-            BoundColumn::Bytes(nonces.iter().map(<[u8; 32]>::as_slice).collect()),
-            BoundColumn::Int(vec![now.as_millisecond(); nonces.len()]),
-        ];
-        let updates = with_rows(&columns, |rows| {
-            format!(
-                "UPDATE nonces SET used = shown.column2 FROM ({rows}) AS shown
-                 WHERE nonce = shown.column1 AND used IS NULL RETURNING nonce"
-            )
-        });
-        for update in updates {
-            for row in update.fetch_all(&mut *c).await? {
-                self.unused.insert(bytes(row.try_get(0)?)?);
             }
         }
         Ok(())
@@ -240,36 +229,45 @@ impl<'a> Presented<'a> {
         holds.then(|| Timestamp::from_millisecond(proof.at).ok()).flatten()
     }
 
-    /// Writes down which proofs were taken.
-    pub async fn remember(self, c: &mut Connection, now: Timestamp) -> Result<()> {
-        let columns = [
+    /// What is to be written of it: which nonces are used up, which proofs were taken, and which counters rose.
+    pub fn to_write(&self, now: Timestamp) -> Vec<WrittenRows<'_>> {
+        let moments = |count| BoundColumn::Int(vec![now.as_millisecond(); count]);
+        let used =
+            vec![BoundColumn::Bytes(self.used.iter().map(<[u8; 32]>::as_slice).collect()), moments(self.used.len())];
+        let taken = vec![
             BoundColumn::Text(self.taken.iter().map(|proof| proof.token.as_str()).collect()),
             BoundColumn::Int(self.taken.iter().map(|proof| proof.counter).collect()),
             BoundColumn::Bytes(self.taken.iter().map(|proof| proof.claims.as_slice()).collect()),
-            BoundColumn::Int(vec![now.as_millisecond(); self.taken.len()]),
+            moments(self.taken.len()),
             // The empty name is nobody's.
             BoundColumn::Text(self.taken.iter().map(|proof| proof.terminal.as_deref().unwrap_or_default()).collect()),
         ];
-        for insert in
-            with_rows(&columns, |rows| format!("INSERT INTO proofs (token_id, counter, claims, at, terminal) {rows}"))
-        {
-            insert.execute(&mut *c).await?;
-        }
-        let columns = [
+        let risen = vec![
             BoundColumn::Text(self.risen.keys().map(String::as_str).collect()),
             BoundColumn::Int(self.risen.values().copied().collect()),
-            BoundColumn::Int(vec![now.as_millisecond(); self.risen.len()]),
+            moments(self.risen.len()),
         ];
-        let updates = with_rows(&columns, |rows| {
-            format!(
-                "UPDATE tokens SET counter = risen.column2, counter_at = risen.column3
-                 FROM ({rows}) AS risen WHERE tokens.token_id = risen.column1"
-            )
-        });
-        for update in updates {
-            update.execute(&mut *c).await?;
-        }
-        Ok(())
+        vec![
+            WrittenRows {
+                columns: used,
+                statement: |rows| {
+                    format!("UPDATE nonces SET used = shown.column2 FROM ({rows}) AS shown WHERE nonce = shown.column1")
+                },
+            },
+            WrittenRows {
+                columns: taken,
+                statement: |rows| format!("INSERT INTO proofs (token_id, counter, claims, at, terminal) {rows}"),
+            },
+            WrittenRows {
+                columns: risen,
+                statement: |rows| {
+                    format!(
+                        "UPDATE tokens SET counter = risen.column2, counter_at = risen.column3
+                         FROM ({rows}) AS risen WHERE tokens.token_id = risen.column1"
+                    )
+                },
+            },
+        ]
     }
 }
 

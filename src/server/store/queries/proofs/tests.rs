@@ -10,9 +10,10 @@ fn now() -> Timestamp {
 
 /// Proofs of the token `t`, whose nonces 1 and 2 the terminal `door` got so long ago.
 fn presented(age: SignedDuration, highest: Highest) -> Presented<'static> {
-    let known = || IssuedNonce { terminal: "door".into(), issued: (now() - age).as_millisecond(), age };
+    let known = || IssuedNonce { terminal: "door".into(), issued: (now() - age).as_millisecond(), age, is_used: false };
     Presented {
         nonces: [([1; 32], known()), ([2; 32], known())].into(),
+        used: vec![[1; 32], [2; 32]],
         unused: [[1; 32], [2; 32]].into(),
         seen: HashMap::new(),
         highest: [("t", highest)].into(),
