@@ -29,7 +29,7 @@ const KEYS: [&str; 12] = [
     "url",
 ];
 
-/// The shortest time that a server may keep what proofs are checked against.
+/// The shortest time that a server may keep what proofs are checked against: longer than one over an old nonce is taken.
 const RETENTION_MIN: Duration = Duration::from_secs(10 * 24 * 3600);
 
 /// The longest time for which a server vouches with one proof.

@@ -24,6 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 /// How long a nonce is kept, so that a proof over it is called expired rather than unverified.
+/// Who forgets nonces does not hold the end of the log: they are older than any whose proofs are taken.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// Keeps nonces that are given to terminals.

@@ -60,10 +60,10 @@ struct KnownProof {
 /// meanwhile.
 pub struct Presented<'a> {
     nonces: HashMap<[u8; 32], IssuedNonce>,
-    /// Nonces that are used up by these proofs.
-    used: Vec<[u8; 32]>,
-    /// Those of them that no proof has taken yet.
+    /// Nonces that these proofs may use up, and that none of them has used yet.
     unused: HashSet<[u8; 32]>,
+    /// Nonces that are used up now.
+    used: Vec<[u8; 32]>,
     /// What was claimed under a counter of a token.
     seen: HashMap<(&'a str, i64), KnownProof>,
     highest: HashMap<&'a str, Highest>,
@@ -73,8 +73,7 @@ pub struct Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
-    /// Asks the store what it knows of them. Their nonces are used up, also where the proof then tells of a copy. `highest` has every
-    /// token that there is.
+    /// Asks the store what it knows of them. `highest` has every token that there is.
     pub async fn read(
         c: &mut Connection,
         tasks: &[LookupTask],
@@ -83,8 +82,8 @@ impl<'a> Presented<'a> {
     ) -> Result<Self> {
         let mut all = Self {
             nonces: HashMap::new(),
-            used: Vec::new(),
             unused: HashSet::new(),
+            used: Vec::new(),
             seen: HashMap::new(),
             highest,
             taken: Vec::new(),
@@ -96,7 +95,6 @@ impl<'a> Presented<'a> {
         let is_good = |terminal, nonce| matches!(all.check_nonce(terminal, nonce), Ok(Some(known)) if !known.is_used);
         let usable = claims.iter().filter(|(terminal, nonce, _)| is_good(terminal, nonce));
         all.unused = usable.map(|(_, nonce, _)| *nonce).collect();
-        all.used = all.unused.iter().copied().collect();
         let resumed = tasks.iter().filter_map(|task| all.resumed(task));
         let counters: Vec<_> = claims.iter().map(|(.., counter)| *counter).chain(resumed).collect();
         all.read_seen(c, &counters).await?;
@@ -171,7 +169,7 @@ impl<'a> Presented<'a> {
         if known.age > TAKEN { Err(ProofRefusal::Expired) } else { Ok(Some(known)) }
     }
 
-    /// Takes a proof of a token that there is, once.
+    /// Takes a proof of a token that there is, once. Its nonce is used up, also where it tells of a copy.
     ///
     /// # Errors
     /// Why it is not taken.
@@ -192,10 +190,13 @@ impl<'a> Presented<'a> {
                 (freshness, Some(known.issued))
             }
         };
-        if issued.is_some() && !self.unused.remove(nonce) {
-            return Err(ProofRefusal::Replayed);
-        }
         let Some((&token, &highest)) = self.highest.get_key_value(token) else { return Err(ProofRefusal::Malformed) };
+        if issued.is_some() {
+            if !self.unused.remove(nonce) {
+                return Err(ProofRefusal::Replayed);
+            }
+            self.used.push(*nonce);
+        }
         let counter = i64::from(counter);
         // Whether it was taken before nobody knows any more.
         if highest.floor.is_some_and(|floor| counter <= floor) {

@@ -13,8 +13,8 @@ fn presented(age: SignedDuration, highest: Highest) -> Presented<'static> {
     let known = || IssuedNonce { terminal: "door".into(), issued: (now() - age).as_millisecond(), age, is_used: false };
     Presented {
         nonces: [([1; 32], known()), ([2; 32], known())].into(),
-        used: vec![[1; 32], [2; 32]],
         unused: [[1; 32], [2; 32]].into(),
+        used: Vec::new(),
         seen: HashMap::new(),
         highest: [("t", highest)].into(),
         taken: Vec::new(),
@@ -41,6 +41,8 @@ fn a_nonce_is_good_for_its_time_and_its_terminal() {
     assert_eq!(foreign, Err(ProofRefusal::ForeignNonce));
     assert_eq!(all.take("door", "u", &[1; 32], 7, &[1; 32], now()), Err(ProofRefusal::Malformed));
     assert_eq!(take(&mut all, 3, 7, 1), Ok(Freshness::Unverified));
+    // None of the store's was used up by these.
+    assert!(all.used.is_empty());
 }
 
 #[test]
@@ -52,7 +54,7 @@ fn a_proof_is_taken_once_and_a_contradiction_is_a_copy() {
     assert_eq!(take(&mut all, 2, 7, 2), Err(ProofRefusal::Clone));
     // That nonce is used up all the same.
     assert_eq!(take(&mut all, 2, 9, 2), Err(ProofRefusal::Replayed));
-    assert_eq!((all.highest("t"), all.taken.len()), (Some(7), 1));
+    assert_eq!((all.highest("t"), all.taken.len(), &all.used), (Some(7), 1, &vec![[1; 32], [2; 32]]));
 }
 
 #[test]
