@@ -88,6 +88,14 @@ fn no_plan_of_a_young_store_reads_a_whole_table(kind: &Kind) {
     // What is counted is seen when a connection ends.
     assert_eq!(server.terminate(), Some(143));
     site.sql("CREATE TABLE counted AS SELECT relname, seq_scan, idx_scan FROM pg_stat_user_tables");
+    site.sql(
+        "CREATE TABLE counted_by_time AS SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'proofs_at'",
+    );
+    site.sql(
+        "DO $$BEGIN
+         EXECUTE format('ALTER DATABASE %I SET plan_cache_mode = force_generic_plan', current_database());
+         END$$",
+    );
     site.sql("CREATE TABLE settings (jit text)");
     site.sql(
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
@@ -97,16 +105,19 @@ fn no_plan_of_a_young_store_reads_a_whole_table(kind: &Kind) {
     site.sql("CREATE TRIGGER note AFTER INSERT ON proofs FOR EACH ROW EXECUTE FUNCTION note()");
     let mut server = site.start();
     let at_door = door.client(server.port);
-    // From the sixth time on a plan may be kept.
     for (counter, nonce) in (1..).zip(nonces(&at_door, 20)) {
         at_door.lookup(&token.ask(&door, nonce, counter)).unwrap();
     }
+    assert_eq!(site.admin.client(server.port).forget_user("7").unwrap().proofs, 20);
     assert_eq!(server.terminate(), Some(143));
     let until = Instant::now() + Duration::from_secs(30);
     while site.sql(since!("s.idx_scan >= coalesce(c.idx_scan, 0) + 20")) < 3 {
         assert!(Instant::now() < until, "rows were not looked for by their keys");
     }
     assert_eq!(site.sql(since!("s.seq_scan > c.seq_scan")), 0, "a whole table was read");
+    // To forget a user is to look for the proofs of one token, and not through those of all.
+    let by_time = "SELECT 1 FROM pg_stat_user_indexes s, counted_by_time c WHERE indexrelname = 'proofs_at' AND s.idx_scan > c.idx_scan";
+    assert_eq!(site.sql(by_time), 0, "the proofs of all were read");
     // Nor is any of these statements compiled, whatever the database thinks that it takes.
     assert_eq!(site.sql("SELECT 1 FROM settings WHERE jit = 'off'"), 20);
 }

@@ -302,7 +302,7 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn user(&self, id: &str) -> Result<Option<User>> {
-        on!(self, reading, queries, |c| queries::users::one(c, id))
+        on!(self, finding, queries, |c| queries::users::one(c, id))
     }
 
     /// At most `limit` users after an id, in the order of their ids.
@@ -334,7 +334,7 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn held_record(&self, told: &AuditHead) -> Result<HeldRecord> {
-        on!(self, reading, queries, |c| queries::witnesses::held(c, told))
+        on!(self, finding, queries, |c| queries::witnesses::held(c, told))
     }
 
     /// Keeps what a terminal holds of a log that is not this one; `true` when it had not told of that record before.

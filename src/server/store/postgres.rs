@@ -70,11 +70,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const HOST: Duration = Duration::from_secs(2);
 /// How long a connection that lay idle may take to say that it lives.
 const PING: Duration = Duration::from_secs(1);
+/// For who reads whole tables in a transaction that looks for rows by their keys.
+pub const WHOLE_TABLES: &str = "SET LOCAL enable_seqscan = on";
 /// The longest that a transaction takes, as this side sees it.
 const WHOLE: Duration = Duration::from_secs(9);
 /// Rows are looked for by their keys, however few a table had when the statement was planned: a plan that reads a whole table is kept
-/// until somebody analyses that, and reads more of it each day. Nor is a program made of a statement that takes less time than its
-/// compiler.
+/// until somebody analyses that, and reads more of it each day. A statement is planned under what it is first run with, so one of
+/// these belongs into no other transaction. Nor is one compiled: most take less time than the compiler.
 macro_rules! by_keys {
     () => {
         "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
@@ -101,6 +103,9 @@ pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head FOR UPDATE";
 pub const HOLD_TO_GIVE: &str = " FOR UPDATE";
 /// Behind a SELECT of tokens that shall not be given to another user meanwhile; lookups, which change other things of them, go on.
 pub const HOLD_AS_GIVEN: &str = " FOR KEY SHARE";
+/// Behind the id of a token that is compared with one of a proof: the key of the proofs has the database's collation, that of the
+/// tokens has C, and an index serves its own only.
+pub const AS_IN_PROOFS: &str = " COLLATE \"default\"";
 
 /// Statements that take these rows, which `text` names `column1` and so on. It is one, and the same for any number of rows:
 /// a column is an array.
@@ -111,7 +116,8 @@ pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> 
     vec![columns.iter().fold(query(AssertSqlSafe(text(&selected(columns, 1)))), bind)]
 }
 
-/// Statements that write all of this, none of which depends on another: it is one, for each is a way there and back.
+/// Statements that write all of this. It is one, since each costs a way there and back. Its parts see one state and have no order, so
+/// no row is in two.
 pub fn writing(all: &[WrittenRows<'_>]) -> Vec<Statement> {
     let (mut parts, mut places) = (Vec::new(), 1);
     let all = all.iter().filter(|rows| !rows.is_empty());
@@ -372,8 +378,28 @@ async fn process(c: &mut Connection) -> Result<String, sqlx::Error> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Execute;
+
     use super::{super::StoreUrl, *};
     use crate::server::block_on;
+
+    #[test]
+    fn what_is_written_together_has_places_of_its_own() {
+        let rows = |count| WrittenRows {
+            columns: vec![BoundColumn::Int(vec![1; count]), BoundColumn::Text(vec!["x"; count])],
+            statement: |rows| format!("INSERT INTO t {rows}"),
+        };
+        let texts = |counts: &[usize]| {
+            let all: Vec<_> = counts.iter().map(|count| rows(*count)).collect();
+            writing(&all).into_iter().map(|statement| statement.sql().as_str().to_owned()).collect::<Vec<_>>()
+        };
+        let insert =
+            |n, m| format!("INSERT INTO t SELECT * FROM unnest(${n}::bigint[], ${m}::text[]) AS r (column1, column2)");
+        assert_eq!([texts(&[]), texts(&[0, 0])], [const { Vec::<String>::new() }; 2]);
+        assert_eq!(texts(&[0, 7]), [insert(1, 2)]);
+        let (first, last) = (insert(1, 2), insert(3, 4));
+        assert_eq!(texts(&[1, 0, 7]), [format!("WITH part1 AS ({first}) {last}")]);
+    }
 
     #[test]
     fn a_host_that_says_nothing_is_away_and_not_busy() {

@@ -15,7 +15,7 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn token(&self, id: Uuid) -> Result<Option<RegisteredToken>> {
-        on!(self, reading, queries, |c| queries::tokens::one(c, id))
+        on!(self, finding, queries, |c| queries::tokens::one(c, id))
     }
 
     /// At most `limit` tokens after an id, in the order of their ids.
@@ -39,7 +39,7 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn token_keys(&self, id: Uuid) -> Result<Option<TokenKeys>> {
-        on!(self, reading, queries, |c| queries::tokens::keys(c, id))
+        on!(self, finding, queries, |c| queries::tokens::keys(c, id))
     }
 
     /// The identities of these tokens, in their order; none for one that there is not.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use super::{
-    Connection, HOLD_AS_GIVEN, HOLD_TO_GIVE, Result, Row, audit, audit::Ledger, presence, query, tokens, with_keys,
+    AS_IN_PROOFS, Connection, HOLD_AS_GIVEN, HOLD_TO_GIVE, Result, Row, Statement, audit, audit::Ledger, presence,
+    query, tokens, with_keys,
 };
 use crate::{
     api::v1::{ForgottenUser, TokenStatus},
@@ -27,16 +28,14 @@ const ROWS: i64 = 5000;
 
 /// Before proofs of these tokens are deleted that came before $1: none is taken again, up to the highest counter that was ever
 /// forgotten.
-macro_rules! keep_floor {
-    ($tokens:literal) => {
-        concat!(
-            "UPDATE tokens SET floor = (SELECT max(f.counter) FROM (
-                 SELECT (SELECT max(p.counter) FROM proofs p WHERE p.token_id = tokens.token_id AND p.at < $1) AS counter
-                 UNION ALL SELECT tokens.floor
-             ) AS f) WHERE ",
-            $tokens
-        )
-    };
+fn keep_floor(tokens: &str) -> Statement {
+    query(AssertSqlSafe(format!(
+        "UPDATE tokens SET floor = (SELECT max(f.counter) FROM (
+             SELECT (SELECT max(p.counter) FROM proofs p
+                     WHERE p.token_id = tokens.token_id{AS_IN_PROOFS} AND p.at < $1) AS counter
+             UNION ALL SELECT tokens.floor
+         ) AS f) WHERE {tokens}"
+    )))
 }
 
 /// Counts what names the tokens of a user in the log as it is now: before [`forget`], because it takes the longer the longer the
@@ -84,7 +83,7 @@ pub async fn forget(
         tokens::change(c, &mut ledger, token_id, TokenStatus::Revoked, Some(REASON), now).await?;
         query("UPDATE tokens SET user_id = $1 WHERE token_id = $2").bind(stand_in).bind(token).execute(&mut *c).await?;
         query("UPDATE witnessed SET reason = NULL WHERE token_id = $1").bind(token).execute(&mut *c).await?;
-        query(keep_floor!("token_id = $2")).bind(i64::MAX).bind(token).execute(&mut *c).await?;
+        keep_floor("token_id = $2").bind(i64::MAX).bind(token).execute(&mut *c).await?;
         done.proofs += deleted(c, "DELETE FROM proofs WHERE token_id = $1", token).await?;
         done.events += deleted(c, "DELETE FROM events WHERE subject = $1", token).await?;
         deleted(c, "DELETE FROM stays WHERE subject = $1", token).await?;
@@ -160,7 +159,7 @@ pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp
     let old_events = "DELETE FROM events WHERE (terminal, list, seq) IN (SELECT terminal, list, seq FROM events
         WHERE received < $1 OR at < $1 LIMIT $2)";
     let events = in_part(c, old_events, before).await?;
-    query(keep_floor!("token_id IN (SELECT token_id FROM proofs WHERE at < $1)")).bind(before).execute(&mut *c).await?;
+    keep_floor("token_id IN (SELECT token_id FROM proofs WHERE at < $1)").bind(before).execute(&mut *c).await?;
     let proofs = query("DELETE FROM proofs WHERE at < $1").bind(before).execute(&mut *c).await?.rows_affected();
     let old_nonces = "DELETE FROM nonces WHERE nonce IN (SELECT nonce FROM nonces WHERE issued < $1 LIMIT $2)";
     let nonces = in_part(c, old_nonces, before).await?;
