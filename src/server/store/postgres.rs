@@ -76,7 +76,8 @@ pub const WHOLE_TABLES: &str = "SET LOCAL enable_seqscan = on";
 const WHOLE: Duration = Duration::from_secs(9);
 /// Rows are looked for by their keys, however few a table had when the statement was planned: a plan that reads a whole table is kept
 /// until somebody analyses that, and reads more of it each day. A statement is planned under what it is first run with, so one of
-/// these belongs into no other transaction. Nor is one compiled: most take less time than the compiler.
+/// these belongs into no other transaction. Nor is one compiled: a table without an index that serves costs so much on paper now that
+/// PostgreSQL would.
 macro_rules! by_keys {
     () => {
         "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
