@@ -59,13 +59,13 @@ impl StoreTransaction {
 
     async fn count(&mut self, table: &str) -> Result<u64> {
         let Some(table) = TABLES.iter().find(|one| one.name == table) else { return Ok(0) };
-        if let Self::Postgres(held) = self {
-            postgres::run(held, postgres::WHOLE_TABLES).await?;
-        }
         Ok(in_it!(self, queries, |c| queries::copy::count(c, table)).unsigned_abs())
     }
 
     async fn counts(&mut self) -> Result<Counts> {
+        if let Self::Postgres(held) = self {
+            postgres::run(held, postgres::WHOLE_TABLES).await?;
+        }
         Ok(Counts {
             users: self.count("users").await?,
             tokens: self.count("tokens").await?,
