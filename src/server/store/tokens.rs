@@ -61,7 +61,7 @@ impl ServerStore {
     /// Puts other certificates of a token's keys in the place of those that are there.
     ///
     /// # Errors
-    /// [`ServerStoreError::Database`]. That there is no such token, or with other keys, is none.
+    /// [`ServerStoreError::Database`]. Where there is no such token, or one with other keys, nothing is done.
     pub async fn recertify_token(&self, id: Uuid, keys: &TokenKeys) -> Result<()> {
         on!(self, writing, queries, |c| queries::tokens::recertify(c, id, keys))
     }
