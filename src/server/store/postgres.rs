@@ -21,7 +21,7 @@ use super::{
     ServerStoreError,
     absence::Absence,
     migrations,
-    rows::{BoundColumn, WrittenRows},
+    rows::{BoundColumn, BoundRows},
     url::PostgresUrl,
 };
 
@@ -70,19 +70,19 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const HOST: Duration = Duration::from_secs(2);
 /// How long a connection that lay idle may take to say that it lives.
 const PING: Duration = Duration::from_secs(1);
-/// For who reads whole tables in a transaction that looks for rows by their keys.
-pub const WHOLE_TABLES: &str = "SET LOCAL enable_seqscan = on";
 /// The longest that a transaction takes, as this side sees it.
 const WHOLE: Duration = Duration::from_secs(9);
 /// Rows are looked for by their keys, however few a table had when the statement was planned: a plan that reads a whole table is kept
 /// until somebody analyses that, and reads more of it each day. A statement is planned under what it is first run with, so one of
-/// these belongs into no other transaction. Nor is one compiled: a table without an index that serves costs so much on paper now that
+/// these belongs in no other transaction. Nor is one compiled: a table without an index that serves costs so much on paper now that
 /// PostgreSQL would.
 macro_rules! by_keys {
     () => {
         "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
     };
 }
+/// For who reads whole tables in a transaction that looks for rows by their keys.
+pub const WHOLE_TABLES: &str = "SET LOCAL enable_seqscan = on";
 /// How a transaction begins that looks for a few rows.
 const FIND: &str = concat!("BEGIN; ", by_keys!());
 /// A statement that hangs must not hold the row that everybody waits for. In each transaction, because a pooler between us
@@ -108,18 +108,9 @@ pub const HOLD_AS_GIVEN: &str = " FOR KEY SHARE";
 /// tokens has C, and an index serves its own only.
 pub const AS_IN_PROOFS: &str = " COLLATE \"default\"";
 
-/// Statements that take these rows, which `text` names `column1` and so on. It is one, and the same for any number of rows:
-/// a column is an array.
-pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> Vec<Statement> {
-    if columns.first().is_none_or(|column| column.len() == 0) {
-        return Vec::new();
-    }
-    vec![columns.iter().fold(query(AssertSqlSafe(text(&selected(columns, 1)))), bind)]
-}
-
-/// Statements that write all of this. It is one, since each costs a way there and back. Its parts see one state and have no order, so
-/// no row is in two.
-pub fn writing(all: &[WrittenRows<'_>]) -> Vec<Statement> {
+/// Statements that take these rows. It is one, since each costs a way there and back, and the same for any number of rows: a column is
+/// an array. Where several are given they write: they see one state and have no order, so no row is in two.
+pub fn with_rows(all: &[BoundRows<'_>]) -> Vec<Statement> {
     let (mut parts, mut places) = (Vec::new(), 1);
     let all = all.iter().filter(|rows| !rows.is_empty());
     for rows in all.clone() {
@@ -386,13 +377,13 @@ mod tests {
 
     #[test]
     fn what_is_written_together_has_places_of_its_own() {
-        let rows = |count| WrittenRows {
+        let rows = |count| BoundRows {
             columns: vec![BoundColumn::Int(vec![1; count]), BoundColumn::Text(vec!["x"; count])],
             statement: |rows| format!("INSERT INTO t {rows}"),
         };
         let texts = |counts: &[usize]| {
             let all: Vec<_> = counts.iter().map(|count| rows(*count)).collect();
-            writing(&all).into_iter().map(|statement| statement.sql().as_str().to_owned()).collect::<Vec<_>>()
+            with_rows(&all).into_iter().map(|statement| statement.sql().as_str().to_owned()).collect::<Vec<_>>()
         };
         let insert =
             |n, m| format!("INSERT INTO t SELECT * FROM unnest(${n}::bigint[], ${m}::text[]) AS r (column1, column2)");

@@ -16,17 +16,17 @@ pub enum BoundColumn<'a> {
     SomeBytes(Vec<Option<&'a [u8]>>),
 }
 
-/// Rows, and the statement that writes them: it is given what selects them, with columns named `column1` and so on.
+/// Rows, and the statement that takes them: it is given what selects them, with columns named `column1` and so on.
 #[derive(Debug)]
-pub struct WrittenRows<'a> {
+pub struct BoundRows<'a> {
     /// What goes in, as many in each column.
     pub columns: Vec<BoundColumn<'a>>,
     /// The statement.
     pub statement: fn(&str) -> String,
 }
 
-impl WrittenRows<'_> {
-    /// Whether there is nothing to write.
+impl BoundRows<'_> {
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.columns.first().is_none_or(|column| column.len() == 0)
     }

@@ -17,7 +17,7 @@ use super::{
     ServerStoreError,
     absence::Absence,
     migrations,
-    rows::{self, BoundColumn, WrittenRows},
+    rows::{self, BoundColumn, BoundRows},
 };
 use crate::files;
 
@@ -56,23 +56,21 @@ pub const AS_IN_PROOFS: &str = "";
 /// values by their numbers does.
 pub const ROWS_AT_ONCE: usize = 1;
 
-/// Statements that take these rows, which `text` names `column1` and so on; the first of them is never null. Places have no
-/// numbers, because SQLite would look for the name of each of hundreds among all of them.
-pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> Vec<Statement> {
-    let row = format!("({})", rows::joined("?", columns.len()));
-    let all = rows::parts(columns.first().map_or(0, BoundColumn::len)).map(|(part, places)| {
-        let values = rows::joined(&row, places);
-        let text = text(&format!("SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"));
-        part.fold(query(AssertSqlSafe(text)), |statement, row| {
-            columns.iter().fold(statement, |statement, column| bind(statement, column, row))
-        })
-    });
-    all.collect()
+/// Statements that take these rows; the first of a row is never null. Places have no numbers, because SQLite would look for the name of
+/// each of hundreds among all of them.
+pub fn with_rows(all: &[BoundRows<'_>]) -> Vec<Statement> {
+    all.iter().flat_map(with_parts).collect()
 }
 
-/// Statements that write all of this: no row is in two.
-pub fn writing(all: &[WrittenRows<'_>]) -> Vec<Statement> {
-    all.iter().flat_map(|rows| with_rows(&rows.columns, rows.statement)).collect()
+fn with_parts(all: &BoundRows<'_>) -> impl Iterator<Item = Statement> {
+    let row = format!("({})", rows::joined("?", all.columns.len()));
+    rows::parts(all.columns.first().map_or(0, BoundColumn::len)).map(move |(part, places)| {
+        let values = rows::joined(&row, places);
+        let text = (all.statement)(&format!("SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"));
+        part.fold(query(AssertSqlSafe(text)), |statement, row| {
+            all.columns.iter().fold(statement, |statement, column| bind(statement, column, row))
+        })
+    })
 }
 
 /// Statements that look for these keys: `text` is given what follows the column.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-use super::{Connection, HOLD_HEAD, Result, Row, moment, query, to_json, writing};
+use super::{Connection, HOLD_HEAD, Result, Row, moment, query, to_json, write};
 use crate::{
     api::v1::AuditHead,
     crypto::random::{self, SystemRandom},
@@ -12,7 +12,7 @@ use crate::{
         audit::{self, AuditRecord, Hash, RecordSeal},
         store::{
             migrations::PRIVACY,
-            rows::{BoundColumn, WrittenRows},
+            rows::{BoundColumn, BoundRows},
         },
     },
 };
@@ -94,9 +94,9 @@ impl Ledger {
     }
 
     /// As [`Self::close`], together with other rows that depend neither on each other nor on the log.
-    pub async fn close_with(self, c: &mut Connection, mut rows: Vec<WrittenRows<'_>>) -> Result<()> {
+    pub async fn close_with(self, c: &mut Connection, mut rows: Vec<BoundRows<'_>>) -> Result<()> {
         rows.push(records_to_write(&self.unwritten));
-        rows.push(WrittenRows {
+        rows.push(BoundRows {
             columns: vec![BoundColumn::Int(vec![self.seq]), BoundColumn::Bytes(vec![&self.hash])],
             statement: |rows| {
                 format!("UPDATE audit_head SET seq = newest.column1, hash = newest.column2 FROM ({rows}) AS newest")
@@ -106,14 +106,7 @@ impl Ledger {
     }
 }
 
-async fn write(c: &mut Connection, rows: &[WrittenRows<'_>]) -> Result<()> {
-    for statement in writing(rows) {
-        statement.execute(&mut *c).await?;
-    }
-    Ok(())
-}
-
-fn records_to_write(records: &[AuditRecord]) -> WrittenRows<'_> {
+fn records_to_write(records: &[AuditRecord]) -> BoundRows<'_> {
     let seals = records.iter().map(|record| match &record.seal {
         RecordSeal::Sealed { salt, seal } => (Some(salt.as_slice()), Some(seal.as_slice())),
         _ => (None, None),
@@ -133,7 +126,7 @@ fn records_to_write(records: &[AuditRecord]) -> WrittenRows<'_> {
     ];
     let statement =
         |rows: &str| format!("INSERT INTO audit (seq, at, actor, action, subject, detail, hash, salt, sealed) {rows}");
-    WrittenRows { columns, statement }
+    BoundRows { columns, statement }
 }
 
 /// The newest record, and nobody adds another one before the end of this transaction.

@@ -7,7 +7,7 @@ use super::{
     audit::Ledger,
     from_json, moment,
     proofs::{Highest, Presented},
-    query, with_keys, worded, writing,
+    query, with_keys, worded, write,
 };
 use crate::{
     api::{
@@ -17,7 +17,7 @@ use crate::{
     },
     server::store::{
         JoiningLookups, LookupResult, LookupTask, PresentedProof, ProofRefusal,
-        rows::{BoundColumn, WrittenRows},
+        rows::{BoundColumn, BoundRows},
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -29,19 +29,16 @@ const KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// Keeps nonces that are given to terminals.
 pub async fn issue(c: &mut Connection, nonces: &[([u8; 32], &str)], now: Timestamp) -> Result<()> {
-    for insert in writing(&[nonces_to_write(nonces, now)]) {
-        insert.execute(&mut *c).await?;
-    }
-    Ok(())
+    write(c, &[nonces_to_write(nonces, now)]).await
 }
 
-fn nonces_to_write<'a>(nonces: &'a [([u8; 32], &'a str)], now: Timestamp) -> WrittenRows<'a> {
+fn nonces_to_write<'a>(nonces: &'a [([u8; 32], &'a str)], now: Timestamp) -> BoundRows<'a> {
     let columns = vec![
         BoundColumn::Bytes(nonces.iter().map(|(nonce, _)| nonce.as_slice()).collect()),
         BoundColumn::Text(nonces.iter().map(|(_, terminal)| *terminal).collect()),
         BoundColumn::Int(vec![now.as_millisecond(); nonces.len()]),
     ];
-    WrittenRows { columns, statement: |rows| format!("INSERT INTO nonces (nonce, terminal, issued) {rows}") }
+    BoundRows { columns, statement: |rows| format!("INSERT INTO nonces (nonce, terminal, issued) {rows}") }
 }
 
 /// Forgets nonces that are so old that nobody can use them any more.

@@ -5,7 +5,7 @@
 
 use super::{
     AS_IN_PROOFS, Connection, DatabaseRow, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, Row, Statement, query,
-    run, with_keys, with_rows, writing,
+    run, with_keys, with_rows,
 };
 
 pub mod audit;
@@ -26,9 +26,20 @@ pub mod witnesses;
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned, de::IntoDeserializer};
 
-use crate::api::v1::{AuditHead, Feed, FeedEntry};
+use crate::{
+    api::v1::{AuditHead, Feed, FeedEntry},
+    server::store::rows::BoundRows,
+};
 
 type Result<T> = sqlx::Result<T>;
+
+/// Writes these rows.
+async fn write(c: &mut Connection, rows: &[BoundRows<'_>]) -> Result<()> {
+    for statement in with_rows(rows) {
+        statement.execute(&mut *c).await?;
+    }
+    Ok(())
+}
 
 /// The CA that this store belongs to; this one, when it belonged to nobody.
 pub async fn owner(c: &mut Connection, authority: &[u8; 20]) -> Result<Vec<u8>> {

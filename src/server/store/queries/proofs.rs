@@ -1,6 +1,6 @@
 //! Presence proofs: each is taken once, and one that contradicts another tells of a copy.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +9,7 @@ use crate::{
     api::v1::{Freshness, LATE_DAYS, NONCE_HOURS},
     server::store::{
         LookupTask, PresentedProof, ProofRefusal,
-        rows::{BoundColumn, WrittenRows},
+        rows::{BoundColumn, BoundRows},
     },
 };
 
@@ -60,9 +60,7 @@ struct KnownProof {
 /// meanwhile.
 pub struct Presented<'a> {
     nonces: HashMap<[u8; 32], IssuedNonce>,
-    /// Nonces that these proofs may use up, and that none of them has used yet.
-    unused: HashSet<[u8; 32]>,
-    /// Nonces that are used up now.
+    /// Nonces that these proofs have used up.
     used: Vec<[u8; 32]>,
     /// What was claimed under a counter of a token.
     seen: HashMap<(&'a str, i64), KnownProof>,
@@ -82,7 +80,6 @@ impl<'a> Presented<'a> {
     ) -> Result<Self> {
         let mut all = Self {
             nonces: HashMap::new(),
-            unused: HashSet::new(),
             used: Vec::new(),
             seen: HashMap::new(),
             highest,
@@ -90,22 +87,19 @@ impl<'a> Presented<'a> {
             risen: BTreeMap::new(),
         };
         let claims: Vec<_> = tasks.iter().filter_map(|task| all.claims(task)).collect();
-        let nonces: Vec<_> = claims.iter().map(|(_, nonce, _)| *nonce).collect();
+        let nonces: Vec<_> = claims.iter().map(|(nonce, _)| *nonce).collect();
         all.read_nonces(c, &nonces, now).await?;
-        let is_good = |terminal, nonce| matches!(all.check_nonce(terminal, nonce), Ok(Some(known)) if !known.is_used);
-        let usable = claims.iter().filter(|(terminal, nonce, _)| is_good(terminal, nonce));
-        all.unused = usable.map(|(_, nonce, _)| *nonce).collect();
         let resumed = tasks.iter().filter_map(|task| all.resumed(task));
-        let counters: Vec<_> = claims.iter().map(|(.., counter)| *counter).chain(resumed).collect();
+        let counters: Vec<_> = claims.iter().map(|(_, counter)| *counter).chain(resumed).collect();
         all.read_seen(c, &counters).await?;
         Ok(all)
     }
 
-    /// The terminal, the nonce, and token and counter of a proof of a token that there is.
-    fn claims<'b>(&self, task: &'b LookupTask) -> Option<(&'b str, [u8; 32], (&'a str, i64))> {
+    /// The nonce, and token and counter of a proof of a token that there is.
+    fn claims(&self, task: &LookupTask) -> Option<([u8; 32], (&'a str, i64))> {
         let PresentedProof::Claims { nonce, counter, .. } = &task.proof else { return None };
         let (token, _) = self.highest.get_key_value(task.token_id.to_string().as_str())?;
-        Some((&task.terminal, *nonce, (token, i64::from(*counter))))
+        Some((*nonce, (token, i64::from(*counter))))
     }
 
     /// Token and counter of the proof on which a resumed channel of a token that there is rests.
@@ -132,17 +126,17 @@ impl<'a> Presented<'a> {
     }
 
     async fn read_seen(&mut self, c: &mut Connection, counters: &[(&'a str, i64)]) -> Result<()> {
-        let columns = [
+        let columns = vec![
             BoundColumn::Text(counters.iter().map(|(token, _)| *token).collect()),
             BoundColumn::Int(counters.iter().map(|(_, counter)| *counter).collect()),
         ];
-        let selects = with_rows(&columns, |rows| {
+        let statement = |rows: &str| {
             format!(
                 "SELECT token_id, counter, claims, at, terminal FROM ({rows}) AS shown
                  CROSS JOIN proofs WHERE token_id = shown.column1 AND counter = shown.column2"
             )
-        });
-        for select in selects {
+        };
+        for select in with_rows(&[BoundRows { columns, statement }]) {
             for row in select.fetch_all(&mut *c).await? {
                 let Some((&token, _)) = self.highest.get_key_value(row.try_get::<&str, _>("token_id")?) else {
                     continue;
@@ -191,8 +185,8 @@ impl<'a> Presented<'a> {
             }
         };
         let Some((&token, &highest)) = self.highest.get_key_value(token) else { return Err(ProofRefusal::Malformed) };
-        if issued.is_some() {
-            if !self.unused.remove(nonce) {
+        if let Some(known) = self.nonces.get_mut(nonce) {
+            if std::mem::replace(&mut known.is_used, true) {
                 return Err(ProofRefusal::Replayed);
             }
             self.used.push(*nonce);
@@ -231,7 +225,7 @@ impl<'a> Presented<'a> {
     }
 
     /// What is to be written of it: which nonces are used up, which proofs were taken, and which counters rose.
-    pub fn to_write(&self, now: Timestamp) -> Vec<WrittenRows<'_>> {
+    pub fn to_write(&self, now: Timestamp) -> Vec<BoundRows<'_>> {
         let moments = |count| BoundColumn::Int(vec![now.as_millisecond(); count]);
         let used =
             vec![BoundColumn::Bytes(self.used.iter().map(<[u8; 32]>::as_slice).collect()), moments(self.used.len())];
@@ -249,17 +243,17 @@ impl<'a> Presented<'a> {
             moments(self.risen.len()),
         ];
         vec![
-            WrittenRows {
+            BoundRows {
                 columns: used,
                 statement: |rows| {
                     format!("UPDATE nonces SET used = shown.column2 FROM ({rows}) AS shown WHERE nonce = shown.column1")
                 },
             },
-            WrittenRows {
+            BoundRows {
                 columns: taken,
                 statement: |rows| format!("INSERT INTO proofs (token_id, counter, claims, at, terminal) {rows}"),
             },
-            WrittenRows {
+            BoundRows {
                 columns: risen,
                 statement: |rows| {
                     format!(

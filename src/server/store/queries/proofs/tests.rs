@@ -13,7 +13,6 @@ fn presented(age: SignedDuration, highest: Highest) -> Presented<'static> {
     let known = || IssuedNonce { terminal: "door".into(), issued: (now() - age).as_millisecond(), age, is_used: false };
     Presented {
         nonces: [([1; 32], known()), ([2; 32], known())].into(),
-        unused: [[1; 32], [2; 32]].into(),
         used: Vec::new(),
         seen: HashMap::new(),
         highest: [("t", highest)].into(),
