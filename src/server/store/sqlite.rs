@@ -350,4 +350,16 @@ mod tests {
         });
         assert_eq!(found.unwrap(), (2, "wal".to_owned()));
     }
+
+    /// SQLite says what it was compiled with, except how it waits for the disk; both stand in `.cargo/config.toml`.
+    #[test]
+    fn sqlite_is_compiled_as_the_project_says() {
+        let c = Connection::open_in_memory().unwrap();
+        let mut options = c.prepare("PRAGMA compile_options").unwrap();
+        let options = options.query_map((), |row| row.get::<_, String>(0)).unwrap();
+        let options: Vec<_> = options.map(Result::unwrap).collect();
+        assert!(options.iter().any(|option| option.starts_with("THREADSAFE")), "{options:?}");
+        let left_out = ["ENABLE_FTS3", "ENABLE_FTS5", "ENABLE_RTREE"];
+        assert!(!options.iter().any(|option| left_out.contains(&option.as_str())), "{options:?}");
+    }
 }
