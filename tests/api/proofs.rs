@@ -12,9 +12,11 @@ use rollcall::{
         x509::{CertificateProfile, CertificateTemplate, TerminalRole as CardRole, issue},
     },
 };
+use sqlx::{Connection, PgConnection};
 
 use super::{
     Kind, Site,
+    site::block_on,
     token::{Token, code, lookup, message, nonce, nonces},
 };
 
@@ -129,6 +131,34 @@ fn no_plan_of_a_young_store_reads_a_whole_table(kind: &Kind) {
     assert_eq!(site.sql(by_time), 0, "the proofs of all were read");
     // Nor is any of these statements compiled, whatever the database thinks that it takes.
     assert_eq!(site.sql("SELECT 1 FROM settings WHERE jit = 'off'"), 20);
+}
+
+case!(Postgres, a_proof_that_is_forgotten_in_between_is_not_taken_again);
+/// Retention deletes proofs while lookups are decided: the lookup waits for what it asks of the proofs until they are gone.
+fn a_proof_that_is_forgotten_in_between_is_not_taken_again(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let door = site.terminal(server.port, "door", Role::Read);
+    let (token, _) = Token::registered(&site.admin.client(server.port), "7");
+    let own = token.ask(&door, [0xAB; 32], 6);
+    let at_door = door.client(server.port);
+    assert_eq!(at_door.lookup(&own).unwrap().proof, Some(Freshness::Unverified));
+    let again = block_on(async {
+        let mut retention = PgConnection::connect(&site.store).await.unwrap();
+        let mut held = retention.begin().await.unwrap();
+        sqlx::query("LOCK TABLE proofs IN ACCESS EXCLUSIVE MODE").execute(&mut *held).await.unwrap();
+        let again = std::thread::spawn(move || at_door.lookup(&own));
+        let until = Instant::now() + Duration::from_secs(30);
+        let waiting = "SELECT 1 FROM pg_locks WHERE relation = 'proofs'::regclass AND NOT granted";
+        while sqlx::query(waiting).fetch_optional(&mut *held).await.unwrap().is_none() {
+            assert!(Instant::now() < until, "nobody asks for the proofs");
+        }
+        sqlx::query("UPDATE tokens SET floor = 6").execute(&mut *held).await.unwrap();
+        sqlx::query("DELETE FROM proofs").execute(&mut *held).await.unwrap();
+        held.commit().await.unwrap();
+        again
+    });
+    assert_eq!(code(again.join().unwrap()), "proof.expired");
 }
 
 case!(EachStore, a_resumed_tap_rests_on_a_proof_of_this_terminal);

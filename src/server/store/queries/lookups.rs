@@ -62,16 +62,17 @@ pub async fn decide(
     };
     let mut ledger = Ledger::open_at(c, "", joined).await?;
     let tasks = tasks.as_slice();
-    let tokens = tokens(c, tasks).await?;
-    let highest = tokens.iter().map(|(id, token)| (id.as_str(), token.highest)).collect();
-    let mut proofs = Presented::read(c, tasks, highest, now).await?;
+    let subjects: Vec<_> = tasks.iter().map(|task| task.token_id.to_string()).collect();
+    // Proofs before their tokens: of one that is forgotten in between, the token says so.
+    let mut proofs = Presented::read(c, tasks, &subjects, now).await?;
+    let tokens = tokens(c, &subjects).await?;
+    proofs.rise_from(tokens.iter().map(|(id, token)| (id.as_str(), token.highest)).collect());
     let mut all = Vec::with_capacity(tasks.len());
-    for task in tasks {
+    for (task, subject) in tasks.iter().zip(&subjects) {
         ledger.actor(&task.terminal);
-        let subject = task.token_id.to_string();
-        let found = match tokens.get(&subject) {
+        let found = match tokens.get(subject) {
             None => LookupResult::Unknown,
-            Some(token) => match shown(&mut proofs, &mut ledger, task, token, now)? {
+            Some(token) => match shown(&mut proofs, &mut ledger, (task, subject), token, now)? {
                 Err(refusal) => LookupResult::Refused(refusal),
                 Ok(LookupProof { freshness, proved }) => LookupResult::Token {
                     status: token.status,
@@ -84,10 +85,10 @@ pub async fn decide(
         };
         match &found {
             LookupResult::Unknown => {
-                ledger.add("lookup.refuse", &subject, &json!({ "code": ProblemCode::TokenUnknown.as_str() }))?;
+                ledger.add("lookup.refuse", subject, &json!({ "code": ProblemCode::TokenUnknown.as_str() }))?;
             }
             LookupResult::Refused(refusal) => {
-                ledger.add("lookup.refuse", &subject, &json!({ "code": refusal.code().as_str() }))?;
+                ledger.add("lookup.refuse", subject, &json!({ "code": refusal.code().as_str() }))?;
             }
             LookupResult::Token { status, freshness, .. } => {
                 let action = if *status == TokenStatus::Active { "lookup" } else { "lookup.refuse" };
@@ -95,7 +96,7 @@ pub async fn decide(
                 if let PresentedProof::Resumed { counter, .. } = task.proof {
                     found["resumed"] = counter.into();
                 }
-                ledger.add(action, &subject, &found)?;
+                ledger.add(action, subject, &found)?;
             }
         }
         all.push(found);
@@ -120,27 +121,26 @@ struct LookupProof {
 fn shown(
     proofs: &mut Presented,
     ledger: &mut Ledger,
-    task: &LookupTask,
+    (task, subject): (&LookupTask, &str),
     token: &KnownToken,
     now: Timestamp,
 ) -> Result<std::result::Result<LookupProof, ProofRefusal>> {
-    let subject = task.token_id.to_string();
     let (nonce, counter, claims) = match &task.proof {
         PresentedProof::Nothing => return Ok(Ok(LookupProof::default())),
         PresentedProof::Resumed { counter, since } => {
             // What was suspended meanwhile begins again with a full tap.
             let since = (*since).max(token.active_since.unwrap_or(*since));
-            let proved = proofs.resumable(&task.terminal, &subject, *counter, since);
+            let proved = proofs.resumable(&task.terminal, subject, *counter, since);
             let shown = LookupProof { freshness: None, proved };
             return Ok(if proved.is_some() { Ok(shown) } else { Err(ProofRefusal::Required) });
         }
         PresentedProof::Refused(refusal) => return Ok(Err(*refusal)),
         PresentedProof::Claims { nonce, counter, claims } => (nonce, *counter, claims),
     };
-    let highest = proofs.highest(&subject);
-    let verdict = proofs.take(&task.terminal, &subject, nonce, counter, claims, now);
+    let highest = proofs.highest(subject);
+    let verdict = proofs.take(&task.terminal, subject, nonce, counter, claims, now);
     if verdict == Err(ProofRefusal::Clone) {
-        ledger.add("token.clone", &subject, &json!({ "counter": counter, "highest": highest }))?;
+        ledger.add("token.clone", subject, &json!({ "counter": counter, "highest": highest }))?;
     }
     Ok(verdict.map(|freshness| {
         let proved = (freshness == Freshness::Fresh).then_some(now);
@@ -158,9 +158,8 @@ struct KnownToken {
     active_since: Option<Timestamp>,
 }
 
-/// The tokens of these tasks, by their ids.
-async fn tokens(c: &mut Connection, tasks: &[LookupTask]) -> Result<HashMap<String, KnownToken>> {
-    let ids: Vec<_> = tasks.iter().map(|task| task.token_id.to_string()).collect();
+/// The tokens of these ids, by them.
+async fn tokens(c: &mut Connection, ids: &[String]) -> Result<HashMap<String, KnownToken>> {
     let ids = BoundColumn::Text(ids.iter().map(String::as_str).collect());
     let selects = with_keys(&ids, |keys| {
         format!(

@@ -71,46 +71,46 @@ pub struct Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
-    /// Asks the store what it knows of them. `highest` has every token that there is.
+    /// Asks the store what it knows of them; the tokens of the tasks are these `subjects`.
     pub async fn read(
         c: &mut Connection,
         tasks: &[LookupTask],
-        highest: HashMap<&'a str, Highest>,
+        subjects: &'a [String],
         now: Timestamp,
     ) -> Result<Self> {
         let mut all = Self {
             nonces: HashMap::new(),
             used: Vec::new(),
             seen: HashMap::new(),
-            highest,
+            highest: HashMap::new(),
             taken: Vec::new(),
             risen: BTreeMap::new(),
         };
-        let claims: Vec<_> = tasks.iter().filter_map(|task| all.claims(task)).collect();
-        let nonces: Vec<_> = claims.iter().map(|(nonce, _)| *nonce).collect();
-        all.read_nonces(c, &nonces, now).await?;
-        let resumed = tasks.iter().filter_map(|task| all.resumed(task));
-        let counters: Vec<_> = claims.iter().map(|(_, counter)| *counter).chain(resumed).collect();
+        let (mut nonces, mut counters) = (Vec::new(), Vec::new());
+        for (task, subject) in tasks.iter().zip(subjects) {
+            let counter = match &task.proof {
+                PresentedProof::Claims { nonce, counter, .. } => {
+                    nonces.push(nonce.as_slice());
+                    counter
+                }
+                // The proof on which a resumed channel rests.
+                PresentedProof::Resumed { counter, .. } => counter,
+                PresentedProof::Nothing | PresentedProof::Refused(_) => continue,
+            };
+            counters.push((subject.as_str(), i64::from(*counter)));
+        }
+        all.read_nonces(c, nonces, now).await?;
         all.read_seen(c, &counters).await?;
         Ok(all)
     }
 
-    /// The nonce, and token and counter of a proof of a token that there is.
-    fn claims(&self, task: &LookupTask) -> Option<([u8; 32], (&'a str, i64))> {
-        let PresentedProof::Claims { nonce, counter, .. } = &task.proof else { return None };
-        let (token, _) = self.highest.get_key_value(task.token_id.to_string().as_str())?;
-        Some((*nonce, (token, i64::from(*counter))))
+    /// The highest counters of all tokens that there are.
+    pub fn rise_from(&mut self, highest: HashMap<&'a str, Highest>) {
+        self.highest = highest;
     }
 
-    /// Token and counter of the proof on which a resumed channel of a token that there is rests.
-    fn resumed(&self, task: &LookupTask) -> Option<(&'a str, i64)> {
-        let PresentedProof::Resumed { counter, .. } = task.proof else { return None };
-        let (token, _) = self.highest.get_key_value(task.token_id.to_string().as_str())?;
-        Some((token, i64::from(counter)))
-    }
-
-    async fn read_nonces(&mut self, c: &mut Connection, nonces: &[[u8; 32]], now: Timestamp) -> Result<()> {
-        let keys = BoundColumn::Bytes(nonces.iter().map(<[u8; 32]>::as_slice).collect());
+    async fn read_nonces(&mut self, c: &mut Connection, nonces: Vec<&[u8]>, now: Timestamp) -> Result<()> {
+        let keys = BoundColumn::Bytes(nonces);
         let selects =
             with_keys(&keys, |keys| format!("SELECT nonce, terminal, issued, used FROM nonces WHERE nonce {keys}"));
         for select in selects {
@@ -138,12 +138,11 @@ impl<'a> Presented<'a> {
         };
         for select in with_rows(&[BoundRows { columns, statement }]) {
             for row in select.fetch_all(&mut *c).await? {
-                let Some((&token, _)) = self.highest.get_key_value(row.try_get::<&str, _>("token_id")?) else {
-                    continue;
-                };
+                let found = (row.try_get::<&str, _>("token_id")?, row.try_get("counter")?);
+                let Some(asked) = counters.iter().find(|asked| **asked == found) else { continue };
                 let claims = bytes(row.try_get("claims")?)?;
                 let proof = KnownProof { claims, at: row.try_get("at")?, terminal: row.try_get("terminal")? };
-                self.seen.insert((token, row.try_get("counter")?), proof);
+                self.seen.insert(*asked, proof);
             }
         }
         Ok(())
