@@ -36,8 +36,8 @@ pub async fn client(stream: &mut TcpStream, peer: SocketAddr, proxies: &[Network
     match read_head(stream).await {
         Ok(source) => Ok(source.map_or(peer, |source| source.ip())),
         Err(NoHead::Silent) => Err(None),
-        Err(NoHead::Broken) => Err(Some(format!("the proxy {peer} ended a connection within its PROXY head"))),
-        Err(NoHead::Wrong(what)) => Err(Some(format!("the proxy {peer} sent no PROXY head: {what}"))),
+        Err(NoHead::Broken) => Err(Some(format!("the proxy {peer} ended a connection within its PROXY header"))),
+        Err(NoHead::Wrong(what)) => Err(Some(format!("the proxy {peer} sent no PROXY header: {what}"))),
     }
 }
 

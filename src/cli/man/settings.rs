@@ -71,7 +71,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("server", "store", "string", "SQLite in the state folder", "`server run`: `sqlite://FILE` or `postgres://…`; with a password only in a file that its owner alone may read; `ROLLCALL_SERVER_STORE` precedes it"),
     setting("server", "rate", "integer", "`200`", "requests of one terminal a second; 0: no limit; `ROLLCALL_SERVER_RATE` precedes it"),
     setting("server", "connections", "integer", "`1024`", "connections at one time"),
-    setting("server", "proxies", "strings", "none", "`server run`: the addresses or networks of proxies before it (`[\"192.0.2.7\", \"10.0.0.0/8\"]`); each connection of theirs begins with a PROXY head, version 1 or 2, and counts as one of who is named there; the board takes none"),
+    setting("server", "proxies", "strings", "none", "`server run`: the addresses or networks of proxies before it (`[\"192.0.2.7\", \"10.0.0.0/8\"]`); each connection of theirs begins with a PROXY header, version 1 or 2, and counts as one of who is named there; the board takes none"),
     setting("server", "resume_max_age", "duration", "never", "`server run`: how long after its proof a token may come with fast taps at the terminal of that proof, at most `24h`; without it every tap is a full one. See [operating.md](operating.md), \"The fast tap\""),
     setting("server", "retention", "duration", "", "`server run`: how long events, proofs and nonces are kept, 10d or longer (see [privacy.md](privacy.md)); without it events and proofs have no end, and nonces 90 days"),
 ];
