@@ -4,6 +4,8 @@
 
 mod moment;
 mod presence;
+mod revocations;
+mod terminals;
 mod whole;
 
 use jiff::Timestamp;
@@ -13,13 +15,15 @@ use uuid::Uuid;
 
 use super::{
     User,
-    json_schema::{Base64Url, Jws, Sha256Hex, SomeEvent, TerminalName, Text},
+    json_schema::{Base64Url, Jws, SomeEvent, Text},
 };
 pub use moment::{optional_moment, read_moment};
 pub use presence::{
     AHEAD_SECONDS, EquipmentFault, EquipmentFaultKind, ForgottenUser, Presence, PresenceState, PresenceSummary,
     PresenceTerminal, PresentUser, SILENT_SECONDS, StoredEvent, UNPLUGGED_SECONDS,
 };
+pub use revocations::{AuditHead, Feed, FeedEntry, HeldRecord, SignedFeed, Witness, WitnessTaken, WitnessedStatus};
+pub use terminals::{PreviousCertificates, RegisteredTerminal, RenewalRequest, TerminalCertificates, TerminalRequest};
 pub use whole::whole_number;
 
 /// Most bytes of a request body.
@@ -193,105 +197,6 @@ pub struct SignedUser {
     pub at: Timestamp,
 }
 
-/// `GET /v1/revocations?since=VERSION`: the answer holds a JWS of [`Feed`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SignedFeed {
-    /// The JWS, header `typ` = `rollcall-feed+jws`.
-    #[schemars(with = "Jws")]
-    pub jws: String,
-}
-
-/// What changed in the status of tokens since a version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Feed {
-    /// The version that the terminal had; 0 for none.
-    pub since: u64,
-    /// The version that it has with these entries.
-    pub version: u64,
-    /// When the server said so.
-    pub at: Timestamp,
-    /// Whether more follows after `version` (a page is full).
-    pub more: bool,
-    /// The newest status of each token that changed, the oldest change first; active ones too.
-    pub entries: Vec<FeedEntry>,
-    /// The head of the audit log, so that a cut tail is seen.
-    pub audit: AuditHead,
-    /// What this log has in the place of the record that the terminal named, where it named one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held: Option<HeldRecord>,
-}
-
-/// What a log has in the place of a record that a terminal was told of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HeldRecord {
-    /// The number of the record.
-    pub seq: u64,
-    /// Its hash here (SHA-256, hex); none where this log ends before it. Another hash than the terminal's: the log was
-    /// restored from a backup, or written anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Sha256Hex>")]
-    pub hash: Option<String>,
-    /// Whether an administrator has reconciled this log with the one that holds the terminal's record.
-    #[serde(default)]
-    pub reconciled: bool,
-}
-
-/// One changed token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct FeedEntry {
-    /// The token.
-    pub token_id: Uuid,
-    /// What it is now.
-    pub status: TokenStatus,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The version of the feed that brought it.
-    pub version: u64,
-}
-
-/// The newest record of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AuditHead {
-    /// Its number; 0 when the log is empty.
-    pub seq: u64,
-    /// Its hash (SHA-256, hex).
-    pub hash: String,
-}
-
-/// `POST /v1/witness`: what a terminal holds of a log that is not this server's any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Witness {
-    /// The newest feed that the terminal took of that log, as a JWS: it names the newest record that is missing here.
-    #[schemars(with = "Jws")]
-    pub feed: String,
-    /// Tokens that it keeps out, at most [`PAGE_MAX`]; none is active.
-    #[schemars(length(max = PAGE_MAX))]
-    pub statuses: Vec<WitnessedStatus>,
-}
-
-/// A token that a terminal keeps out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WitnessedStatus {
-    /// The token.
-    pub token_id: Uuid,
-    /// What the server said of it.
-    pub status: TokenStatus,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Text<1, 200>>")]
-    pub reason: Option<String>,
-}
-
-/// The answer to [`Witness`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct WitnessTaken {
-    /// Whether it tells of a record that this log does not have, and that nobody has reconciled.
-    pub missing: bool,
-}
-
 /// `POST /v1/tokens`: registers an enrolled token, and has its keys certified. The same once more gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -383,92 +288,6 @@ pub struct Imported {
     pub changed: u32,
     /// That were there already, the same.
     pub unchanged: u32,
-}
-
-/// `POST /v1/terminals`: registers a terminal and certifies its keys, each by its own PKCS#10 request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TerminalRequest {
-    /// The name of the terminal, which its certificates hold as common name.
-    #[schemars(with = "TerminalName")]
-    pub name: String,
-    /// What it may do here. The card's role follows from it: read → READ, enroll → WRITE, admin → ADMIN.
-    pub role: Role,
-    /// Request for its TLS key, DER.
-    #[schemars(with = "Base64Url<1, 2048>")]
-    pub tls_request: String,
-    /// Request for the key that it uses to tokens, DER.
-    #[schemars(with = "Base64Url<1, 2048>")]
-    pub ecka_request: String,
-    /// For how many days its certificates are valid, 1 to 366, and each that it renews later; without it 7.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
-    #[schemars(range(min = 1, max = 366))]
-    pub days: Option<u16>,
-}
-
-/// `POST /v1/terminals/self/renewal`: fresh certificates for the same name and role, valid for as long as that of the
-/// connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RenewalRequest {
-    /// Request for its TLS key, DER.
-    #[schemars(with = "Base64Url<1, 2048>")]
-    pub tls_request: String,
-    /// Request for the key that it uses to tokens, DER.
-    #[schemars(with = "Base64Url<1, 2048>")]
-    pub ecka_request: String,
-}
-
-/// The answer to [`TerminalRequest`] and [`RenewalRequest`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct TerminalCertificates {
-    /// Of its TLS key, DER.
-    #[schemars(with = "Base64Url<1, 4096>")]
-    pub tls: String,
-    /// Of the key that it uses to tokens, DER.
-    #[schemars(with = "Base64Url<1, 4096>")]
-    pub ecka: String,
-    /// The CA, DER.
-    #[schemars(with = "Base64Url<1, 4096>")]
-    pub ca: String,
-    /// While another CA is rotated out: what belongs to that one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<PreviousCertificates>,
-}
-
-/// What a terminal needs for the tokens of the CA that is rotated out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PreviousCertificates {
-    /// That CA, DER.
-    #[schemars(with = "Base64Url<1, 4096>")]
-    pub ca: String,
-    /// The certificate under it of the key that the terminal uses to tokens, DER.
-    #[schemars(with = "Base64Url<1, 4096>")]
-    pub ecka: String,
-    /// Its signature (ECDSA with SHA-256, DER) over `rollcall CA succession 1`, a zero byte, and the DER of the CA that
-    /// takes its place: a terminal that knows only the one before trusts the new one by this.
-    #[schemars(with = "Base64Url<1, 4096>")]
-    pub endorsement: String,
-}
-
-/// A terminal as the server knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Terminal")]
-pub struct RegisteredTerminal {
-    /// Its name.
-    pub name: String,
-    /// What it may do.
-    pub role: Role,
-    /// Whether it was revoked.
-    pub revoked: bool,
-    /// Since when it is known.
-    pub added: Timestamp,
-    /// When it last asked; none where it never did, or was not noted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen: Option<Timestamp>,
-    /// When the newest of its TLS certificates ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate_until: Option<Timestamp>,
 }
 
 /// `POST /v1/events`: what happened at a terminal. An event that is there already, by `list` and `seq`, is left out.
