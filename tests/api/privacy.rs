@@ -230,6 +230,31 @@ fn what_is_old_is_forgotten_and_never_taken_again(kind: &Kind) {
     assert_eq!(site.verify(&[])["whole"], true);
 }
 
+case!(Postgres, retention_waits_for_who_decides);
+/// Both change many tokens: who waits has none of them yet, or two could wait for each other.
+fn retention_waits_for_who_decides(kind: &Kind) {
+    let (site, server, door, token) = lived(kind);
+    let authority = site.admin.authority.point().key_identifier();
+    let proof = token.ask(&door, [1; 32], 3);
+    door.client(server.port).lookup(&proof).unwrap();
+    let later = Timestamp::now() + SignedDuration::from_hours(24 * 31);
+    let purge = || {
+        block_on(async {
+            let store = ServerStore::open(&site.store.parse().unwrap(), &authority, None).await.unwrap();
+            assert!(store.purge(SignedDuration::from_hours(24 * 30), later).await.unwrap().proofs > 0);
+            store.close().await;
+        });
+    };
+    let others = || {
+        let written =
+            "SELECT count(*)::text FROM pg_locks WHERE NOT pid = pg_backend_pid() AND mode = 'RowExclusiveLock'
+            AND relation IN ('tokens'::regclass, 'proofs'::regclass, 'events'::regclass)
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        assert_eq!(text(&site.store, written), "0");
+    };
+    in_between(&site, "SELECT seq FROM audit_head", purge, others);
+}
+
 case!(EachStore, a_nonce_is_kept_for_ninety_days);
 fn a_nonce_is_kept_for_ninety_days(kind: &Kind) {
     let (site, ..) = lived(kind);

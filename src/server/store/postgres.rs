@@ -104,9 +104,6 @@ pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head FOR UPDATE";
 pub const HOLD_TO_GIVE: &str = " FOR UPDATE";
 /// Behind a SELECT of tokens that shall not be given to another user meanwhile; lookups, which change other things of them, go on.
 pub const HOLD_AS_GIVEN: &str = " FOR KEY SHARE";
-/// Behind the id of a token that is compared with one of a proof: the key of the proofs has the database's collation, that of the
-/// tokens has C, and an index serves its own only.
-pub const AS_IN_PROOFS: &str = " COLLATE \"default\"";
 
 /// Statements that take these rows. It is one, since each costs a way there and back, and the same for any number of rows: a column is
 /// an array. Where several are given they write: they see one state and have no order, so no row is in two.

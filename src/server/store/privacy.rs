@@ -105,12 +105,16 @@ mod tests {
         let now = Timestamp::now();
         let nonces: Vec<_> = (0..5001_u128).map(|n| [n.to_be_bytes(); 2].concat().try_into().unwrap()).collect();
         block_on(async {
-            let store = ServerStore::open(&url, &[0; 20], None).await.unwrap();
+            let store = ServerStore::with_two_tokens(&url).await;
             store.issue_nonces(&nonces, "door", now).await.unwrap();
+            let proofs = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5001)
+                INSERT INTO proofs (token_id, counter, claims, at) SELECT token_id, n, x'00', n FROM n, tokens
+                WHERE token_id LIKE '%1'";
+            rusqlite::Connection::open(home.path().join("server.db")).unwrap().execute_batch(proofs).unwrap();
             let later = now + SignedDuration::from_hours(2);
             for (forgotten, more) in [(5000, true), (1, false), (0, false)] {
                 let done = store.purge(SignedDuration::from_hours(1), later).await.unwrap();
-                assert_eq!((done.nonces, done.events, done.more), (forgotten, 0, more));
+                assert_eq!((done.nonces, done.proofs, done.events, done.more), (forgotten, forgotten, 0, more));
             }
         })
         .unwrap();

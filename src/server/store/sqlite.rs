@@ -50,8 +50,6 @@ pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head";
 pub const HOLD_TO_GIVE: &str = "";
 /// Behind a SELECT of tokens that shall not be given to another user meanwhile: as with [`HOLD_HEAD`].
 pub const HOLD_AS_GIVEN: &str = "";
-/// Behind the id of a token that is compared with one of a proof: they are kept alike.
-pub const AS_IN_PROOFS: &str = "";
 /// Rows that one statement asks for by values of their own: a statement costs nothing but itself here, and looking up many
 /// values by their numbers does.
 pub const ROWS_AT_ONCE: usize = 1;

@@ -4,8 +4,8 @@
 //! the transaction: changes have one order, over all processes.
 
 use super::{
-    AS_IN_PROOFS, Connection, DatabaseRow, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, Row, Statement, query,
-    run, with_keys, with_rows,
+    Connection, DatabaseRow, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, Row, Statement, query, run,
+    with_keys, with_rows,
 };
 
 pub mod audit;

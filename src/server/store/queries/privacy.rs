@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use super::{
-    AS_IN_PROOFS, Connection, HOLD_AS_GIVEN, HOLD_TO_GIVE, Result, Row, Statement, audit, audit::Ledger, presence,
-    query, tokens, with_keys,
+    Connection, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, Result, Row, Statement, audit, audit::Ledger, presence, query,
+    tokens, with_keys,
 };
 use crate::{
     api::v1::{ForgottenUser, TokenStatus},
@@ -26,15 +26,13 @@ const REASON: &str = "its user was forgotten";
 /// Rows that are deleted by one statement.
 const ROWS: i64 = 5000;
 
-/// Before proofs of these tokens are deleted that came before $1: none is taken again, up to the highest counter that was ever
-/// forgotten.
-fn keep_floor(tokens: &str) -> Statement {
+/// Before these proofs are deleted: none of them is taken again, up to the highest counter that was ever forgotten of its token.
+fn keep_floor(proofs: &str) -> Statement {
     query(AssertSqlSafe(format!(
-        "UPDATE tokens SET floor = (SELECT max(f.counter) FROM (
-             SELECT (SELECT max(p.counter) FROM proofs p
-                     WHERE p.token_id = tokens.token_id{AS_IN_PROOFS} AND p.at < $1) AS counter
-             UNION ALL SELECT tokens.floor
-         ) AS f) WHERE {tokens}"
+        "UPDATE tokens SET floor = forgotten.highest FROM (
+             SELECT token_id, max(counter) AS highest FROM proofs WHERE {proofs} GROUP BY token_id
+         ) AS forgotten
+         WHERE tokens.token_id = forgotten.token_id AND (tokens.floor IS NULL OR tokens.floor < forgotten.highest)"
     )))
 }
 
@@ -83,7 +81,7 @@ pub async fn forget(
         tokens::change(c, &mut ledger, token_id, TokenStatus::Revoked, Some(REASON), now).await?;
         query("UPDATE tokens SET user_id = $1 WHERE token_id = $2").bind(stand_in).bind(token).execute(&mut *c).await?;
         query("UPDATE witnessed SET reason = NULL WHERE token_id = $1").bind(token).execute(&mut *c).await?;
-        keep_floor("token_id = $2").bind(i64::MAX).bind(token).execute(&mut *c).await?;
+        keep_floor("token_id = $1").bind(token).execute(&mut *c).await?;
         done.proofs += deleted(c, "DELETE FROM proofs WHERE token_id = $1", token).await?;
         done.events += deleted(c, "DELETE FROM events WHERE subject = $1", token).await?;
         deleted(c, "DELETE FROM stays WHERE subject = $1", token).await?;
@@ -153,14 +151,15 @@ async fn deleted(c: &mut Connection, statement: &'static str, of: &str) -> Resul
     Ok(query(statement).bind(of).execute(c).await?.rows_affected())
 }
 
-/// Forgets a part of what is older than this; `more` says that there is more.
+/// Forgets a part of what is older than this; `more` says that there is more. Lookups wait meanwhile: without the head of the log, two
+/// that change the same tokens in another order would wait for each other.
 pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp) -> Result<Purged> {
+    query(HOLD_HEAD).fetch_one(&mut *c).await?;
     let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN).as_millisecond();
     let old_events = "DELETE FROM events WHERE (terminal, list, seq) IN (SELECT terminal, list, seq FROM events
         WHERE received < $1 OR at < $1 LIMIT $2)";
     let events = in_part(c, old_events, before).await?;
-    keep_floor("token_id IN (SELECT token_id FROM proofs WHERE at < $1)").bind(before).execute(&mut *c).await?;
-    let proofs = query("DELETE FROM proofs WHERE at < $1").bind(before).execute(&mut *c).await?.rows_affected();
+    let proofs = forget_proofs(c, before).await?;
     let old_nonces = "DELETE FROM nonces WHERE nonce IN (SELECT nonce FROM nonces WHERE issued < $1 LIMIT $2)";
     let nonces = in_part(c, old_nonces, before).await?;
     query("DELETE FROM stays WHERE seen < $1 AND since < $1").bind(before).execute(&mut *c).await?;
@@ -175,7 +174,17 @@ pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp
         }
     }
     let part = ROWS.unsigned_abs();
-    Ok(Purged { events, proofs, nonces, more: events == part || nonces == part })
+    Ok(Purged { events, proofs, nonces, more: events == part || proofs >= part || nonces == part })
+}
+
+/// Forgets the oldest proofs, and all that came in the same millisecond as the last of them.
+async fn forget_proofs(c: &mut Connection, before: i64) -> Result<u64> {
+    let oldest = "SELECT max(at) FROM (SELECT at FROM proofs WHERE at < $1 ORDER BY at LIMIT $2) AS oldest";
+    let last = query(oldest).bind(before).bind(ROWS).fetch_one(&mut *c).await?;
+    let Some(last) = last.try_get::<Option<i64>, _>(0)? else { return Ok(0) };
+    let before = last.saturating_add(1);
+    keep_floor("at < $1").bind(before).execute(&mut *c).await?;
+    Ok(query("DELETE FROM proofs WHERE at < $1").bind(before).execute(c).await?.rows_affected())
 }
 
 async fn in_part(c: &mut Connection, statement: &'static str, before: i64) -> Result<u64> {
