@@ -1,7 +1,7 @@
-//! The audit log: every decision is a record that is chained to the one before by a hash.
+//! The audit log: a hash chain with a record of every decision, so that tampering is noticed.
 //!
-//! Whoever changes or removes a record breaks the chain, and whoever cuts its end contradicts a head that a terminal
-//! was given with the revocation feed, signed.
+//! Changing or removing a record breaks the chain. Cutting off its end contradicts a head that a terminal received,
+//! signed, with the revocation feed.
 
 use std::collections::BTreeSet;
 
@@ -12,25 +12,25 @@ use crate::{api::v1::AuditHead, crypto::sha256};
 /// The hash of a record, SHA-256.
 pub type Hash = [u8; 32];
 
-/// The hash before the first record.
+/// The previous hash of the first record.
 pub const BEGINNING: Hash = [0; 32];
-/// What every hash begins with, so that it is a hash of nothing else.
+/// The prefix of what is hashed for a record, so that the hash cannot be that of anything else.
 const DOMAIN: &[u8] = b"rollcall audit 1";
 
-/// The actor of what nobody asked for over the network.
+/// The actor of actions that nobody requested over the network.
 pub const SERVER: &str = "server";
 
-/// What every seal begins with.
+/// The prefix of what is hashed for a seal.
 const SEAL_DOMAIN: &[u8] = b"rollcall audit seal 1";
-/// What the hash of a sealed record begins with.
+/// The prefix of what is hashed for a sealed record.
 const SEALED_DOMAIN: &[u8] = b"rollcall audit 2";
-/// The action of a record that names the records which were blanked with it.
+/// The action of a record whose detail lists the records that were blanked when a user was forgotten.
 pub const FORGET: &str = "user.forget";
 
-/// How a record that says something of a person is kept, so that this can be forgotten and the chain still holds.
+/// How a record about a person is kept, so that it can be forgotten without breaking the chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum RecordSeal {
-    /// It says nothing of a person, or an earlier release wrote it: subject and detail are hashed as they are.
+    /// Not about a person, or written by an earlier release: subject and detail are hashed as they are.
     #[default]
     Open,
     /// Subject and detail are hashed with a salt, and that hash stands for them in the chain.
@@ -40,10 +40,10 @@ pub enum RecordSeal {
         /// The hash.
         seal: Hash,
     },
-    /// The person was forgotten, and the salt with them: only the hash is left.
+    /// The person was forgotten and the salt deleted: only the hash is left.
     Blank(Hash),
-    /// The same of an open record of an earlier release: its hash cannot be computed any more, and holds only by the
-    /// record that comes after it.
+    /// A blanked open record of an earlier release: its hash can no longer be computed, and only the record that
+    /// follows it protects it.
     BlankOpen,
 }
 
@@ -54,7 +54,7 @@ impl RecordSeal {
     }
 }
 
-/// What stands for a subject and a detail in the chain.
+/// The hash that stands for a subject and a detail in the chain.
 fn seal_of(salt: &[u8], subject: &str, detail: &str) -> Hash {
     sha256(&[SEAL_DOMAIN, salt, &(subject.len() as u64).to_be_bytes(), subject.as_bytes(), detail.as_bytes()])
 }
@@ -62,40 +62,41 @@ fn seal_of(salt: &[u8], subject: &str, detail: &str) -> Hash {
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
-    /// 1 for the first, then one more each time.
+    /// 1 for the first record, then one more each time.
     pub seq: i64,
     /// When, to the millisecond.
     pub at: Timestamp,
     /// The terminal that caused it; [`SERVER`] for the server itself.
     pub actor: String,
-    /// What was decided, as `token.status`.
+    /// What was decided, such as `token.status`.
     pub action: String,
-    /// About what or whom.
+    /// The object or person it is about.
     pub subject: String,
-    /// More of it, as JSON.
+    /// Further details, as JSON.
     pub detail: String,
     /// How subject and detail are kept.
     pub seal: RecordSeal,
-    /// The hash of all this and of the record before.
+    /// The hash over all fields and the previous record's hash.
     pub hash: Hash,
 }
 
 impl AuditRecord {
-    /// The record with its hash after this one.
+    /// Returns the record with the hash that it has after the record of hash `previous`.
     #[must_use]
     pub fn sealed(self, previous: &Hash) -> Self {
         let hash = self.digest(previous).unwrap_or(self.hash);
         Self { hash, ..self }
     }
 
-    /// The same record with subject and detail sealed by this salt of 32 random bytes.
+    /// Returns the record with subject and detail sealed by this salt of 32 random bytes.
     #[must_use]
     pub fn sealed_by(self, salt: Vec<u8>) -> Self {
         let seal = seal_of(&salt, &self.subject, &self.detail);
         Self { seal: RecordSeal::Sealed { salt, seal }, ..self }
     }
 
-    /// Every field with its length, so that no two records have one encoding; none where it cannot be computed any more.
+    /// Hashes every field with its length, so that no two records share an encoding; `None` for
+    /// [`RecordSeal::BlankOpen`].
     fn digest(&self, previous: &Hash) -> Option<Hash> {
         let mut parts: Vec<u8> = Vec::with_capacity(256);
         parts.extend(self.seq.to_be_bytes());
@@ -115,7 +116,7 @@ impl AuditRecord {
         Some(sha256(&[domain, &parts, previous]))
     }
 
-    /// Whether what it says is what it was sealed or blanked with, and its hash is the one that it must have.
+    /// Whether the content matches its seal, or is blank as it should be, and the hash is correct.
     fn holds(&self, previous: &Hash) -> bool {
         let content = match &self.seal {
             RecordSeal::Open => true,
@@ -132,15 +133,15 @@ pub enum AuditError {
     /// A number is missing: records were removed.
     #[error("record {expected} is missing: record {found} stands in its place")]
     Missing {
-        /// The number that should come.
+        /// The expected number.
         expected: i64,
-        /// The number that comes.
+        /// The number found instead.
         found: i64,
     },
-    /// A record does not have the hash that it must have.
+    /// A record has the wrong hash.
     #[error("record {0} was changed, or one before it was put in its place")]
     Changed(i64),
-    /// The log ends before the head that the store keeps.
+    /// The log ends before the head that the store keeps, or before one that a terminal was given.
     #[error("the log ends at record {found}, and its head is record {head}: its end was cut off")]
     Cut {
         /// The last record.
@@ -148,10 +149,10 @@ pub enum AuditError {
         /// The head.
         head: u64,
     },
-    /// A record was blanked, and none after it says so.
+    /// A record was blanked, but no later record says so.
     #[error("record {0} was blanked, and no record after it says that its user was forgotten")]
     Blanked(i64),
-    /// The log is not the one that a terminal was told of.
+    /// The log is not the one whose head a terminal was given.
     #[error("a terminal has record {0} with another hash: the log was rewritten")]
     Rewritten(u64),
 }
@@ -167,27 +168,27 @@ impl AuditError {
     }
 }
 
-/// Follows a log from its beginning.
+/// Verifies a log, record by record from its beginning.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     seq: i64,
     hash: Hash,
     told: Vec<AuditHead>,
-    /// Records that are blank, and that no record after them has named yet.
+    /// Blank records that no later record has named yet.
     blank: BTreeSet<i64>,
 }
 
 impl Verifier {
-    /// Begins before the first record; `told` are heads that terminals were given.
+    /// Starts before the first record; `told` are heads that terminals were given.
     pub fn new(told: Vec<AuditHead>) -> Self {
         Self { seq: 0, hash: BEGINNING, told, blank: BTreeSet::new() }
     }
 
-    /// Takes the next record.
+    /// Checks the next record.
     ///
     /// # Errors
-    /// [`AuditError::Missing`], [`AuditError::Changed`], or [`AuditError::Rewritten`] when a terminal was told of
-    /// another one.
+    /// [`AuditError::Missing`], [`AuditError::Changed`], or [`AuditError::Rewritten`] when a terminal was given another
+    /// hash for it.
     pub fn next(&mut self, record: &AuditRecord) -> Result<(), AuditError> {
         let expected = self.seq + 1;
         if record.seq != expected {
@@ -213,11 +214,11 @@ impl Verifier {
         Ok(())
     }
 
-    /// Ends: nothing may be missing before the head of the store, or before one that a terminal was given.
+    /// Finishes: nothing may be missing before the store's head, or before one that a terminal was given.
     ///
     /// # Errors
-    /// [`AuditError::Cut`] when records are missing at the end; [`AuditError::Changed`] for another head;
-    /// [`AuditError::Blanked`] for a record that was blanked without a record of it.
+    /// [`AuditError::Cut`] when records are missing at the end; [`AuditError::Changed`] when the head is not the last
+    /// record; [`AuditError::Blanked`] for a record that was blanked without a record of it.
     pub fn end(self, head: &AuditHead) -> Result<u64, AuditError> {
         let furthest = self.told.iter().map(|told| told.seq).chain([head.seq]).max().unwrap_or_default();
         if furthest > self.seq.cast_unsigned() {
@@ -233,7 +234,7 @@ impl Verifier {
     }
 }
 
-/// What is wrong when a terminal was told of a record that the log does not have.
+/// The message for a terminal that was given a head which the log does not have.
 pub fn missing_record(terminal: &str, seq: u64) -> String {
     format!(
         "the terminal {terminal} has seen record {seq} of the audit log, and this log does not have it: the store was \
@@ -302,7 +303,7 @@ mod tests {
         }
     }
 
-    /// A text that moves from one field to the next is another record.
+    /// Text that moves from one field to the next makes a different record.
     #[test]
     fn fields_do_not_run_into_each_other() {
         let mut log = log(1);
@@ -326,12 +327,12 @@ mod tests {
         for other in [AuditHead { seq: 4, ..end.clone() }, AuditHead { seq: 5, ..head(&whole[3]) }] {
             assert_eq!(verify(&whole, &other, Vec::new()), Err(AuditError::Changed(5)));
         }
-        // Whoever cuts the log and puts its head back has not asked the terminals.
+        // Cutting the log and setting its head back does not change the heads that terminals hold.
         let cut = verify(&whole[..3], &head(&whole[2]), vec![end]);
         assert_eq!(cut, Err(AuditError::Cut { found: 3, head: 5 }));
     }
 
-    /// A log that was written anew from the beginning is a good chain, and not the one that terminals were told of.
+    /// A log rewritten from the beginning is a valid chain, but not the one whose heads terminals were given.
     #[test]
     fn a_log_written_anew_contradicts_what_terminals_were_told() {
         let told = head(&log(5)[2]);
@@ -347,7 +348,7 @@ mod tests {
         assert_eq!(verify(&anew, &end, vec![told]), Err(AuditError::Rewritten(3)));
     }
 
-    /// The second record names a person, as it is sealed now or as an earlier release wrote it.
+    /// A log whose second record names a person, sealed as now or open as in an earlier release.
     fn log_with_person(is_sealed: bool, forgotten: &str) -> Vec<AuditRecord> {
         let mut previous = BEGINNING;
         log(4)
@@ -425,7 +426,7 @@ mod tests {
             blank(&mut log[1]);
             assert_eq!(verify(&log, &end, Vec::new()), Err(AuditError::Blanked(2)), "{said}");
         }
-        // A record cannot speak for itself once it is blank.
+        // A blank record cannot vouch for itself.
         let mut log = log_with_person(true, r#"{"blanked":[4]}"#);
         let end = head(&log[3]);
         blank(&mut log[3]);

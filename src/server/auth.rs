@@ -1,5 +1,6 @@
-//! Who asks, at every request: a registered terminal that is not revoked, with a certificate that is in time and a role
-//! that suffices. A connection may be older than a revocation, and live longer than a certificate.
+//! Authenticates and authorises every request: its terminal must be registered and not revoked, its certificate must be
+//! valid now, and its role must suffice. Checking connections would not do: one may be older than a revocation, and
+//! outlive a certificate.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -19,16 +20,16 @@ use super::{
 };
 use crate::crypto::{sha256, x509::TlsCertificate};
 
-/// Who is at the other end of the connection.
+/// The other end of the connection.
 #[derive(Clone)]
 pub struct Peer {
-    /// Its address, or the one behind the proxy.
+    /// Its address; behind a proxy, the client's.
     pub address: IpAddr,
     /// Its certificate.
     pub certificate: Arc<TlsCertificate>,
 }
 
-/// The terminal that asks.
+/// The terminal that sent the request.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedTerminal(pub Arc<TerminalRow>);
 
@@ -36,12 +37,12 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuthenticatedTermina
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, ApiError> {
-        // A handler without this layer in front of it answers nobody.
+        // Without `admit` in front of it, a handler answers nobody.
         parts.extensions.get::<Self>().cloned().ok_or(ApiError::UnknownTerminal)
     }
 }
 
-/// Stands in front of every route, and of what is no route.
+/// The middleware in front of every route, and of unknown paths: authenticates, counts and logs the request.
 pub async fn admit(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let (start, at) = (Instant::now(), (state.clock)());
     let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -71,7 +72,7 @@ pub async fn admit(State(state): State<Arc<AppState>>, mut request: Request, nex
     response
 }
 
-/// A method is a client's own word: only ours become labels.
+/// Clients can send any method: only the known ones become labels.
 fn known_method(method: &Method) -> &'static str {
     ["GET", "HEAD", "POST", "PUT", "DELETE"].into_iter().find(|known| method == known).unwrap_or("other")
 }
@@ -100,7 +101,7 @@ async fn authenticate(
     if until > terminal.until {
         state.heard.note_certificate(ShownCertificate { terminal: terminal.name.clone(), tls_key: key, until });
     }
-    // What the table does not know is nobody's, also when a handler should answer to it. HEAD is GET without the body.
+    // What is not in the route table is refused, even if a handler would answer it. HEAD is GET without the body.
     if let Some(path) = route {
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let route = routes::find(method, path).ok_or(refuse(ApiError::Method))?;
@@ -111,14 +112,15 @@ async fn authenticate(
     Ok(terminal)
 }
 
-/// The terminal of this key. While the store is away, the counters are for whom it knew last: they say that it is away.
+/// The terminal of this key. While the store is unavailable, terminals known before can still read the metrics, which
+/// show that it is.
 async fn asking(
     state: &AppState,
     key: &[u8; 32],
     route: Option<&str>,
 ) -> Result<Option<Arc<TerminalRow>>, ServerStoreError> {
     let known = || state.store.last_known_terminal(key).filter(|_| route == Some("/v1/metrics"));
-    // A store that is known to be away is not waited for.
+    // Do not wait for a store that is known to be unavailable.
     if state.store.availability().is_away()
         && let Some(terminal) = known()
     {

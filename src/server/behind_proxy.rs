@@ -1,4 +1,4 @@
-//! Who connects, where a proxy may stand before the server: one that the operator has named says it in its head.
+//! Finds the client's address: a proxy that the operator has named sends it in a PROXY header.
 
 use std::{
     io,
@@ -12,22 +12,22 @@ use tokio::{
 
 use crate::proxies::{HEAD_MAX, HeadError, HeadStep, Network, next_step};
 
-/// Why nobody is answered on a connection that a proxy opened.
+/// Why a connection from a proxy is not served.
 #[derive(Debug)]
 enum NoHead {
-    /// It ended before it said anything, as probes do that look whether somebody listens.
+    /// It ended before any byte, like a probe that only checks whether the port is open.
     Silent,
-    /// It ended or broke in the middle of its head.
+    /// It ended or broke within its PROXY header.
     Broken,
-    /// What it sent is no head.
+    /// What it sent is not a PROXY header.
     Wrong(HeadError),
 }
 
-/// The address for which this connection speaks: the peer's own, unless it is one of these proxies. Then its head is read and
-/// not one byte more. The caller bounds the time.
+/// The client's address: the peer's, unless the peer is one of `proxies`; then the one in its PROXY header, of which
+/// not one byte too many is read. The caller bounds the time.
 ///
 /// # Errors
-/// What to tell the operator of a proxy that sends no head; `None` when there is nothing to tell.
+/// What to tell the operator of a proxy that sends no PROXY header; `None` when there is nothing to tell.
 pub async fn client(stream: &mut TcpStream, peer: SocketAddr, proxies: &[Network]) -> Result<IpAddr, Option<String>> {
     let peer = peer.ip().to_canonical();
     if !proxies.iter().any(|network| network.contains(peer)) {

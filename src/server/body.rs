@@ -1,4 +1,4 @@
-//! What comes in: JSON of exactly the form of its route, bounded; and pages of lists.
+//! Reads requests: JSON bodies, parameters and ids of exactly the expected form, and the bounds of pages.
 
 use axum::{
     Json,
@@ -27,14 +27,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// Where a page begins and how long it is.
+/// Where a page starts and how long it is.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
-    /// The last id of the page before.
+    /// The last id of the previous page.
     #[serde(default)]
     pub after: String,
-    /// The most entries; the server's limit holds too.
+    /// The most entries; the server's own limit applies too.
     #[serde(default = "whole_page")]
     pub limit: u32,
 }
@@ -43,7 +43,7 @@ const fn whole_page() -> u32 {
     100
 }
 
-/// The parameters of a request, of exactly this form.
+/// The query parameters of a request, of exactly this form.
 pub struct Parameters<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
@@ -55,7 +55,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     }
 }
 
-/// The part of a path that varies: an id or a name, which is never empty, long, or made of what cannot be written.
+/// The variable part of a path: an id or a name of 1 to 64 bytes of plain text.
 pub struct Id(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
@@ -69,15 +69,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 }
 
 impl PageQuery {
-    /// A page of a route that takes more than this.
+    /// The page of a route that has further parameters.
     pub fn of(after: String, limit: Option<u32>) -> Self {
         Self { after, limit: limit.unwrap_or_else(whole_page) }
     }
 
-    /// What the store is asked for: one entry more, which tells that a page follows.
+    /// The checked limit.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for a limit out of range, or a mark of more than 200 bytes.
+    /// [`ApiError::Invalid`] for a limit out of range, or an `after` of more than 200 bytes.
     pub fn limit(&self) -> Result<u32, ApiError> {
         if (1..=PAGE_MAX).contains(&self.limit) && plain(&self.after, 0, 200) {
             return Ok(self.limit);
@@ -86,7 +86,7 @@ impl PageQuery {
     }
 }
 
-/// Base64url without padding, of exactly this length.
+/// Decodes base64url without padding to a length in this range.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for anything else.
@@ -96,7 +96,7 @@ pub fn binary(name: &str, text: &str, length: std::ops::RangeInclusive<usize>) -
     bytes.ok_or_else(|| ApiError::Invalid(format!("{name} is not base64url of {length:?} bytes")))
 }
 
-/// Refuses a user that is empty or longer than anybody's.
+/// Refuses a user with a part that is empty or too long.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] says which part.
@@ -104,7 +104,7 @@ pub fn check_user(user: &User) -> Result<(), ApiError> {
     user.check().map_err(|fault| ApiError::Invalid(format!("{:?}: {fault}", user.id)))
 }
 
-/// The name of a terminal, which stands in certificates.
+/// Checks the name of a terminal, which appears in certificates.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for anything but 1 to 64 letters, digits, dots, hyphens and underscores.

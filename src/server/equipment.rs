@@ -1,17 +1,17 @@
-//! What terminals say of their readers and of their card service: which of them cannot be used.
+//! Reads from the events of terminals which of their readers cannot be used, or whether their card service is lost.
 //!
-//! For each of them the event with the highest number is the last word, as for people (docs/protocol.md, "Who is here, at
-//! all doors").
+//! For each of them the event with the highest number counts, as for people (docs/protocol.md, "Who is here, at all
+//! doors").
 
 use serde_json::Value;
 
 use crate::api::v1::EquipmentFaultKind::{self, ServiceLost, Unavailable, Unplugged};
 
-/// The longest name of a reader that is taken out of an event, in bytes.
+/// The longest reader name taken from an event, in bytes.
 const READER: usize = 256;
 
 impl EquipmentFaultKind {
-    /// As the store keeps it.
+    /// The text kept in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
             Unplugged => "unplugged",
@@ -20,23 +20,23 @@ impl EquipmentFaultKind {
         }
     }
 
-    /// As the store kept it.
+    /// Reads the text kept in the store.
     pub fn parse(text: &str) -> Option<Self> {
         [Unplugged, Unavailable, ServiceLost].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
-/// What an event says of a reader, or of the card service.
+/// The state of a reader, or of the card service, that an event reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EquipmentWord {
     /// The reader; empty for the card service.
     pub reader: String,
-    /// What is wrong with it; none where it works.
+    /// Its fault; `None` if it works.
     pub fault: Option<EquipmentFaultKind>,
 }
 
 impl EquipmentWord {
-    /// What this event says; none where it says nothing of equipment.
+    /// The state that this event reports; `None` if it is not about equipment.
     pub fn of(event: &Value) -> Option<Self> {
         let (of_reader, fault) = match event["event"].as_str()? {
             "reader_added" | "reader_available" => (true, None),

@@ -1,8 +1,8 @@
-//! The two text formats of counters that scrapers read, and which of them a request is answered with.
+//! The two text formats in which metrics are exported, and how a request chooses between them.
 
 use std::fmt::Write;
 
-/// A format.
+/// A text format for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposition {
     /// `OpenMetrics` 1.0.
@@ -12,8 +12,8 @@ pub enum Exposition {
 }
 
 impl Exposition {
-    /// What is preferred among the media ranges of `Accept` (RFC 9110, 12.5.1): `OpenMetrics` where it is named and not
-    /// liked less, otherwise the older format. Without the header `OpenMetrics`, as it always was.
+    /// The format that `Accept` prefers (RFC 9110, 12.5.1): `OpenMetrics` if it is named with no lower quality,
+    /// otherwise the older format. Without the header it is `OpenMetrics`, as it always was.
     pub fn of(accept: Option<&str>) -> Self {
         let Some(accept) = accept else { return Self::OpenMetrics };
         let (mut open, mut plain) = (0.0_f32, 0.0_f32);
@@ -45,8 +45,8 @@ impl Exposition {
         }
     }
 
-    /// In this format what is there as `OpenMetrics`. The older one names a counter as its samples are named, has no units
-    /// and no end.
+    /// Converts `OpenMetrics` text to this format. The older one names a counter as its samples are named, and has no
+    /// units and no end marker.
     pub fn write(self, open: String) -> String {
         if self == Self::OpenMetrics {
             return open;

@@ -1,4 +1,4 @@
-//! What a user sees of a server that does not start.
+//! Turns errors that keep the server from starting into what the user sees: exit class, code, message and hint.
 
 use super::{RunError, ServerStoreError, store::Absence};
 use crate::failure::{ExitClass, Failure, Remedy};
@@ -122,7 +122,7 @@ fn is_damaged(error: &ServerStoreError) -> bool {
     is_code_of_damage(&error.code().unwrap_or_default())
 }
 
-/// SQLite: a malformed file, or one of something else; PostgreSQL: data or an index is corrupted.
+/// SQLite: the file is malformed, or not a database; PostgreSQL: data or an index is corrupted.
 fn is_code_of_damage(code: &str) -> bool {
     match code.parse::<u32>() {
         Ok(number) if code.len() < 5 => matches!(number & 0xFF, 11 | 26),

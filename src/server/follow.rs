@@ -1,8 +1,8 @@
-//! Who is here at all doors, shown while it changes.
+//! Follows who is present at all doors, and shows an audience what changes.
 //!
-//! What this process stores wakes the follower, which reads from the store the people whom that names, and nobody else.
-//! Other processes on the same store tell it nothing: every two seconds it asks the store how many are where and when each
-//! terminal's last event was. Where that is not what was shown, and once a minute in any case, it reads everybody.
+//! What this process stores wakes the follower, which reads only the people concerned from the store. Other processes
+//! on the same store do not notify it: every two seconds it asks the store how many people are where, and when each
+//! terminal's last event was. If that differs from what was shown, and at least once a minute, it reads everybody.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,40 +24,40 @@ use super::{
 };
 use crate::api::v1::{PresenceSummary, PresenceTerminal, PresentUser};
 
-/// How often the store is asked whether it holds more than was shown.
+/// How often the store is checked for changes.
 const LOOK: Duration = Duration::from_secs(2);
-/// How old what was shown may become before everybody is read again.
+/// How old the shown list may become before everybody is read again.
 const WHOLE: Duration = Duration::from_secs(60);
-/// The least time between two enquiries.
+/// The shortest pause between two queries.
 const GAP: Duration = Duration::from_millis(50);
-/// One part in so many of the time is spent on enquiries at most.
+/// At most one part in so many of the time is spent on queries.
 const SHARE: u32 = 5;
-/// Most subjects that are read one by one.
+/// Most subjects that are read individually; with more, everybody is read.
 const SOME: usize = 500;
-/// People that are read at once.
+/// People read per query.
 const PAGE: u32 = 500;
-/// Most refusals that wait to be shown.
+/// Most refusals waiting to be shown.
 const REFUSALS: usize = 100;
-/// How old a refusal may be to be shown: it is for whoever stands there.
+/// How old a refusal may be to be shown: it is meant for the person at the door.
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
-/// How far the clocks of terminals may be behind for refusals that another process stored.
+/// How far the clocks of terminals may lag, for refusals stored by another process.
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
-/// Events of other processes that are searched for refusals at once.
+/// Most events of other processes searched for refusals at once.
 const SEARCHED: u32 = 1000;
 
-/// Who shows who is here. People have the keys of the store. Nothing here may wait.
+/// Shows who is present. People are identified by the keys of the store. The methods must not block.
 pub trait PresenceAudience: Send + Sync {
-    /// These are all who are here.
+    /// The complete list of who is present.
     fn everybody(&self, people: BTreeMap<String, PresentUser>, at: Timestamp);
-    /// Of those who were asked for these are here, and the others are not.
+    /// An update: of the people in `asked`, those in `here` are present, and the others are not.
     fn some(&self, asked: &BTreeSet<String>, here: BTreeMap<String, PresentUser>, at: Timestamp);
-    /// What is known of the terminals.
+    /// The state of the terminals.
     fn terminals(&self, terminals: &[PresenceTerminal], at: Timestamp);
-    /// A terminal refused a card just now: its event.
+    /// A terminal has just refused a card: its event.
     fn refused(&self, terminal: &str, event: &Value);
-    /// The store cannot be read, or can be read again.
+    /// The store has become unreadable, or can be read again.
     fn store(&self, is_away: bool, at: Timestamp);
-    /// Somebody was forgotten, whom anything told before may name: who is here follows as a whole.
+    /// Somebody was forgotten whom anything shown before may name: the complete list follows.
     fn forget(&self);
 }
 
@@ -65,7 +65,7 @@ pub trait PresenceAudience: Send + Sync {
 #[derive(Clone)]
 pub struct Audience(pub Arc<dyn PresenceAudience>);
 
-/// What this process has stored since the follower looked.
+/// What this process has stored since the follower last took it.
 #[derive(Debug, Default)]
 pub struct PresenceNews {
     pending: Mutex<UnshownNews>,
@@ -74,16 +74,16 @@ pub struct PresenceNews {
 
 #[derive(Debug, Default)]
 struct UnshownNews {
-    /// Whether anybody may have changed.
+    /// Whether any person may have changed.
     everybody: bool,
     /// Whether somebody was forgotten.
     forgotten: bool,
     subjects: BTreeSet<String>,
     people: BTreeSet<String>,
     refusals: Vec<UnshownRefusal>,
-    /// The moment of the latest event of each terminal.
+    /// The time of the latest event of each terminal.
     latest: BTreeMap<String, i64>,
-    /// The list of each terminal; these stay.
+    /// The current list of each terminal; kept when the rest is taken.
     lists: HashMap<String, Uuid>,
 }
 
@@ -96,10 +96,10 @@ struct UnshownRefusal {
 }
 
 impl PresenceNews {
-    /// These events are in the store now; some may have been there before. `events` are those of `rows`.
+    /// These events are in the store now; some may have been there before. `events` belong to `rows`.
     pub fn kept(&self, terminal: &str, list: Uuid, rows: &[NewEvent], events: &[Value]) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        // A new list voids what the one before said of anybody.
+        // A new list invalidates what the previous one said of anybody.
         let before = pending.lists.insert(terminal.to_owned(), list);
         pending.everybody |= before.is_some_and(|before| before != list);
         for (row, event) in rows.iter().zip(events) {
@@ -121,13 +121,13 @@ impl PresenceNews {
         self.wake.notify_one();
     }
 
-    /// Anybody may have changed.
+    /// Any person may have changed.
     pub fn everybody(&self) {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).everybody = true;
         self.wake.notify_one();
     }
 
-    /// Somebody was forgotten here: what was told of anybody is to be shown no longer.
+    /// Somebody was forgotten here: nothing shown before may stay.
     pub fn forgotten(&self) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         (pending.everybody, pending.forgotten) = (true, true);
@@ -142,27 +142,27 @@ impl PresenceNews {
     }
 }
 
-/// Shows an audience what is in the store, and what changes in it, until it is aborted.
+/// Shows an audience what is in the store, and what changes in it, until its task is aborted.
 pub struct Follower {
     store: ServerStore,
     heard: Arc<HeardTerminals>,
     news: Arc<PresenceNews>,
     audience: Audience,
-    /// The people who were shown: where, and by which subject.
+    /// The people shown, each with terminal and subject.
     people: BTreeMap<String, (String, String)>,
     by_subject: HashMap<String, String>,
-    /// The latest event of each terminal that was shown.
+    /// The time of the latest event shown of each terminal.
     latest: BTreeMap<String, i64>,
-    /// The last refusal of each terminal that was shown.
+    /// The last refusal shown of each terminal.
     refused: HashMap<String, (Uuid, i64)>,
-    /// When everybody was read.
+    /// When everybody was last read.
     read: Option<Instant>,
     looked: Timestamp,
     is_away: bool,
 }
 
 impl Follower {
-    /// Begins with nothing.
+    /// Starts with nothing shown.
     pub fn new(store: ServerStore, heard: Arc<HeardTerminals>, news: Arc<PresenceNews>, audience: Audience) -> Self {
         Self {
             store,
@@ -195,10 +195,10 @@ impl Follower {
         }
     }
 
-    /// Tells once that the store is away, and once that it is back.
+    /// Reports once when the store becomes unavailable, and once when it is back.
     fn note(&mut self, has_failed: bool) {
         if has_failed {
-            // What was taken of the news is lost.
+            // The news taken for this round is lost, so everybody is read again.
             self.read = None;
         }
         if has_failed != self.is_away {
@@ -207,7 +207,7 @@ impl Follower {
         }
     }
 
-    /// Shows what this process stored; whether that was anything.
+    /// Shows what this process stored; returns whether there was anything.
     async fn catch_up(&mut self) -> Result<bool, ServerStoreError> {
         let news = self.news.take();
         let is_any = !news.latest.is_empty();
@@ -240,20 +240,20 @@ impl Follower {
         Ok(is_any)
     }
 
-    /// Looks whether the store holds what was shown.
+    /// Checks whether the store still matches what was shown.
     async fn look(&mut self) -> Result<(), ServerStoreError> {
         self.heard.store(&self.store).await;
         let is_first = self.read.is_none();
         self.catch_up().await?;
         let at = Timestamp::now();
         let summary = self.store.presence_summary(at).await?;
-        // What this process stores meanwhile is in one of the two only.
+        // What this process stored meanwhile is in only one of the two counts.
         let comparable = !self.catch_up().await?;
         self.audience.0.terminals(&summary.terminals, at);
         let is_old = self.read.is_none_or(|read| read.elapsed() >= WHOLE);
         let others = self.others(&summary);
         let since = std::mem::replace(&mut self.looked, at);
-        // After a clock was set back the latest event says nothing of what came since.
+        // After a clock was set back, the latest event says nothing about newer ones.
         let is_ahead = |terminal: &PresenceTerminal| terminal.last_event.is_some_and(|last| last > at + SKEW);
         if (others || summary.terminals.iter().any(is_ahead)) && !is_first {
             self.refusals_since(since.clamp(at - FRESH, at) - SKEW, at + FRESH).await?;
@@ -266,7 +266,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether somebody else stored events.
+    /// Whether another process stored events.
     fn others(&self, summary: &PresenceSummary) -> bool {
         summary.terminals.iter().any(|terminal| {
             let known = self.latest.get(&terminal.name).copied();
@@ -281,7 +281,7 @@ impl Follower {
         }
     }
 
-    /// How many were shown at each terminal.
+    /// How many people were shown at each terminal.
     fn counts(&self) -> BTreeMap<&str, u64> {
         let mut counts = BTreeMap::new();
         for (terminal, _) in self.people.values() {
@@ -305,7 +305,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Shows a refusal once, while it is fresh.
+    /// Shows a refusal once, while it is recent.
     fn refuse(&mut self, refusal: &UnshownRefusal) {
         let UnshownRefusal { terminal, list, seq, event } = refusal;
         let is_known = self.refused.get(terminal).is_some_and(|(of, last)| of == list && seq <= last);

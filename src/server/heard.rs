@@ -1,5 +1,5 @@
-//! When terminals asked last, and until when their certificates are: noted in memory with each request, and in the store
-//! every few seconds.
+//! Notes when each terminal last sent a request, and until when its certificate is valid: in memory at each request,
+//! and in the store every few seconds.
 
 use std::{
     collections::HashMap,
@@ -11,29 +11,29 @@ use jiff::Timestamp;
 use super::store::{ServerStore, ShownCertificate};
 use crate::api::v1::AHEAD_SECONDS;
 
-/// What the store does not know yet. It holds names of registered terminals only.
+/// What is not in the store yet. It holds names of registered terminals only.
 #[derive(Debug, Default)]
 pub struct HeardTerminals {
     words: Mutex<HashMap<String, Timestamp>>,
     /// By the hash of the TLS key.
     certificates: Mutex<HashMap<[u8; 32], ShownCertificate>>,
-    /// Held while they are handed over.
+    /// Held while they are written to the store.
     storing: tokio::sync::Mutex<()>,
 }
 
 impl HeardTerminals {
-    /// A terminal asks.
+    /// A terminal sent a request.
     pub fn note(&self, terminal: &str, at: Timestamp) {
         let mut all = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get_mut(terminal) {
-            // What is far ahead was noted before the clock was set back.
+            // A time far ahead was noted before the clock was set back.
             Some(last) if last.duration_since(at).as_secs() <= AHEAD_SECONDS => *last = at.max(*last),
             Some(last) => *last = at,
             None => drop(all.insert(terminal.to_owned(), at)),
         }
     }
 
-    /// A terminal came with a certificate that ends later than the store knows.
+    /// A terminal presented a certificate that ends later than the store knows.
     pub fn note_certificate(&self, shown: ShownCertificate) {
         let mut all = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
         if all.get(&shown.tls_key).is_none_or(|known| known.until < shown.until) {
@@ -41,11 +41,11 @@ impl HeardTerminals {
         }
     }
 
-    /// Hands it to the store, also what somebody else is handing over; what it does not take now waits for the next time.
+    /// Writes it to the store, after any such write under way; what cannot be written now waits for the next time.
     pub async fn store(&self, store: &ServerStore) {
         let _storing = self.storing.lock().await;
         let all: Vec<_> = self.words.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
-        // That the store is away it says by itself.
+        // The store itself reports that it is unavailable.
         if !all.is_empty() && store.note_heard(&all).await.is_err() {
             for (terminal, at) in &all {
                 self.note(terminal, *at);
@@ -104,11 +104,11 @@ mod tests {
             }
             words
         };
-        // What is further ahead than that was noted before a clock was set back.
+        // A time further ahead than that was noted before a clock was set back.
         assert_eq!(block_on(kept).unwrap(), [start, start, at(-AHEAD_SECONDS - 1), start]);
     }
 
-    /// A process that has not loaded the renewed certificate yet comes with the old one.
+    /// A process that has not loaded the renewed certificate yet still presents the old one.
     #[test]
     fn the_later_certificate_of_a_key_counts() {
         let (heard, now) = (HeardTerminals::default(), Timestamp::now());

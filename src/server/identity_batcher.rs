@@ -1,4 +1,4 @@
-//! The registered identities of tokens whose proofs are to be checked, in batches: what waits is asked in one statement.
+//! Reads the registered identities of tokens whose proofs are being checked: all that wait share one statement.
 
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -8,32 +8,32 @@ use super::{
     store::{RegisteredIdentity, ServerStore},
 };
 
-/// Most tokens of one question.
+/// Most tokens per statement.
 const BATCH: usize = 64;
-/// Questions that wait for one.
+/// Most tokens that wait for a statement.
 const QUEUE: usize = 1024;
 
 type FoundIdentity = Result<Option<RegisteredIdentity>, ApiError>;
 
-/// Hands questions to the one task that asks the store.
+/// Passes queries to the one task that asks the store.
 pub struct IdentityBatcher(mpsc::Sender<(Uuid, oneshot::Sender<FoundIdentity>)>);
 
 impl IdentityBatcher {
-    /// Starts the task; it ends when this is dropped and nothing waits any more.
+    /// Starts the task; it ends once this is dropped and nothing waits any more.
     pub fn start(store: ServerStore) -> Self {
         let (sender, pending) = mpsc::channel(QUEUE);
         tokio::spawn(run(store, pending));
         Self(sender)
     }
 
-    /// What is registered of a token; none where there is no such token. `Busy` when too many ask.
+    /// The registered identity of a token; `None` if there is no such token. `Busy` when too many wait.
     ///
     /// # Errors
     /// [`ApiError::Busy`], or that of the store.
     pub async fn identity(&self, token_id: Uuid) -> FoundIdentity {
         let (answer, result) = oneshot::channel();
         self.0.try_send((token_id, answer)).map_err(|_| ApiError::Busy)?;
-        // Whoever drops the other end does so while the server ends.
+        // The other end is dropped only while the server ends.
         result.await.unwrap_or(Err(ApiError::Busy))
     }
 }
@@ -54,7 +54,7 @@ async fn run(store: ServerStore, mut pending: mpsc::Receiver<(Uuid, oneshot::Sen
                     drop(answer.send(Err(error.clone())));
                 }
             }
-            // One that cannot be read must not take the others with it.
+            // One that cannot be read must not fail the others.
             Err(_) => {
                 for (id, answer) in ids.into_iter().zip(answers) {
                     let found = store.identities(&[id]).await.map(|mut found| found.pop().flatten());
@@ -75,7 +75,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let found = async {
             let store = ServerStore::with_two_tokens(&StoreUrl::in_folder(home.path())).await;
-            // The columns take nothing but bytes; one row that is read through this has a number there.
+            // The columns take nothing but bytes, so one row is read through a view that has a number there.
             let other = rusqlite::Connection::open(home.path().join("server.db")).unwrap();
             let lies = "ALTER TABLE tokens RENAME TO stored;
                 CREATE VIEW tokens AS SELECT token_id, identity_certificate,
@@ -83,7 +83,7 @@ mod tests {
             other.execute_batch(lies).unwrap();
             let batcher = IdentityBatcher::start(store);
             let ask = |n| batcher.identity(Uuid::from_u128(n));
-            // The task has not run when the last of them is asked: they are one batch.
+            // The task has not run yet when the last of them is asked: they are one batch.
             let together = tokio::join!(ask(1), ask(2), ask(3));
             (together, ask(2).await)
         };

@@ -1,4 +1,4 @@
-//! `server init`: makes the store, and registers the terminal of this home as its first administrator.
+//! `server init`: creates the store, and registers the terminal of this home as its first administrator.
 
 use std::path::Path;
 
@@ -11,23 +11,23 @@ use super::{
 };
 use crate::{api::v1::Role, crypto::sha256, pki::PkiDir, proof::thumbprint};
 
-/// What an init has done.
+/// The result of an init.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Initialised {
     /// The terminal that administers the server.
     pub terminal: String,
-    /// Whether it is new there; `None` when its name or key is taken by another one.
+    /// Whether it was newly registered; `None` when another one has its name or key.
     pub added: Option<bool>,
 }
 
-/// Opens or makes the store, and registers the terminal whose keys lie in this folder. Once more it changes nothing.
+/// Opens or creates the store, and registers the terminal whose keys are in this folder. Repeating it changes nothing.
 ///
 /// # Errors
-/// [`RunError::Pki`] for a key or certificate that is not here or cannot be used; [`RunError::Store`].
+/// [`RunError::Pki`] for a key or certificate that is missing or unusable; [`RunError::Store`].
 pub async fn init(pki: &Path, url: &StoreUrl, now: Timestamp) -> Result<Initialised, RunError> {
     let home = PkiDir::new(pki);
     let (tls, ecka) = (home.load_terminal_tls(now)?, home.load_terminal(now)?);
-    // The server will need these: better to miss them now.
+    // The server will need these: better to fail now.
     home.load_server_tls(now)?;
     home.load_server_signature(now)?;
     let previous = tls.also.as_ref().map(|authority| authority.point().key_identifier());

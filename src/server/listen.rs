@@ -1,4 +1,4 @@
-//! Connections: accepted, bounded in number and time, and ended in order.
+//! Accepts connections, limits their number and duration, and ends them in order.
 
 mod unread_body;
 
@@ -32,22 +32,22 @@ use super::{
 };
 use crate::proxies::Network;
 
-/// How long requests that are under way may take once the server was told to stop.
+/// How long requests under way may take once the server is told to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
-/// How long nobody is accepted after that failed: out of descriptors, and some will be freed.
+/// The pause after a failed accept: descriptors have run out, and some will be freed.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The longest head of a request, in bytes.
+/// The longest request head, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 
-/// Takes the address.
+/// Binds the address.
 ///
 /// # Errors
-/// [`RunError::Listen`] when it is taken, or not this machine's.
+/// [`RunError::Listen`] when it is in use, or not an address of this machine.
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(listen).await.map_err(|error| RunError::Listen(listen, error))
 }
 
-/// Closes every connection at once, and never ends: who comes before anything is served shall not wait for it.
+/// Closes every connection at once, and never ends: clients that come before the server is ready need not wait.
 pub async fn turn_away(listener: &TcpListener) -> Infallible {
     loop {
         if listener.accept().await.is_err() {
@@ -56,7 +56,7 @@ pub async fn turn_away(listener: &TcpListener) -> Infallible {
     }
 }
 
-/// Serves until `stop` ends, and then what is under way; who comes meanwhile waits in the system's queue.
+/// Serves until `stop` ends, and then finishes requests under way; new connections wait in the system's queue.
 pub async fn serve(
     options: &ServerOptions,
     listener: &TcpListener,
@@ -75,7 +75,7 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        // Who gets no permit waits in the system's queue, and costs us nothing.
+        // Without a permit, a connection waits in the system's queue and costs us nothing.
         let permit = tokio::select! {
             permit = Arc::clone(&connections.permits).acquire_owned() => permit,
             () = &mut stop => break,
@@ -113,11 +113,11 @@ struct ConnectionServer {
 }
 
 impl ConnectionServer {
-    /// One connection, from its handshake to its end.
+    /// Serves one connection, from its handshake to its end.
     async fn serve(&self, stream: TcpStream, peer: SocketAddr, watcher: hyper_util::server::graceful::Watcher) {
-        // Without this, the two halves of an answer wait for each other's acknowledgement.
+        // Otherwise the second half of an answer waits until the first is acknowledged.
         let _ = stream.set_nodelay(true);
-        // In a box: a connection that stands needs none of the room that its beginning takes.
+        // Boxed, so that an established connection does not keep the memory that its beginning takes.
         let begin = Box::pin(self.begin(stream, peer));
         let Ok(Some((stream, peer))) = timeout(self.patience, begin).await else { return };
         let router = TowerToHyperService::new(self.router.clone());
@@ -129,14 +129,14 @@ impl ConnectionServer {
             .timer(TokioTimer::new())
             .header_read_timeout(self.patience.max(Duration::from_secs(75)))
             .max_buf_size(HEAD_MAX)
-            // Who says no more still gets its answer. To look for the end of a connection while a request is under way would take a
-            // second buffer for each.
+            // A client that has closed its sending half still gets its answer. Watching for the end of a connection
+            // during a request would take a second buffer for each.
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         let _ = watcher.watch(connection).await;
     }
 
-    /// The head of a proxy, where one stands there, and the handshake.
+    /// Reads the PROXY header, if a proxy connects, and does the TLS handshake.
     async fn begin(&self, mut stream: TcpStream, peer: SocketAddr) -> Option<(TlsConnection, Peer)> {
         let address = match behind_proxy::client(&mut stream, peer, &self.proxies).await {
             Ok(address) => address,

@@ -1,5 +1,5 @@
-//! Lookups in batches: whatever waits is decided in one transaction, so that many lookups cost one write to the disk. Who comes
-//! while it waits for another process that writes joins it.
+//! Decides lookups in batches: all that wait share one transaction, so that many lookups cost one write to the disk.
+//! Lookups that arrive while it waits for another process that writes join it.
 
 use std::io;
 
@@ -11,12 +11,12 @@ use super::{
     store::{LookupResult, LookupTask, ServerStore, ServerStoreError},
 };
 
-/// Most lookups that are decided in one transaction.
+/// Most lookups decided in one transaction.
 const BATCH: usize = 64;
-/// Lookups that wait for one; a terminal that finds no room has to come again.
+/// Most lookups that wait for one; a terminal that finds no room must try again.
 const QUEUE: usize = 1024;
 
-/// A lookup that waits for its batch, and where its result goes.
+/// A waiting lookup, and where its result goes.
 struct PendingLookup {
     task: LookupTask,
     answer: ResultSender,
@@ -25,25 +25,25 @@ struct PendingLookup {
 /// The result of a lookup, or why there is none.
 type ResultSender = oneshot::Sender<Result<LookupResult, ApiError>>;
 
-/// Hands lookups to the one task, or thread, that decides them.
+/// Passes lookups to the one task, or thread, that decides them.
 pub struct LookupBatcher(mpsc::Sender<PendingLookup>);
 
 impl LookupBatcher {
-    /// Starts it; it ends when this is dropped and nothing waits any more.
+    /// Starts it; it ends once this is dropped and nothing waits any more.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     pub fn start(store: &ServerStore) -> io::Result<Self> {
         let (sender, pending) = mpsc::channel(QUEUE);
         store.keep_at_work("lookups", run(store.clone(), pending))?;
         Ok(Self(sender))
     }
 
-    /// Decides one lookup, together with others that wait. `Busy` when too many do.
+    /// Decides one lookup, together with others that wait. `Busy` when too many wait.
     pub async fn decide(&self, task: LookupTask) -> Result<LookupResult, ApiError> {
         let (answer, result) = oneshot::channel();
         self.0.try_send(PendingLookup { task, answer }).map_err(|_| ApiError::Busy)?;
-        // Whoever drops the other end does so while the server ends.
+        // The other end is dropped only while the server ends.
         result.await.unwrap_or(Err(ApiError::Busy))
     }
 }
@@ -59,7 +59,7 @@ async fn run(store: ServerStore, mut pending: mpsc::Receiver<PendingLookup>) {
             }
             Timestamp::now()
         };
-        // Now, too: where the store is away nobody waits for that by himself.
+        // Fill the batch now as well: if the store is unavailable, all of them wait for it together.
         join(&mut tasks);
         match store.lookups(&mut tasks, &mut join).await {
             Ok(results) => answers.into_iter().zip(results).for_each(|(answer, result)| drop(answer.send(Ok(result)))),
@@ -69,7 +69,7 @@ async fn run(store: ServerStore, mut pending: mpsc::Receiver<PendingLookup>) {
     }
 }
 
-/// One lookup that cannot be decided must not take the others with it.
+/// One lookup that cannot be decided must not fail the others.
 async fn one_by_one(store: &ServerStore, tasks: Vec<LookupTask>, answers: Vec<ResultSender>) {
     for (task, answer) in tasks.into_iter().zip(answers) {
         match store.lookups(&mut vec![task], &mut |_| Timestamp::now()).await {
@@ -105,7 +105,7 @@ mod tests {
                 let (terminal, token_id) = ("door".into(), Uuid::from_u128(n));
                 batcher.decide(LookupTask { terminal, token_id, proof: PresentedProof::Nothing, nonces: Vec::new() })
             };
-            // All are asked before any is decided: they are one batch.
+            // All are sent before any is decided, so they form one batch.
             other.execute_batch("BEGIN IMMEDIATE").unwrap();
             let together = tokio::join!(ask(1), ask(2), ask(3), async { other.execute_batch("COMMIT").unwrap() });
             (together, ask(2).await)

@@ -1,4 +1,4 @@
-//! What the server counts, as OpenMetrics text; [`super::exposition`] knows the other format.
+//! The server's metrics, as OpenMetrics text; [`super::exposition`] converts them to the other format.
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -8,10 +8,10 @@ use prometheus_client::{
 
 use crate::api::v1::{PresenceSummary, RegisteredTerminal};
 
-/// One kind of request.
+/// Labels of a request.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// The route, not the path: a path may hold anything.
+    /// The route, not the path, which clients choose freely.
     pub route: &'static str,
     /// The method.
     pub method: &'static str,
@@ -19,40 +19,40 @@ pub struct RequestLabels {
     pub status: u16,
 }
 
-/// One kind of decision about a lookup.
+/// Labels of a decision about a lookup.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct LookupLabels {
     /// `active`, or the code of the refusal.
     pub result: &'static str,
 }
 
-/// A terminal.
+/// Labels of a terminal.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct TerminalLabels {
     /// Its name.
     pub terminal: String,
 }
 
-/// What is asked of the store when somebody asks for the counters.
+/// Gauges that are read from the store whenever the metrics are requested.
 #[derive(Debug, Default)]
 pub struct StoreMetrics {
-    /// 1 when the store takes changes, 0 when not.
+    /// 1 when the store takes changes, otherwise 0.
     store_up: Gauge,
-    /// People who are counted at a terminal.
+    /// People counted at a terminal.
     present: Family<TerminalLabels, Gauge>,
-    /// When a terminal last asked, in seconds since 1970.
+    /// When a terminal last sent a request, in seconds since 1970.
     last_word: Family<TerminalLabels, Gauge>,
     /// When the newest certificate of a terminal ends, in seconds since 1970.
     certificate_end: Family<TerminalLabels, Gauge>,
 }
 
 impl StoreMetrics {
-    /// The store takes changes, or not.
+    /// Sets whether the store takes changes.
     pub fn store(&self, is_up: bool) {
         self.store_up.set(i64::from(is_up));
     }
 
-    /// What is known of presence, instead of what was.
+    /// Replaces what is known of presence.
     pub fn presence(&self, summary: &PresenceSummary) {
         self.present.clear();
         for one in &summary.terminals {
@@ -60,7 +60,7 @@ impl StoreMetrics {
         }
     }
 
-    /// What is known of terminals, instead of what was; those that were revoked are left out.
+    /// Replaces what is known of terminals; revoked ones are left out.
     pub fn terminals(&self, all: &[RegisteredTerminal]) {
         self.last_word.clear();
         self.certificate_end.clear();
@@ -79,22 +79,22 @@ fn label(name: &str) -> TerminalLabels {
     TerminalLabels { terminal: name.to_owned() }
 }
 
-/// All counters.
+/// All metrics.
 pub struct Metrics {
     registry: Registry,
     /// Answered requests.
     pub requests: Family<RequestLabels, Counter>,
     /// Decided lookups.
     pub lookups: Family<LookupLabels, Counter>,
-    /// Proofs that tell of a copied token.
+    /// Proofs that reveal a copied token.
     pub clones: Counter,
-    /// Nonces that were given away.
+    /// Nonces given to terminals.
     pub nonces: Counter,
-    /// Events that were new.
+    /// New events.
     pub events: Counter,
     /// The time from the head of a request to its answer.
     pub seconds: Histogram,
-    /// What is asked of the store.
+    /// What is read from the store.
     pub stored: StoreMetrics,
 }
 
@@ -135,7 +135,7 @@ impl Metrics {
     /// As `OpenMetrics` text.
     ///
     /// # Errors
-    /// The formatter's, which writing into memory never gives.
+    /// The formatter's, which writing into memory never returns.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

@@ -1,10 +1,10 @@
-//! The background server: it knows the users, the tokens and the terminals, and answers over HTTP/JSON in TLS 1.3.
+//! The server: it knows the users, tokens and terminals, and answers terminals over HTTP/JSON in TLS 1.3.
 //!
-//! A request goes through `listen` (connection, TLS, limits) → `auth` (which registered terminal is this, and may
-//! it?) → one handler of `api` → `store` (one transaction, its decision in the `audit` log). Several processes may
-//! share one PostgreSQL; nothing that must hold is kept in memory.
+//! A request goes through `listen` (connection, TLS, limits) → `auth` (which registered terminal is this, and may it do
+//! this?) → one handler of `api` → `store` (one transaction, with its decision in the `audit` log). Several processes
+//! may share one PostgreSQL, so nothing that must last is kept in memory only.
 //!
-//! Deliberately absent: cards, readers, printing, and any way in without a certificate.
+//! Deliberately absent: cards, readers, printing, and any access without a certificate.
 
 mod api;
 pub mod audit;
@@ -57,74 +57,74 @@ use crate::{
 pub use init::Initialised;
 pub use store::{ServerStore, ServerStoreError, StoreUrl};
 
-/// How often a server looks whether its CA is being rotated.
+/// How often a server checks whether its CA is being rotated.
 const CA_EVERY: Duration = Duration::from_secs(1);
 
-/// How a server is run.
+/// The options of a server.
 #[derive(Clone)]
 pub struct ServerOptions {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Keys and certificates; the CA key has to be there.
+    /// The folder of keys and certificates; the CA key must be there.
     pub pki: PathBuf,
-    /// Where it keeps what it knows.
+    /// Where its data is kept.
     pub store: StoreUrl,
     /// Whether a jump of the clock stops the CA.
     pub clock_check: ClockCheck,
-    /// Requests that one terminal may make in a second, on average; none for no limit.
+    /// Most requests of one terminal per second, on average; `None` for no limit.
     pub rate: Option<u32>,
-    /// Connections at one time.
+    /// Most connections at one time.
     pub connections: usize,
-    /// The time for a TLS handshake, for the head and the body of a request, and for its answer.
+    /// The time limit for a TLS handshake, for the head and the body of a request, and for its answer.
     pub patience: Duration,
-    /// The proxies before it, which say in a head for whom they speak.
+    /// The proxies in front of it, which send the client's address in a PROXY header.
     pub proxies: Vec<Network>,
-    /// How long after its proof a channel of a token may be resumed at that terminal; none for never.
+    /// How long after its proof a channel of a token may be resumed at that terminal; `None` for never.
     pub resume_max_age: Option<Duration>,
-    /// How long events, proofs and nonces are kept; none for events and proofs without an end.
+    /// How long events, proofs and nonces are kept; with `None`, events and proofs are kept for ever.
     pub retention: Option<Duration>,
-    /// Who shows who is here while it runs.
+    /// Who shows the people present while it runs.
     pub audience: Option<follow::Audience>,
 }
 
-/// Why a server does not start or go on.
+/// Why a server does not start, or stops.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Its keys or certificates.
+    /// Its keys or certificates are unusable.
     #[error(transparent)]
     Pki(#[from] PkiError),
-    /// Its store.
+    /// Its store is unusable.
     #[error(transparent)]
     Store(#[from] ServerStoreError),
-    /// The address is taken, or not this machine's.
+    /// The address is in use, or not one of this machine.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
-    /// The TLS library refuses the keys.
+    /// The TLS library rejects the keys.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// The system gives no threads.
+    /// The system cannot start threads.
     #[error("the server cannot start: {0}")]
     Start(std::io::Error),
 }
 
-/// What is told while a server runs: its caller prints or logs it.
+/// Receives what a running server reports, to print or log it.
 pub trait ServerLog: Send + Sync {
-    /// It listens here.
+    /// The server listens at this address.
     fn listening(&self, at: SocketAddr);
     /// A request was answered.
     fn request(&self, line: &RequestLine<'_>);
-    /// Something failed that no client is told more of than that it did.
+    /// Something failed; clients learn only that it did.
     fn fault(&self, what: &str);
 }
 
 /// One answered request.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLine<'a> {
-    /// When.
+    /// When it was sent.
     pub at: Timestamp,
-    /// The address of who asks, or the one behind a proxy; none when there was no connection.
+    /// The client's address, also behind a proxy; `None` when there was no connection.
     pub from: Option<IpAddr>,
-    /// The terminal; none when it is not registered.
+    /// The terminal; `None` when it is not registered.
     pub terminal: Option<&'a str>,
     /// The method.
     pub method: &'a str,
@@ -136,11 +136,11 @@ pub struct RequestLine<'a> {
     pub took: Duration,
 }
 
-/// Runs until `stop` ends, then finishes what is under way. Blocks.
+/// Runs until `stop` ends, then finishes requests under way. Blocks.
 ///
 /// # Errors
-/// [`RunError`]: the system gives no threads, the address is taken, or keys, TLS or the store cannot be used, also
-/// after a rotation of the CA. A store that is away is waited for.
+/// [`RunError`]: the system cannot start threads, the address is in use, or keys, TLS or the store cannot be used, also
+/// after a rotation of the CA. An unavailable store is no error: the server waits for it.
 pub fn run(
     options: &ServerOptions,
     log: &Arc<dyn ServerLog>,
@@ -152,7 +152,7 @@ pub fn run(
         let listener = listen::bind(options.listen).await?;
         let mut stop = std::pin::pin!(stop);
         let mut first = true;
-        // Once for each CA: a rotation that begins or ends is taken up without losing the address.
+        // Once for each CA: when a rotation begins or ends, everything is reloaded without giving up the address.
         loop {
             let (now, trusted) = (Timestamp::now(), home.load_trusted()?);
             let acceptor = tls::acceptor(&home.load_server_tls(now)?)?;
@@ -175,8 +175,8 @@ pub fn run(
     })
 }
 
-/// Opens what requests share; nothing once `stop` has ended. A store that is away is waited for, as one that goes while the
-/// server runs.
+/// Opens what requests share; `None` once `stop` has ended. It waits for an unavailable store, as the running server
+/// does.
 async fn open(
     home: &PkiDir,
     options: &ServerOptions,
@@ -196,7 +196,7 @@ async fn open(
         };
         let opened = tokio::select! {
             opened = attempt => opened,
-            // A try may take long, too, and who comes meanwhile would wait for its end.
+            // An attempt may take long, too, and clients that connect meanwhile would wait for its end.
             never = listen::turn_away(listener), if waits => match never {},
             () = &mut stop => return Ok(None),
         };
@@ -214,8 +214,8 @@ async fn open(
     }
 }
 
-/// Ends when other CAs are trusted here than these. There is nothing to wait for but the folder, which another process
-/// exchanges; what cannot be read is looked at again.
+/// Ends when the folder holds other trusted CAs than these. Another process replaces its contents, so it is polled;
+/// what cannot be read is tried again.
 async fn another_ca(home: &PkiDir, trusted: &[Point]) {
     let mut every = tokio::time::interval(CA_EVERY);
     loop {
@@ -226,10 +226,10 @@ async fn another_ca(home: &PkiDir, trusted: &[Point]) {
     }
 }
 
-/// Runs a future to its end: for the commands that open the store by themselves.
+/// Runs a future to completion, for commands that open the store themselves.
 ///
 /// # Errors
-/// [`RunError::Start`] when the system gives no runtime. What the future answers is the value.
+/// [`RunError::Start`] when the system cannot start a runtime. The future's own result is the value.
 pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Start)?;
     Ok(runtime.block_on(future))

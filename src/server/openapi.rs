@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document of the API, made from the table of routes and the types of [`crate::api::v1`].
+//! Generates the OpenAPI 3.1 document from the table of routes and the types of [`crate::api::v1`].
 
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ use crate::api::{
     v1::{self, Page},
 };
 
-/// The parts of the API, by the first word of a path after `/v1`.
+/// The tags of the document, by the first word of a path after `/v1`.
 const TAGS: [(&str, &str, &[&str]); 6] = [
     (
         "taps",
@@ -28,7 +28,7 @@ const TAGS: [(&str, &str, &[&str]); 6] = [
     ("server", "The server itself", &["health", "openapi.json", "metrics"]),
 ];
 
-/// Problems that every route may answer with.
+/// Problems that any route may answer with.
 pub const COMMON: [ProblemCode; 10] = [
     ProblemCode::RequestMalformed,
     ProblemCode::RequestInvalid,
@@ -106,7 +106,7 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
-/// Who may ask, and what is refused.
+/// The role that is needed, and the problems of this route.
 fn description(route: &Route) -> String {
     let role = serde_json::to_value(route.role).unwrap_or_default();
     let role = role.as_str().unwrap_or_default();
@@ -142,7 +142,7 @@ fn answer(answer: RouteAnswer) -> Value {
     }
 }
 
-/// The beginning of the counters.
+/// An example: the beginning of the metrics.
 const METRICS: &str = "# HELP rollcall_nonces Nonces given to terminals.\n# TYPE rollcall_nonces counter\n\
     rollcall_nonces_total 64\n# EOF\n";
 
@@ -150,7 +150,7 @@ const METRICS: &str = "# HELP rollcall_nonces Nonces given to terminals.\n# TYPE
 const METRICS_PLAIN: &str = "# HELP rollcall_nonces_total Nonces given to terminals.\n\
     # TYPE rollcall_nonces_total counter\nrollcall_nonces_total 64\n";
 
-/// A schema by its name, and an example of it.
+/// A reference to the schema of this name, with an example.
 fn media(name: &str) -> Value {
     let mut media = json!({ "schema": { "$ref": format!("#/components/schemas/{name}") } });
     if let Some(example) = example(name) {
@@ -200,7 +200,7 @@ fn query(asked: &QueryParameter) -> Value {
     json!({ "name": asked.name, "in": "query", "description": asked.summary, "schema": schema })
 }
 
-/// As [`super::body::plain`] takes it.
+/// The schema of what [`super::body::plain`] accepts.
 fn text(shortest: usize, longest: usize) -> Value {
     json!({ "type": "string", "minLength": shortest, "maxLength": longest, "pattern": NO_CONTROL })
 }
@@ -213,7 +213,7 @@ fn schemas() -> Value {
             let mut all = Map::new();
             $(all.insert($name.to_owned(), {
                 let schema = generator.subschema_for::<$type>();
-                // A type by its own name refers to its definition, which is added below.
+                // A named type yields a reference to its definition, which is added below.
                 serde_json::to_value(schema).unwrap_or_default()
             });)*
             all

@@ -1,4 +1,4 @@
-//! Examples for the OpenAPI document: what a stand-in of the server answers with. A test holds each against its schema.
+//! Example answers for the OpenAPI document. A test checks each against its schema.
 
 use serde_json::{Value, json};
 
@@ -6,12 +6,12 @@ const TOKEN: &str = "0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e";
 const LIST: &str = "6a0f4c0d-6f0e-4f57-9d43-3f6a5a1d7c11";
 const AT: &str = "2026-11-22T15:04:05.123Z";
 const NONCE: &str = "ODd7UldXtJRCf4kBT5fXmSjzk40U61HiD7Xs2YNOswQ";
-/// Of a JWS only the form: what it says is told at the types of its payloads.
+/// Only the form of a JWS: its content is described at the types of the payloads.
 const JWS: &str = "eyJhbGciOiJFUzI1NiJ9.eyJhdCI6IjIwMjYtMTEtMjIifQ.c2lnbmF0dXJl";
 /// The beginning of a certificate.
 const DER: &str = "MIIBhDCCASugAwIBAgIIaalKo8mRx98wCgYIKoZIzj0EAwI";
 
-/// One of the schema with this name; none where nobody sends one, or where only a real one is of use.
+/// An example for the schema of this name; `None` where nobody sends one, or where only a real one is of use.
 pub fn example(schema: &str) -> Option<Value> {
     Some(match schema {
         "Problem" => json!({

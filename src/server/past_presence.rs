@@ -1,4 +1,4 @@
-//! Who was here at a moment that is over: a replay of all events, worked out once for all pages that are asked for.
+//! Who was present at a time in the past: a replay of all events, computed once for all pages of an answer.
 
 use std::{
     sync::Arc,
@@ -13,12 +13,12 @@ use super::{
     store::{ServerStore, ServerStoreError},
 };
 
-/// How long the people of a moment are kept.
+/// How long a result is kept.
 const KEPT: Duration = Duration::from_secs(60);
-/// Most people that are kept.
+/// Most people in a result that is kept.
 const MOST: usize = 100_000;
 
-/// The moment that was asked for last. Who else asks meanwhile waits: one replay at a time.
+/// The last result. Other requests wait for its lock, so that there is one replay at a time.
 #[derive(Debug, Default)]
 pub struct PastPresence(Mutex<Option<KeptMoment>>);
 
@@ -30,10 +30,11 @@ struct KeptMoment {
 }
 
 impl PastPresence {
-    /// The people of a moment, in the order of their keys; those of a page before where this goes on from one.
+    /// The people present at this time, in the order of their keys; when `goes_on` is set, the kept result if there is
+    /// one.
     ///
     /// # Errors
-    /// That of the store.
+    /// Any error of the store.
     pub async fn people(
         &self,
         store: &ServerStore,
@@ -51,7 +52,7 @@ impl PastPresence {
         Ok(people)
     }
 
-    /// Keeps nothing any more.
+    /// Drops the kept result.
     pub async fn forget(&self) {
         *self.0.lock().await = None;
     }

@@ -1,9 +1,10 @@
-//! Who is here, at all doors: what an event of a terminal says, and what several of them come to.
+//! Who is present at all doors: reads each event of a terminal, and combines them.
 //!
-//! Each terminal tells of its own list. For one list the order is that of its numbers, whenever an event comes; between
-//! lists it is the moment at which somebody was last *seen*: a token that arrives at a second door is there, and not any
-//! more at the first. That a time ended, or an operator cleared a list, is no sighting, and ends a stay only on that list.
-//! So the result depends on which events are there, and not on the order in which they came.
+//! Each terminal reports its own list. Within one list, events count in the order of their numbers, whenever they
+//! arrive; between lists, the time at which somebody was last *seen* decides: a token that arrives at a second door is
+//! there, and no longer at the first. A stay that expires, or a list that an operator clears, is no sighting, and ends
+//! a stay only on that list. So the result depends only on which events are stored, not on the order in which they
+//! came.
 //!
 //! Specification: docs/protocol.md, "Who is here, at all doors".
 
@@ -16,23 +17,23 @@ use uuid::Uuid;
 use super::equipment::EquipmentWord;
 use crate::api::{User, v1::read_moment};
 
-/// What an event says of who is here.
+/// How an event changes the presence of its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PresenceWord {
-    /// It came onto the list.
+    /// The subject came onto the list.
     Arrived,
-    /// It is there, and was in doubt.
+    /// It is present, after it was in doubt.
     Confirmed,
-    /// It is on the list, and in doubt.
+    /// It is on the list, but in doubt.
     Doubted,
-    /// It went off the list.
+    /// It left the list.
     Left,
 }
 
 impl PresenceWord {
     const ALL: [Self; 4] = [Self::Arrived, Self::Confirmed, Self::Doubted, Self::Left];
 
-    /// As the store keeps it.
+    /// The text kept in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Arrived => "arrived",
@@ -42,34 +43,34 @@ impl PresenceWord {
         }
     }
 
-    /// As the store kept it.
+    /// Reads the text kept in the store.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|word| word.as_str() == text)
     }
 }
 
-/// What the server takes out of an event, beside its body. An event of a kind that it does not know says nothing.
+/// The columns that the server extracts from an event. Events of an unknown kind have no word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventIndex {
-    /// When it happened, in milliseconds; never after the server got it.
+    /// When it happened, in milliseconds; never later than when the server received it.
     pub at: i64,
-    /// Whose it is, where that is said.
+    /// The user that it names, if any.
     pub user_id: Option<String>,
-    /// Who comes and goes: a token, or a user without one.
+    /// Who comes or goes: a token, or a user without one.
     pub subject: Option<String>,
-    /// What it says of them.
+    /// How it changes their presence.
     pub word: Option<PresenceWord>,
-    /// Whether they were seen then.
+    /// Whether they were seen at that time.
     pub sighting: bool,
-    /// What it says of a reader, or of the card service.
+    /// What it reports of a reader, or of the card service.
     pub equipment: Option<EquipmentWord>,
 }
 
-/// The longest user id that is taken out of an event, in bytes.
+/// The longest user id taken from an event, in bytes.
 const USER_ID: usize = 128;
 
 impl EventIndex {
-    /// Reads an event that the server gets now.
+    /// Reads an event that the server receives now.
     pub fn of(event: &Value, received: Timestamp) -> Self {
         let received = received.as_millisecond();
         let at = event["at"].as_str().and_then(|at| read_moment(at).ok());
@@ -83,7 +84,7 @@ impl EventIndex {
             "arrived" | "checked_in" => Some((PresenceWord::Arrived, true)),
             "confirmed" => Some((PresenceWord::Confirmed, true)),
             "unconfirmed" => Some((PresenceWord::Doubted, false)),
-            // Only who taps to leave was seen at that moment; whoever lies there was seen when they came.
+            // Only a tap to leave is a sighting at that moment; a token that lies on a reader was seen when it arrived.
             "left" => Some((PresenceWord::Left, event["reason"] == "toggled")),
             "checked_out" => Some((PresenceWord::Left, true)),
             "removed" => Some((PresenceWord::Left, false)),
@@ -95,7 +96,7 @@ impl EventIndex {
         Self { at, user_id: user_id.map(str::to_owned), subject, word, sighting, equipment }
     }
 
-    /// Who this is about, as one person: the user, or the token where nobody said whose it is.
+    /// The key of the person: the user, or the token if no user is named.
     pub fn person(&self) -> Option<String> {
         let subject = self.subject.as_ref()?;
         Some(self.user_id.as_ref().map_or_else(|| format!("t:{subject}"), |id| format!("u:{id}")))
@@ -116,20 +117,20 @@ pub struct EventPlace {
     pub seq: i64,
 }
 
-/// What a terminal says of one subject, taken together.
+/// What the events of one terminal say of one subject, combined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whereabouts {
-    /// The last word.
+    /// The place of the last word.
     pub last: EventPlace,
-    /// What it is.
+    /// The last word.
     pub word: PresenceWord,
-    /// When they were last seen there, in milliseconds; 0 for never.
+    /// When the subject was last seen there, in milliseconds; 0 for never.
     pub seen: i64,
-    /// The event that says who they are: the last arrival, or else the last word.
+    /// The event that names the person: the last arrival, or else the last word.
     pub named: Naming,
 }
 
-/// The event that says who somebody is.
+/// The event that names the person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naming {
     /// Whether it is an arrival.
@@ -138,14 +139,14 @@ pub struct Naming {
     pub place: EventPlace,
     /// Its list.
     pub list: String,
-    /// Its moment.
+    /// When it happened.
     pub at: i64,
     /// The person.
     pub person: String,
 }
 
 impl Whereabouts {
-    /// What one event says; none where it says nothing of anybody.
+    /// Reads one event; `None` if it is not about presence.
     pub fn of(index: &EventIndex, place: EventPlace, list: &str) -> Option<Self> {
         let (word, person) = (index.word?, index.person()?);
         let arrived = word == PresenceWord::Arrived;
@@ -153,7 +154,7 @@ impl Whereabouts {
         Some(Self { last: place, word, seen: if index.sighting { index.at } else { 0 }, named })
     }
 
-    /// Takes in what else the same terminal says of the same subject, in whatever order it comes.
+    /// Merges what else the same terminal says of the same subject, in any order.
     pub fn absorb(&mut self, other: Self) {
         if other.last > self.last {
             (self.last, self.word) = (other.last, other.word);
@@ -165,39 +166,39 @@ impl Whereabouts {
     }
 }
 
-/// A list of a terminal, as far as its events have come.
+/// A list of a terminal, as far as its events have been received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownList {
     /// Its id.
     pub list: String,
     /// 1 for the first list of the terminal.
     pub epoch: i64,
-    /// The lowest number that came.
+    /// The lowest number received.
     pub first_seq: i64,
-    /// The moment of that event.
+    /// The time of that event.
     pub first_at: i64,
-    /// The moment of the latest event.
+    /// The time of the latest event.
     pub last_at: i64,
 }
 
-/// Whether an event does not count any more: a later list of the terminal begins at its number or below. That terminal was
-/// restored from a backup, or begun again, and knows nothing of it.
+/// Whether an event no longer counts: a later list of the terminal begins at its number or below, because the terminal
+/// was restored from a backup or started anew, and does not have that event.
 pub fn is_void<'a>(lists: impl IntoIterator<Item = &'a KnownList>, place: EventPlace) -> bool {
     lists.into_iter().any(|list| list.epoch > place.epoch && list.first_seq <= place.seq)
 }
 
-/// Where a subject counts: what the terminal says that saw it last.
+/// Where a subject counts: at the terminal that saw it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacedSubject {
     /// The token, or the user without one.
     pub subject: String,
     /// The terminal.
     pub terminal: String,
-    /// What it says.
+    /// What that terminal says.
     pub said: Whereabouts,
 }
 
-/// The people who are here by what terminals say of subjects, each once, in the order of their keys.
+/// The people present according to what terminals say of subjects, each once, in the order of their keys.
 pub fn people(said: BTreeMap<(String, String), Whereabouts>) -> Vec<PlacedSubject> {
     let mut subjects = BTreeMap::<String, PlacedSubject>::new();
     for ((subject, terminal), said) in said {
@@ -267,11 +268,11 @@ mod tests {
         for bad in ["a\nb", long.as_str(), ""] {
             assert_eq!(of(json!({ "user": { "id": bad } })), (None, None));
         }
-        // Nobody comes or goes in an event of nobody.
+        // An event that names nobody moves nobody.
         assert_eq!(said(&json!({ "event": "arrived" })), (None, false));
     }
 
-    /// Of somebody who was forgotten at a terminal its departure names the token alone.
+    /// The departure of somebody who was forgotten at a terminal names only the token.
     #[test]
     fn a_departure_that_names_no_user_ends_the_stay() {
         let token = Uuid::from_u128(7).to_string();

@@ -1,4 +1,4 @@
-//! Failures as a client sees them (RFC 9457): a code that is stable, and nothing of what happened inside.
+//! Failures as clients see them (RFC 9457): a stable code, and nothing about the inside of the server.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -11,16 +11,16 @@ use crate::{
     pki::PkiError,
 };
 
-/// Why a request is not answered as it wishes.
+/// Why a request is refused or fails.
 #[derive(Debug, Clone)]
 pub enum ApiError {
-    /// The body is no JSON of the form that the route takes, or a parameter cannot be read.
+    /// The body is not JSON of the form that the route takes, or a parameter cannot be read.
     Malformed(String),
     /// The body is longer than the limit.
     TooLarge,
     /// The body is not declared as JSON.
     MediaType,
-    /// Values that cannot be taken.
+    /// A value is not acceptable.
     Invalid(String),
     /// No such route.
     Route,
@@ -30,17 +30,17 @@ pub enum ApiError {
     UnknownTerminal,
     /// The terminal was revoked.
     Revoked,
-    /// The certificate expired, or is not valid yet: a connection may live longer than it.
+    /// The certificate has expired or is not valid yet; a connection may outlive it.
     Expired,
     /// The terminal's role does not suffice.
     Role,
-    /// The terminal asks too often.
+    /// The terminal sends requests too often.
     Rate,
-    /// Too much to do just now.
+    /// The server is too busy at the moment.
     Busy,
     /// The request took too long.
     Slow,
-    /// The store does nothing just now.
+    /// The store is unavailable at the moment.
     Store(Absence),
     /// There is no such token.
     NoToken,
@@ -50,29 +50,29 @@ pub enum ApiError {
     NoTerminal,
     /// The token id is taken by another token.
     TokenConflict,
-    /// The token to be replaced is another user's.
+    /// The token to be replaced belongs to another user.
     NotTheirs,
-    /// The token is revoked for ever.
+    /// The token is revoked permanently.
     TokenFinal,
     /// The name of the terminal is taken.
     TerminalConflict,
-    /// The key is certified for something else.
+    /// The key is already certified for something else.
     KeyTaken,
-    /// A terminal does not revoke itself: nobody might be left who can undo it.
+    /// A terminal cannot revoke itself: nobody might be left who can undo it.
     TerminalSelf,
-    /// The proof is not taken, and what is wrong with this one.
+    /// The proof is refused, and what is wrong with this one.
     Proof(ProofRefusal, Option<String>),
-    /// Something of ours is wrong; the text is for our log only.
+    /// An internal error; the text is for the server's log only.
     Fault(String),
 }
 
 impl ApiError {
-    /// A fault of ours.
+    /// An internal error.
     pub fn fault(error: &dyn std::error::Error) -> Self {
         Self::Fault(error.to_string())
     }
 
-    /// What the CA refuses is the client's doing only when the request or the key is.
+    /// A refusal by the CA is the client's fault only if its request or key is the cause.
     pub fn from_pki(error: &PkiError) -> Self {
         match error {
             PkiError::KeyTaken { .. } => Self::KeyTaken,
@@ -81,7 +81,7 @@ impl ApiError {
         }
     }
 
-    /// HTTP status, code, title.
+    /// The HTTP status, code and title.
     fn parts(&self) -> (StatusCode, ProblemCode, &'static str) {
         match self {
             Self::Malformed(_) => {
@@ -139,7 +139,7 @@ impl ApiError {
         }
     }
 
-    /// What is wrong with this very request, where the client may know it.
+    /// What is wrong with this particular request, if the client may know it.
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::Malformed(detail) | Self::Invalid(detail) => Some(detail.clone()),
@@ -149,12 +149,12 @@ impl ApiError {
         }
     }
 
-    /// For our log only.
+    /// What only the server's log may contain.
     pub fn secret(&self) -> Option<&str> {
         if let Self::Fault(what) = self { Some(what) } else { None }
     }
 
-    /// As it travels.
+    /// The body of the answer.
     pub fn problem(&self) -> Problem {
         let (status, code, title) = self.parts();
         let code = code.as_str();
@@ -183,7 +183,7 @@ const fn refusal_title(refusal: ProofRefusal) -> &'static str {
 }
 
 impl From<ServerStoreError> for ApiError {
-    /// A store that is away comes back; one that holds nonsense does not.
+    /// An unavailable store comes back; a damaged one does not, and is an internal error.
     fn from(error: ServerStoreError) -> Self {
         error.absence().map_or_else(|| Self::Fault(error.to_string()), Self::Store)
     }
@@ -198,7 +198,7 @@ impl IntoResponse for ApiError {
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        // The log learns what the client does not.
+        // The log middleware finds here what the client is not shown.
         response.extensions_mut().insert(self);
         response
     }

@@ -1,4 +1,4 @@
-//! What can be said of a presence proof without the store: its form, its certificate, its signature, its terminal.
+//! Checks a presence proof as far as is possible without the store: its form, certificate, signature and terminal.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -15,22 +15,22 @@ use crate::{
 
 /// What a proof is checked against.
 pub struct Against<'a> {
-    /// The token that is asked for.
+    /// The token that is looked up.
     pub token_id: Uuid,
-    /// What is registered of it.
+    /// Its registered identity.
     pub registered: &'a RegisteredIdentity,
-    /// The CA, and the one before while it is rotated out.
+    /// The CA, and the previous one while it is rotated out.
     pub certificates: &'a VerifiedCertificates,
-    /// The thumbprints of the keys that the asking terminal uses to tokens.
+    /// The thumbprints of the keys with which the requesting terminal authenticates to tokens.
     pub terminal: &'a [Vec<u8>],
-    /// The moment.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// Checks a message, and the certificate that was sent with it, where one was.
+/// Checks a message, with the certificate sent with it or else the registered one.
 ///
 /// # Errors
-/// [`ApiError::Proof`] of the first check that fails.
+/// [`ApiError::Proof`] for the first check that fails.
 pub fn check(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Result<PresentedProof, ApiError> {
     let claims = claims(cose, certificate, against)?;
     let signed = sha256(&[&claims.sig_structure()]);
@@ -54,8 +54,8 @@ fn claims(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Res
     if ours { Ok(claims) } else { Err(ApiError::Proof(ProofRefusal::Terminal, None)) }
 }
 
-/// The identity key, from a certificate that is the CA's, in time, of the right class, this token's, and of the key
-/// that was registered; or what it is not.
+/// The identity key of a certificate that the CA signed, is valid now, has the right class, and is for this token and
+/// the registered key; otherwise what is wrong with it.
 fn identity(der: &[u8], against: &Against<'_>) -> Result<Point, String> {
     let certificate = against.certificates.identity(der).map_err(|error| error.to_string())?;
     certificate.check_time(against.now).map_err(|error| error.to_string())?;

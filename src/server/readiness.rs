@@ -1,4 +1,4 @@
-//! Whether the store takes changes, as it said a moment ago.
+//! Whether the store takes changes, remembered for a moment so that frequent health checks cost it little.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,10 +7,10 @@ use std::{
 
 use super::{problem::ApiError, store::ServerStore};
 
-/// How long what the store said holds.
+/// How long an answer of the store is reused.
 const HOLDS: Duration = Duration::from_secs(1);
 
-/// What the store said last, and when.
+/// The last answer of the store, and when it was given.
 #[derive(Default)]
 pub struct Readiness {
     last: Mutex<Option<(Instant, Result<(), ApiError>)>>,
@@ -19,7 +19,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Whether the store takes changes, as it said within the last second: however many ask, it is asked once.
+    /// Whether the store takes changes, as it answered within the last second: however many ask, it is asked once.
     ///
     /// # Errors
     /// Why it takes none.
@@ -28,7 +28,7 @@ impl Readiness {
             return said;
         }
         let _asking = self.asking.lock().await;
-        // Whoever waited for that finds what was answered to another one.
+        // Whoever waited for the lock finds the answer that another request got.
         if let Some(said) = self.known(store) {
             return said;
         }
@@ -39,7 +39,7 @@ impl Readiness {
 
     fn known(&self, store: &ServerStore) -> Option<Result<(), ApiError>> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // A change that worked or failed meanwhile says more than what was said before.
+        // A change that worked or failed meanwhile outdates the answer.
         let holds = |said: &Result<(), ApiError>| said.is_ok() != store.availability().is_away();
         last.as_ref().filter(|(at, said)| at.elapsed() < HOLDS && holds(said)).map(|(_, said)| said.clone())
     }

@@ -1,4 +1,4 @@
-//! The way of a request: who asks, limits, and the handler.
+//! Puts the handlers behind authentication, a body limit and a time limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use axum::{
 use super::{api, auth, problem::ApiError, state::AppState};
 use crate::api::v1::BODY_MAX;
 
-/// The handlers, by their paths; which role may use which says [`super::routes::ROUTES`].
+/// The handlers, by path; the roles that may use them are in [`super::routes::ROUTES`].
 fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 19] {
     [
         ("/v1/health", get(api::health::health)),
@@ -39,7 +39,7 @@ fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 19] {
     ]
 }
 
-/// The router. Every request goes through `auth::admit`, also one to nowhere.
+/// The router. Every request goes through `auth::admit`, even for an unknown path.
 pub fn router(state: Arc<AppState>, patience: Duration) -> Router {
     let mut router = Router::new();
     for (path, handler) in handlers() {
@@ -54,7 +54,7 @@ pub fn router(state: Arc<AppState>, patience: Duration) -> Router {
         .with_state(state)
 }
 
-/// Nobody waits for ever, and nobody holds a place for ever by sending slowly.
+/// Limits the time, so that no client waits for ever or occupies a place by sending slowly.
 async fn in_time(patience: Duration, request: Request, next: Next) -> Response {
     let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|length| length > BODY_MAX) {

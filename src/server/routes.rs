@@ -1,4 +1,4 @@
-//! The table of routes: from it come the roles and the OpenAPI document, and the router is held against it.
+//! The table of routes, from which the roles and the OpenAPI document are taken; the router is tested against it.
 
 use axum::http::Method;
 
@@ -12,52 +12,52 @@ use crate::api::{
 pub struct Route {
     /// The method.
     pub method: &'static str,
-    /// The path, `{id}` for a part that varies.
+    /// The path, with `{id}` for a variable part.
     pub path: &'static str,
     /// The lowest role that may use it.
     pub role: Role,
     /// What it does.
     pub summary: &'static str,
-    /// The name of the body's type in the OpenAPI document; none where there is no body.
+    /// The name of the body's type in the OpenAPI document; `None` without a body.
     pub body: Option<&'static str>,
     /// What it answers with.
     pub answer: RouteAnswer,
-    /// The parameters of the query.
+    /// The query parameters.
     pub query: &'static [QueryParameter],
-    /// The codes of problems that this route has beside those that every route has.
+    /// The problem codes of this route beyond those of every route.
     pub problems: &'static [ProblemCode],
 }
 
-/// What a route answers with. Types are named as in the OpenAPI document.
+/// What a route answers with. Types have their names in the OpenAPI document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteAnswer {
     /// JSON of this type.
     Json(&'static str),
-    /// Counters, as text.
+    /// Metrics, as text.
     Counters,
     /// The OpenAPI document itself.
     OpenApi,
 }
 
-/// A parameter of a query.
+/// A query parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryParameter {
     /// Its name.
     pub name: &'static str,
-    /// What it may be.
+    /// Which values it takes.
     pub kind: ParameterKind,
     /// What it does.
     pub summary: &'static str,
 }
 
-/// What the parameter of a query may be.
+/// The values of a query parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterKind {
-    /// A number from this one on, up to this one.
+    /// A number in this range, inclusive.
     Number(u64, u64),
-    /// A text of so many bytes without control characters.
+    /// A text of this many bytes without control characters.
     Text(usize, usize),
-    /// A moment, RFC 3339.
+    /// A time, RFC 3339.
     Moment,
     /// A SHA-256 in hex.
     Sha256,
@@ -67,15 +67,15 @@ const fn query(name: &'static str, kind: ParameterKind, summary: &'static str) -
     QueryParameter { name, kind, summary }
 }
 
-/// Where a page begins.
+/// Where a page starts.
 const AFTER: QueryParameter =
     query("after", ParameterKind::Text(0, 200), "`next` of the page before; empty for the first");
 
-/// How much it holds.
+/// How long a page is.
 const LIMIT: QueryParameter =
     query("limit", ParameterKind::Number(1, PAGE_MAX as u64), "The most entries of a page; 100 where it is not given");
 
-/// What each list takes.
+/// What every list takes.
 const PAGING: &[QueryParameter] = &[AFTER, LIMIT];
 
 const fn route(method: &'static str, path: &'static str, role: Role, summary: &'static str) -> Route {
@@ -108,10 +108,10 @@ impl Route {
     }
 }
 
-/// The highest version of the feed, and number of a record.
+/// The highest version of the feed, and the highest number of a record.
 const VERSION_MAX: u64 = i64::MAX as u64;
 
-/// What a lookup may refuse.
+/// The problems of a lookup.
 const LOOKUP: &[ProblemCode] = &[
     ProblemCode::TokenUnknown,
     ProblemCode::ProofMalformed,
@@ -206,12 +206,12 @@ pub const ROUTES: [Route; 24] = [
         .refuses(&[ProblemCode::UserUnknown]),
 ];
 
-/// This path as the table has it; none where no route has it.
+/// This path as a static string; `None` if no route has it.
 pub fn path(path: &str) -> Option<&'static str> {
     ROUTES.iter().map(|route| route.path).find(|known| *known == path)
 }
 
-/// The route of a method and a path as the router knows it.
+/// The route of a method and of a path as the router matched it.
 pub fn find(method: &Method, path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.method == method.as_str() && route.path == path)
 }

@@ -1,4 +1,4 @@
-//! What terminals may keep for the time when the server is away carries its signature.
+//! Signs what terminals keep for times when they cannot reach the server.
 
 use crate::{
     api::v1::{FEED_TYPE, Feed, SignedUser, USER_TYPE},
@@ -6,7 +6,7 @@ use crate::{
     pki::TerminalIdentity as Pair,
 };
 
-/// The key of the class server-signature, and what each of its messages begins with.
+/// The key of the class server-signature, and the encoded headers of its messages.
 pub struct Signer {
     key: KeyPair,
     user: EncodedHeader,
@@ -14,13 +14,13 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// With this pair.
+    /// Signs with this key and certificate.
     pub fn new(pair: &Pair) -> Self {
         let header = |typ| EncodedHeader::new(typ, pair.certificate.der());
         Self { key: pair.key.clone(), user: header(USER_TYPE), feed: header(FEED_TYPE) }
     }
 
-    /// Signs whose token one is.
+    /// Signs the user of a token.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.

@@ -1,4 +1,4 @@
-//! What all requests share: the store, the CA, the key that signs, and the batcher that decides lookups.
+//! What all requests share: the store, the CA, the signing key, and the batchers.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -32,11 +32,11 @@ use crate::{
     rates::Rates,
 };
 
-/// How often old nonces are forgotten.
+/// How often old nonces are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
-/// How often a store that is away is asked whether it is back.
+/// How often the server checks whether an unavailable store is back.
 pub const AWAY: Duration = Duration::from_secs(2);
-/// How often it is noted when terminals asked last.
+/// How often the times of the terminals' last requests are stored.
 const HEARD: Duration = Duration::from_secs(10);
 
 /// What all requests share.
@@ -44,21 +44,21 @@ pub struct AppState {
     pub store: ServerStore,
     pub lookups: LookupBatcher,
     pub signer: Signer,
-    /// The CA, and the one before while it is rotated out.
+    /// The CA, and the previous one while it is rotated out.
     pub authorities: Vec<Point>,
-    /// What was found to be theirs.
+    /// The certificates already found to be signed by them.
     pub certificates: VerifiedCertificates,
     pub identities: IdentityBatcher,
     pub rates: Rates,
-    /// How long after its proof a channel may be resumed; none for never.
+    /// How long after its proof a channel may be resumed; `None` for never.
     pub resume_max_age: Option<Duration>,
     pub metrics: Metrics,
     pub log: Arc<dyn ServerLog>,
     pub clock: fn() -> Timestamp,
     pub heard: Arc<HeardTerminals>,
-    /// The people of the past moment that was asked for last.
+    /// Who was present at the past time last asked for.
     pub past: PastPresence,
-    /// What whoever shows who is here has to know; none where nobody does.
+    /// What the follower has to show; `None` without an audience.
     pub news: Option<Arc<PresenceNews>>,
     home: PkiDir,
     cas: Arc<Mutex<Cas>>,
@@ -69,11 +69,11 @@ pub struct AppState {
     readiness: Readiness,
 }
 
-/// Who certifies.
+/// The CAs that sign certificates.
 pub struct Cas {
     /// The CA.
     pub ca: Ca,
-    /// The one before while it is rotated out, and its endorsement of the one above.
+    /// The previous one while it is rotated out, and its endorsement of the current one.
     pub previous: Option<(Ca, Vec<u8>)>,
 }
 
@@ -93,10 +93,10 @@ impl Cas {
 }
 
 impl AppState {
-    /// Loads the keys, opens the store, and starts the batcher of lookups.
+    /// Loads the keys, opens the store, and starts the batchers and background tasks.
     ///
     /// # Errors
-    /// [`RunError::Pki`] for keys that cannot be used; [`RunError::Store`]; [`RunError::Start`].
+    /// [`RunError::Pki`] for unusable keys; [`RunError::Store`]; [`RunError::Start`].
     pub async fn open(
         home: &PkiDir,
         options: &ServerOptions,
@@ -144,10 +144,10 @@ impl AppState {
         }))
     }
 
-    /// Certifies something on a thread of its own: it waits for the disk.
+    /// Lets the CA certify something, on a blocking thread because it waits for the disk.
     ///
     /// # Errors
-    /// What the order answers, as [`ApiError::from_pki`] has it; [`ApiError::Busy`] while the CA changes;
+    /// What `order` returns, mapped by [`ApiError::from_pki`]; [`ApiError::Busy`] while the CA changes;
     /// [`ApiError::Fault`].
     pub async fn certify<T: Send + 'static>(
         &self,
@@ -157,14 +157,16 @@ impl AppState {
         let work = move || {
             let mut cas = cas.lock().unwrap_or_else(PoisonError::into_inner);
             let done = order(&mut cas, now)?;
-            // In the second before this server takes a rotation up, its record may be gone: nothing is given away.
+            // Within the second before this server follows a rotation, the CA's record may be gone: then nothing is
+            // handed out.
             if home.load_trusted()? == cas.points() { Ok(Some(done)) } else { Ok(None) }
         };
         let done = tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::fault(&error))?;
         done.map_err(|error: PkiError| ApiError::from_pki(&error))?.ok_or(ApiError::Busy)
     }
 
-    /// The CAs of its folder where they are not those that this server knows: a rotation is taken up within a second.
+    /// The CAs in its folder, if they differ from those that this server has loaded: it follows a rotation within a
+    /// second.
     ///
     /// # Errors
     /// [`ApiError::Busy`] while they cannot be read.
@@ -173,10 +175,10 @@ impl AppState {
         Ok((trusted != self.authorities).then_some(trusted))
     }
 
-    /// Nonces for a terminal, as they are stored and as they are sent.
+    /// Nonces for a terminal, in the form that is stored and in the form that is sent.
     ///
     /// # Errors
-    /// [`CryptoError`] when there is no randomness.
+    /// [`CryptoError`] when the random generator fails.
     pub fn nonces(&self, count: u16) -> Result<(Vec<[u8; 32]>, Vec<Nonce>), CryptoError> {
         use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
         let now = (self.clock)();
@@ -186,14 +188,14 @@ impl AppState {
         Ok((raw, sent))
     }
 
-    /// Whether the store takes changes, as it said within the last second: however many ask, it is asked once.
+    /// Whether the store takes changes, as it answered within the last second: however many ask, it is asked once.
     pub async fn ready(&self) -> Result<(), ApiError> {
         self.readiness.check(&self.store).await
     }
 
-    /// After the last request.
+    /// Stops the background tasks and closes the store; call it after the last request.
     pub async fn close(&self) {
-        // Another state may follow this one, with another CA.
+        // Another state, with another CA, may follow this one.
         self.sweeper.abort();
         self.watcher.abort();
         self.noter.abort();
@@ -203,21 +205,21 @@ impl AppState {
     }
 }
 
-/// A nonce that nobody can guess. The moment comes first, so that what is asked for and written together lies together.
+/// An unguessable nonce. It begins with the time, so that nonces issued together are stored together.
 fn nonce(now: Timestamp) -> Result<[u8; 32], CryptoError> {
     let mut nonce = random::bytes::<32>(&mut SystemRandom)?;
     nonce[..6].copy_from_slice(&now.as_millisecond().to_be_bytes()[2..]);
     Ok(nonce)
 }
 
-/// A store that is away, or busy, is asked until it is back, also when nobody asks us.
+/// Checks an unavailable or busy store until it is back, even when no requests come.
 async fn watch_store(store: ServerStore) {
     let mut every = tokio::time::interval(AWAY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
         if store.availability().may_be_away() {
-            // Whether it worked the store tells by itself.
+            // The store itself notes whether it worked.
             let _ = store.ready().await;
         }
     }
@@ -357,7 +359,7 @@ mod tests {
                 while events().await.len() > 1 {
                     tokio::task::yield_now().await;
                 }
-                // What was overwritten in the file is not left beside it, either.
+                // Nor is what was overwritten in the file left in the WAL beside it.
                 let wal = home.path().join("server.db-wal");
                 while std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) {
                     tokio::task::yield_now().await;

@@ -1,8 +1,8 @@
-//! What a store has to take along when another CA takes the place of the one that it belonged to: the keys of the terminal
-//! that administers it, and a certificate under the new CA for the keys of every token.
+//! Moves a store to a new CA: registers the new keys of the terminal that administers it, and certifies the keys of
+//! every token under the new CA.
 //!
-//! Until the rotation ends both CAs are good to the server, so a run that is killed leaves nothing that does not work; the
-//! next one goes on.
+//! The server accepts both CAs until the rotation ends, so an interrupted run leaves everything working; the next run
+//! continues it.
 
 use jiff::Timestamp;
 
@@ -21,25 +21,25 @@ use crate::{
     proof::thumbprint,
 };
 
-/// Tokens that are read at once.
+/// Tokens read at once.
 const PAGE: u32 = 256;
 
-/// Whether a store opens under the CA that is here: before anything is begun.
+/// Checks that the store opens under the current CA, before anything is changed.
 ///
 /// # Errors
-/// [`RunError::Pki`] without a certificate of the CA; [`RunError::Store`], of another CA's store too.
+/// [`RunError::Pki`] without a certificate of the CA; [`RunError::Store`], also for a store of another CA.
 pub async fn check(pki: &PkiDir, url: &StoreUrl) -> Result<(), RunError> {
     let authority = pki.load_authority()?.point().key_identifier();
     ServerStore::open(url, &authority, None).await?.close().await;
     Ok(())
 }
 
-/// Certifies every token of the store under the CA that is here. `told` hears how many tokens were looked at; the number of those that were certified anew comes
-/// back.
+/// Certifies every token of the store under the current CA. `told` is called with the number of tokens examined so far;
+/// returns how many were certified anew.
 ///
 /// # Errors
 /// [`RunError::Pki`] when no CA is being rotated, or its key or record cannot be used; [`RunError::Store`]. What was
-/// done stays done: the same once more goes on.
+/// done stays done: another run continues it.
 pub async fn recertify(
     pki: &PkiDir,
     url: &StoreUrl,
@@ -70,7 +70,7 @@ pub async fn recertify(
     Ok(done)
 }
 
-/// The terminal here has other keys under the new CA; its name and its role stay.
+/// Registers the keys that this terminal has under the new CA; its name and role stay.
 async fn administrator(pki: &PkiDir, previous: &PkiDir, store: &ServerStore, now: Timestamp) -> Result<(), RunError> {
     let before = previous.load_terminal_tls(now)?;
     let Some(known) = store.terminal_of_key(&sha256(&[before.certificate.point().as_bytes()])).await? else {
@@ -86,7 +86,7 @@ async fn administrator(pki: &PkiDir, previous: &PkiDir, store: &ServerStore, now
     Ok(store.renew_terminal(&known.name, &keys, now).await?)
 }
 
-/// The keys of a token with certificates of this CA; none when it has them.
+/// The keys of a token with certificates of this CA; `None` when it already has them.
 fn recertified(ca: &mut Ca, id: uuid::Uuid, keys: &TokenKeys, now: Timestamp) -> Result<Option<TokenKeys>, PkiError> {
     let ours = *ca.authority().point();
     let holds = |der: &[u8], class| Certificate::verify(der, &ours, &[class]).is_ok();
@@ -95,7 +95,7 @@ fn recertified(ca: &mut Ca, id: uuid::Uuid, keys: &TokenKeys, now: Timestamp) ->
     {
         return Ok(None);
     }
-    // What is no key was no key before, and is refused wherever it is used.
+    // An invalid key was never usable, and is refused wherever it is used.
     let (Ok(identity), Ok(ecka)) = (Point::parse(&keys.identity_key), Point::parse(&keys.ecka_key)) else {
         return Ok(None);
     };

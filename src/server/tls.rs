@@ -26,12 +26,12 @@ use crate::{
     pki::Tls,
 };
 
-/// How long who was refused may take to hear it, and how many bytes it may send meanwhile: the longest body that a client of
-/// the API has to send, with its head and its records, and as much again.
+/// How long a refused client may take to receive the alert, and how many bytes it may send meanwhile: twice the longest
+/// body of the API, to leave room for heads and TLS records.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 2 * BODY_MAX);
 
-/// A connection whose handshake is done. However it ends, the client hears of it as long as it takes anything: an end without
-/// `close_notify` looks like a line that somebody cut (RFC 8446, 6.1).
+/// A connection after its handshake. Dropping it sends `close_notify` if the socket has room, since an end without it
+/// looks like a cut line (RFC 8446, 6.1).
 pub struct TlsConnection(SslStream<TcpStream>);
 
 impl AsyncRead for TlsConnection {
@@ -56,19 +56,19 @@ impl AsyncWrite for TlsConnection {
 
 impl Drop for TlsConnection {
     fn drop(&mut self) {
-        // The alert is a few bytes: where there is no room even for those, nobody reads any more.
+        // The alert is a few bytes: if there is no room even for those, the client no longer reads.
         let _ = Pin::new(&mut self.0).poll_shutdown(&mut Context::from_waker(Waker::noop()));
     }
 }
 
-/// What every connection is accepted with.
+/// The TLS settings of every connection.
 #[derive(Clone)]
 pub struct Acceptor {
     acceptor: SslAcceptor,
     cas: Vec<Point>,
 }
 
-/// Sets TLS up with the server's key; only clients that our CA certified come in.
+/// Sets up TLS with the server's key; only clients that our CA certified are accepted.
 ///
 /// # Errors
 /// [`RunError::Tls`] when OpenSSL refuses the key or a certificate.
@@ -83,7 +83,7 @@ fn build(tls: &Tls) -> Result<Acceptor, openssl::error::ErrorStack> {
     builder.set_num_tickets(0)?;
     builder.set_max_early_data(0)?;
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
-    // A request is read in one call to the system and not in three: head of the record, record, and that nothing follows.
+    // A request is read with one system call instead of three: record header, record, and a check that nothing follows.
     builder.set_read_ahead(true);
     builder.set_private_key(tls.key.as_pkey())?;
     builder.set_certificate(X509::from_der(tls.certificate.der())?.as_ref())?;
@@ -104,7 +104,7 @@ fn build(tls: &Tls) -> Result<Acceptor, openssl::error::ErrorStack> {
 }
 
 impl Acceptor {
-    /// The handshake. OpenSSL has verified the chain; what it lets pass is read once more by our own, strict rules.
+    /// Does the handshake. OpenSSL verifies the chain; our own, stricter rules then check what it accepted.
     pub async fn accept(&self, stream: TcpStream) -> Option<(TlsConnection, TlsCertificate)> {
         let ssl = Ssl::new(self.acceptor.context()).ok()?;
         let mut stream = SslStream::new(ssl, stream).ok()?;
@@ -122,8 +122,8 @@ impl Acceptor {
     }
 }
 
-/// Ends a connection so that the alert arrives: who sent a request behind its handshake would lose it, because a system answers
-/// what nobody has read by breaking the connection off.
+/// Ends a connection so that the alert arrives. If the client had sent a request right after its handshake, closing
+/// with that unread would reset the connection, and the alert would be lost.
 async fn linger(stream: &mut TcpStream) {
     let (mut passed, mut buffer) = (0, [0; 4096]);
     if stream.shutdown().await.is_err() {

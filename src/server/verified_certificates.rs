@@ -1,5 +1,5 @@
-//! Identity certificates that were verified a while ago: a certificate that is the same to the last byte need not be
-//! verified under the same CA once more. Its dates, its token and its key are compared at each proof.
+//! Remembers identity certificates that were verified: one that is identical to the last byte need not be verified
+//! under the same CA again. Its dates, token and key are still compared at each proof.
 
 use std::{
     collections::HashMap,
@@ -12,10 +12,10 @@ use crate::crypto::{
     x509::{Certificate, CertificateError, CertificateProfile},
 };
 
-/// Certificates of one generation; two are kept.
+/// Certificates per generation; two generations are kept.
 const GENERATION: usize = 8192;
 
-/// The authorities that are trusted, and what was found to be theirs.
+/// The trusted CAs, and the certificates that they signed.
 pub struct VerifiedCertificates {
     authorities: Vec<Point>,
     known: Mutex<Generations>,
@@ -31,12 +31,12 @@ struct Generations {
 }
 
 impl VerifiedCertificates {
-    /// Of these authorities.
+    /// Starts with nothing verified.
     pub fn new(authorities: Vec<Point>) -> Self {
         Self { authorities, known: Mutex::default() }
     }
 
-    /// An identity certificate that is one of the authorities', whatever its dates.
+    /// An identity certificate signed by one of the CAs, whatever its dates.
     ///
     /// # Errors
     /// [`CertificateError`] for anything else.
@@ -56,7 +56,7 @@ impl VerifiedCertificates {
 }
 
 impl Generations {
-    /// One that is asked for stays.
+    /// A certificate that is used again moves to the young generation.
     fn get(&mut self, digest: &CertificateDigest) -> Option<Arc<Certificate>> {
         if let Some(certificate) = self.young.get(digest) {
             return Some(Arc::clone(certificate));
@@ -113,7 +113,7 @@ mod tests {
             assert!(matches!(certificates.identity(&bent), Err(CertificateError::Signature)));
         }
         assert!(certificates.identity(&certificate(&key(), CertificateProfile::Identity)).is_err());
-        // What is wrong with one of ours says the authority that signed it, and not the other one.
+        // The error is that of the CA which signed it, not of the other one.
         let other = certificates.identity(&certificate(&ca, CertificateProfile::TokenEcka));
         assert!(matches!(other, Err(CertificateError::Class { .. })), "{other:?}");
     }

@@ -1,4 +1,4 @@
-//! What happened at terminals, brought in batches that may come twice.
+//! Takes events of terminals in batches, which may be sent twice, and searches them.
 
 use axum::{Json, extract::State};
 use jiff::Timestamp;
@@ -44,7 +44,7 @@ pub async fn keep(
     Ok(Json(EventsTaken { stored, known, conflict }))
 }
 
-/// The events with their numbers, which rise.
+/// The rows of events, whose numbers must rise.
 fn rows(events: &mut [Value], now: Timestamp) -> Result<Vec<NewEvent>, ApiError> {
     if !(1..=EVENTS_MAX).contains(&events.len()) {
         return Err(ApiError::Invalid(format!("a batch has 1 to {EVENTS_MAX} events")));
@@ -63,7 +63,7 @@ fn rows(events: &mut [Value], now: Timestamp) -> Result<Vec<NewEvent>, ApiError>
     Ok(rows)
 }
 
-/// Which events.
+/// Which events to return.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchQuery {
@@ -75,7 +75,7 @@ pub struct SearchQuery {
     /// Only those before this time.
     #[serde(default, deserialize_with = "v1::optional_moment")]
     until: Option<Timestamp>,
-    /// Where the page begins.
+    /// Where the page starts.
     #[serde(default)]
     after: String,
     limit: Option<u32>,
@@ -103,7 +103,7 @@ pub async fn search(
     Ok(Json(Page { items: found.into_iter().map(|(_, event)| event).collect(), next }))
 }
 
-/// The place of an event, as a page gave it.
+/// Reads the mark of an event, as `next` of a page contained it.
 fn mark(text: &str) -> Result<EventMark, ApiError> {
     let parts: Vec<_> = text.split('/').collect();
     let read = || {

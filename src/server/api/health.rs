@@ -1,4 +1,4 @@
-//! Whether the server works, what it can do, and what it counted.
+//! Reports whether the server works, what its API is, and its metrics.
 
 use axum::{
     Json,
@@ -13,7 +13,7 @@ use crate::{
     server::{auth::AuthenticatedTerminal, exposition::Exposition, openapi, problem::ApiError, state::AppState},
 };
 
-/// `GET /v1/health`: the store takes changes, too.
+/// `GET /v1/health`: ok only if the store takes changes, too.
 pub async fn health(
     State(state): State<SharedState>,
     AuthenticatedTerminal(terminal): AuthenticatedTerminal,
@@ -33,12 +33,13 @@ pub async fn openapi(_: AuthenticatedTerminal) -> Json<serde_json::Value> {
     Json(openapi::document())
 }
 
-/// Most terminals that the counters name.
+/// Most terminals named in the metrics.
 const TERMINALS: u32 = 1000;
 
-/// Takes what the counters have of the store; whether it takes changes. What it does not say now stays as it was.
+/// Updates the metrics that come from the store; returns whether it takes changes. If it does not, they stay as they
+/// were.
 async fn ask_store(state: &AppState) -> Result<bool, ApiError> {
-    // One that is known to be away is not waited for.
+    // Do not wait for a store that is known to be unavailable.
     if state.store.availability().is_away() || state.ready().await.is_err() {
         return Ok(false);
     }
@@ -49,7 +50,7 @@ async fn ask_store(state: &AppState) -> Result<bool, ApiError> {
     Ok(true)
 }
 
-/// `GET /v1/metrics`, also while the store is away.
+/// `GET /v1/metrics`, also while the store is unavailable.
 pub async fn metrics(
     State(state): State<SharedState>,
     _: AuthenticatedTerminal,
@@ -61,10 +62,10 @@ pub async fn metrics(
     };
     state.metrics.stored.store(is_up);
     let text = state.metrics.text().map_err(|error| ApiError::fault(&error))?;
-    // Several fields are one list; what is no text names no format that we have.
+    // Several header fields form one list; a value that is not text names no format that we have.
     let accept: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|one| one.to_str().ok()).collect();
     let format = Exposition::of(headers.contains_key(header::ACCEPT).then(|| accept.join(",")).as_deref());
-    // Which format it is depends on what was asked for: a cache has to know.
+    // The format depends on `Accept`, which caches must know.
     let kind = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
     Ok((kind, format.write(text)).into_response())
 }

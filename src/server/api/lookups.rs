@@ -1,4 +1,4 @@
-//! Nonces and lookups: what a tap asks.
+//! Nonces and lookups, which a terminal requests at a tap.
 
 use axum::{Json, extract::State};
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The longest proof and certificate that are looked at, in bytes; one of another length is told apart by its form.
+/// The longest proof and certificate that are decoded, in bytes; their exact lengths are checked with their form.
 const LONGEST: usize = 1024;
 
 /// `POST /v1/nonces`.
@@ -49,7 +49,7 @@ pub async fn lookup(
     }
     let (proof, why) = match presented_proof(&state, &terminal, &request).await {
         Ok(proof) => (proof, None),
-        // That nobody knows the token is found out first, and comes before this.
+        // The store first checks whether the token is known; that answer takes precedence over this refusal.
         Err(ApiError::Proof(refusal, why)) => (PresentedProof::Refused(refusal), why),
         Err(error) => return Err(error),
     };
@@ -84,7 +84,7 @@ pub async fn lookup(
     Ok(Json(answer))
 }
 
-/// The proof of a request, checked as far as it can be without its place among others.
+/// The proof of a request, checked as far as possible without the store's record of other proofs.
 async fn presented_proof(
     state: &SharedState,
     terminal: &TerminalRow,
@@ -111,7 +111,7 @@ async fn presented_proof(
     let certificate = request.identity_certificate.as_deref();
     let certificate =
         certificate.map(|text| bytes("identity_certificate", text, ProofRefusal::Certificate)).transpose()?;
-    // Without a token there is nothing to check against: the store says so, and writes it down.
+    // For an unknown token there is nothing to check against: the store answers that, and records it.
     let Some(registered) = state.identities.identity(request.token_id).await? else {
         return Ok(PresentedProof::Nothing);
     };
@@ -126,7 +126,7 @@ async fn presented_proof(
     if !matches!(presented, Err(ApiError::Proof(ProofRefusal::Certificate, _))) {
         return presented;
     }
-    // In the second before this server takes a rotation up, the store may have certificates of a CA that it does not know.
+    // Within the second before this server follows a rotation, the store may have certificates of a CA not loaded yet.
     let Some(newer) = state.newer_authorities()? else { return presented };
     let certificates = VerifiedCertificates::new(newer);
     proofs::check(&cose, certificate.as_deref(), &Against { certificates: &certificates, ..against })

@@ -1,4 +1,4 @@
-//! The handlers, by domain. Each reads what it is sent, asks the store once, and answers.
+//! The request handlers, by domain. Each reads the request, calls the store, and answers.
 
 pub mod events;
 pub mod health;
@@ -16,10 +16,10 @@ use crate::api::v1::Page;
 
 /// The state of every handler.
 type SharedState = std::sync::Arc<super::state::AppState>;
-/// An answer.
+/// The result of a handler.
 type Answer<T> = Result<Json<T>, ApiError>;
 
-/// A page of the entries that were found, of which there was one more than asked for when another page follows.
+/// A page of the entries found; one entry more than `limit` means that another page follows.
 fn page<T>(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> String) -> Json<Page<T>> {
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
@@ -27,10 +27,10 @@ fn page<T>(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> String) -> Json<Pag
     Json(Page { items, next })
 }
 
-/// Bytes of the entries of a page whose entries may be long; an answer that is longer than 512 KiB nobody reads.
+/// Most bytes of entries in a page whose entries may be long; clients reject answers longer than 512 KiB.
 const PAGE_BYTES: usize = 200 * 1024;
 
-/// Keeps as many entries as a page may hold, one at least; whether more follow.
+/// Keeps as many entries as a page may hold, but at least one; returns whether more follow.
 fn fit<T>(items: &mut Vec<T>, limit: u32, length: impl Fn(&T) -> usize) -> bool {
     let found = items.len();
     items.truncate(limit as usize);

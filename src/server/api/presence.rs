@@ -1,4 +1,4 @@
-//! Who is here, at all doors.
+//! Answers who is present at all doors, now or at a time in the past.
 
 use axum::{Json, extract::State};
 use jiff::Timestamp;
@@ -14,14 +14,14 @@ use crate::{
     },
 };
 
-/// When, and from where on.
+/// Which time, and which page.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AtQuery {
-    /// The moment; now where it is not given.
+    /// The time; now if it is absent.
     #[serde(default, deserialize_with = "optional_moment")]
     at: Option<Timestamp>,
-    /// Where the page begins.
+    /// Where the page starts.
     #[serde(default)]
     after: String,
     limit: Option<u32>,
@@ -54,7 +54,7 @@ async fn now_here(state: &SharedState, now: Timestamp, after: &str, limit: u32) 
     Ok(Presence { at: now, items: found.into_iter().map(|(_, one)| one).collect(), next, summary })
 }
 
-/// The past is worked out once, and kept for the pages that follow.
+/// The past is computed once, and kept for the following pages.
 async fn past(state: &SharedState, at: Timestamp, after: &str, limit: u32) -> Result<Presence, ApiError> {
     let people = state.past.people(&state.store, at, !after.is_empty()).await?;
     let from = people.partition_point(|placed| placed.said.named.person.as_str() <= after);

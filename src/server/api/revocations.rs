@@ -1,5 +1,5 @@
-//! The revocation feed: what a terminal goes by while the server is away; and what a terminal holds of a log that is not
-//! this one.
+//! The revocation feed, on which terminals rely while they cannot reach the server; and the reports of terminals that
+//! hold the head of another audit log than this one.
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
@@ -16,20 +16,20 @@ use crate::{
     },
 };
 
-/// Where a terminal stands.
+/// What the terminal has.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeedQuery {
-    /// The version that it has; 0 for none.
+    /// The version of its feed; 0 for none.
     #[serde(default)]
     since: u64,
-    /// The newest record of the audit log that it was told of: its number, and its hash in hex.
+    /// The newest audit record whose head it was given: its number, and its hash in hex.
     audit_seq: Option<u64>,
     audit_hash: Option<String>,
 }
 
 impl FeedQuery {
-    /// No version and no record has a number that a signed integer of 64 bits does not hold.
+    /// Versions and record numbers must fit into a signed integer of 64 bits.
     fn check_numbers(&self) -> Result<(), ApiError> {
         let numbers = [Some(self.since), self.audit_seq];
         if numbers.into_iter().flatten().all(|number| i64::try_from(number).is_ok()) {
@@ -80,7 +80,7 @@ pub async fn witness(
             "a witness names tokens that are not active, with the reasons that the server gave".into(),
         ));
     }
-    // What we did not sign is no witness.
+    // A feed that we did not sign proves nothing.
     let verified = state.authorities.iter().find_map(|ca| jws::verify(&witness.feed, FEED_TYPE, ca).ok());
     let feed = verified.and_then(|verified| serde_json::from_slice::<Feed>(&verified.payload).ok());
     let told = feed.ok_or_else(|| ApiError::Invalid("feed is not a feed of this server".into()))?.audit;
@@ -114,14 +114,14 @@ mod tests {
             };
             assert!(keep("east", &[told(1, TokenStatus::Suspended, "fee")]).await);
             assert!(!keep("east", &[]).await, "it told of that record before");
-            // Of two that say the same the first has the word.
+            // Of two with the same status, the first counts.
             keep("north", &[told(1, TokenStatus::Lost, "bus")]).await;
             keep("south", &[told(1, TokenStatus::Lost, "sea")]).await;
             let lost = store.lost_statuses().await.unwrap().remove(0);
             assert_eq!((lost.known, lost.status), (Some(TokenStatus::Active), TokenStatus::Lost));
             assert_eq!((lost.reason.as_deref(), &*lost.terminals.join(" ")), (Some("bus"), "east north south"));
 
-            // A terminal fills no disk.
+            // The number is bounded, so that no terminal can fill the disk.
             let many: Vec<_> = (0..10_001).map(|n| told(1000 + n, TokenStatus::Lost, "x")).collect();
             keep("west", &many).await;
             keep("west", &[told(2, TokenStatus::Lost, "x")]).await;

@@ -1,4 +1,4 @@
-//! Terminals: registered, renewed, revoked.
+//! Registers, renews, lists and revokes terminals.
 
 use axum::{Extension, Json, extract::State};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -25,10 +25,10 @@ use crate::{
     },
 };
 
-/// The longest request for a certificate, in bytes.
+/// The longest certificate request, in bytes.
 const LONGEST: usize = 2048;
 
-/// The two requests of a terminal, each signed by its own key.
+/// The two certificate requests of a terminal, each signed by its own key.
 struct Requests {
     tls: CertificateRequest,
     ecka: CertificateRequest,
@@ -55,7 +55,7 @@ impl Requests {
         Err(ApiError::Invalid(format!("the requests must name {tls:?} (TLS) and {ecka:?} (tokens)")))
     }
 
-    /// The certificates, and what is remembered of them.
+    /// The certificates, and what the store keeps of them.
     fn certify(
         &self,
         role: Role,
@@ -94,7 +94,7 @@ impl Requests {
     }
 }
 
-/// What a terminal may do to tokens.
+/// What a terminal of this role may do to tokens.
 const fn card_role(role: Role) -> x509::TerminalRole {
     match role {
         Role::Read => x509::TerminalRole::Read,
@@ -116,7 +116,7 @@ pub async fn add(
     let lifetime = Lifetime::asked(request.days.map(days).transpose()?);
     let (certificates, keys) = state.certify(move |cas, now| requests.certify(role, lifetime, cas, now)).await?;
     let new = NewTerminal { name: request.name, role, keys };
-    // Certificates are of no use to anybody before this is done: they are given away after it.
+    // The certificates are useless until the store has registered the terminal, so they are handed out only then.
     match state.store.add_terminal(&new, &terminal.name, (state.clock)()).await? {
         Added::New | Added::Unchanged => Ok(Json(certificates)),
         Added::NameTaken => Err(ApiError::TerminalConflict),
@@ -124,7 +124,7 @@ pub async fn add(
     }
 }
 
-/// Days that were asked for.
+/// The requested number of days.
 fn days(days: u16) -> Result<CertificateDays, ApiError> {
     CertificateDays::new(days).ok_or_else(|| ApiError::Invalid(format!("days is a number from 1 to {DAYS_MAX}")))
 }

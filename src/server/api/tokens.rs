@@ -1,4 +1,4 @@
-//! Tokens: registered, looked at, suspended and revoked.
+//! Registers, shows and lists tokens, and changes their status.
 
 use axum::{Json, extract::State};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// `POST /v1/tokens`. The same once more gets the same answer, however often it is asked.
+/// `POST /v1/tokens`. Repeating a request gets the same answer.
 pub async fn register(
     State(state): State<SharedState>,
     AuthenticatedTerminal(terminal): AuthenticatedTerminal,
@@ -115,7 +115,7 @@ pub async fn set_status(
     }
 }
 
-/// A token id, in whatever form a body may have it too.
+/// A token id, in any form that is accepted in a body.
 fn token_id(text: &str) -> Result<Uuid, ApiError> {
     text.parse().map_err(|_| ApiError::NoToken)
 }

@@ -1,4 +1,4 @@
-//! Users.
+//! Shows, lists, changes, imports and forgets users.
 
 use std::collections::HashSet;
 

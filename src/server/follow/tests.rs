@@ -1,4 +1,4 @@
-//! The follower on a real store, step by step: nothing here waits.
+//! Drives the follower on a real store, step by step and without waiting.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Writes down what it is shown.
+/// Records what it is shown.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 
@@ -51,7 +51,7 @@ impl PresenceAudience for Told {
 
 struct Rig {
     _home: tempfile::TempDir,
-    /// The moment that times of events count from: half a minute ago.
+    /// The start from which the times of events count: half a minute ago.
     begin: Timestamp,
     told: Arc<Told>,
     news: Arc<PresenceNews>,
@@ -89,7 +89,7 @@ impl Rig {
         Self { _home: home, begin: now - SignedDuration::from_secs(30), told, news, follower }
     }
 
-    /// An event `second` seconds after the begin, of the user and the token with one number.
+    /// An event `second` seconds after the start, of the user and the token with this number.
     fn event(&self, second: i64, seq: i64, kind: &str, user: u8) -> Value {
         json!({
             "schema": EVENT_SCHEMA, "seq": seq, "event": kind, "reader": "r",
@@ -119,7 +119,7 @@ impl Rig {
         self.told()
     }
 
-    /// What it says, and whether it was anything.
+    /// What was shown, and whether there was anything.
     async fn catch_up(&mut self) -> (Vec<String>, bool) {
         let is_any = self.follower.catch_up().await.unwrap();
         (self.told(), is_any)
@@ -135,7 +135,7 @@ fn what_changes_is_shown_whoever_stored_it() {
         assert_eq!(rig.look().await, ["north 1"]);
         assert_eq!(rig.catch_up().await, (vec![], false));
 
-        // What this process stores, by itself.
+        // What this process stores is shown by itself.
         rig.keep(Here, "south", list(2), rig.event(1, 1, "arrived", 2)).await;
         assert_eq!(rig.catch_up().await, (vec!["of 2: u:2@south".into()], true));
         assert_eq!(rig.look().await, ["north 1, south 1"]);
@@ -143,14 +143,14 @@ fn what_changes_is_shown_whoever_stored_it() {
         assert_eq!(rig.catch_up().await, (vec!["of 2: ".into()], true));
         assert_eq!(rig.look().await, ["north 0, south 1"]);
 
-        // What another one stores: by the moment of its event, or else by how many there are.
+        // What another process stores is noticed by the time of its event, or else by the counts.
         rig.keep(Elsewhere, "north", list(1), rig.event(3, 3, "arrived", 3)).await;
         assert_eq!(rig.look().await, ["north 1, south 1", "everybody: u:2@south u:3@north"]);
         rig.keep(Elsewhere, "south", list(2), rig.event(0, 2, "arrived", 4)).await;
         assert_eq!(rig.look().await, ["north 1, south 2", "everybody: u:2@south u:3@north u:4@south"]);
         assert_eq!(rig.look().await, ["north 1, south 2"]);
 
-        // Everybody once a minute, in any case.
+        // Everybody is read once a minute in any case.
         rig.follower.read = Instant::now().checked_sub(WHOLE);
         let everybody = "everybody: u:2@south u:3@north u:4@south";
         assert_eq!(rig.look().await, ["north 1, south 2", everybody]);
@@ -160,12 +160,12 @@ fn what_changes_is_shown_whoever_stored_it() {
         left["user"] = Value::Null;
         rig.keep(Here, "north", list(1), left).await;
         assert_eq!(rig.catch_up().await, (vec!["of 2: ".into()], true));
-        // Who left is not remembered by their token.
+        // Somebody who left is no longer found by their token.
         let mut again = rig.event(4, 5, "left", 3);
         again["user"] = Value::Null;
         rig.keep(Here, "north", list(1), again).await;
         assert_eq!(rig.catch_up().await, (vec!["of 1: ".into()], true));
-        // A new list voids what the one before said.
+        // A new list invalidates what the previous one said.
         rig.keep(Here, "south", list(3), rig.event(5, 1, "arrived", 5)).await;
         assert_eq!(rig.catch_up().await.0, ["everybody: u:5@south"]);
         rig.news.everybody();
@@ -179,14 +179,14 @@ fn refusals_are_shown_once_while_they_are_fresh() {
     let shown = async {
         let mut rig = Rig::new().await;
         rig.keep(Elsewhere, "north", list(1), rig.event(0, 1, "refused", 1)).await;
-        // Of before the first look none is shown.
+        // Refusals from before the first look are not shown.
         assert_eq!(rig.look().await, ["everybody: ", "north 0"]);
         rig.keep(Here, "north", list(1), rig.event(1, 2, "refused", 1)).await;
         assert_eq!(rig.catch_up().await, (vec!["refused: north 2".into()], true));
         rig.keep(Elsewhere, "north", list(1), rig.event(2, 3, "refused", 1)).await;
         rig.keep(Elsewhere, "north", list(1), rig.event(2, 4, "reader_added", 1)).await;
         let everybody = "everybody: ";
-        // The search begins a little before the last look, and this one is older.
+        // The search starts a little before the last look, and this one is older.
         assert_eq!(rig.look().await, ["north 0", everybody]);
         let soon = |seq| rig.event(29, seq, "refused", 1);
         let (fifth, sixth) = (soon(5), soon(6));
@@ -210,7 +210,7 @@ fn refusals_are_shown_once_while_they_are_fresh() {
         assert_eq!([refuse(&mut rig, list(1), 6, 20), refuse(&mut rig, list(1), 5, 20)], [0, 0]);
         assert_eq!([refuse(&mut rig, list(9), 5, 20), refuse(&mut rig, list(9), 6, -40)], [1, 0]);
 
-        // Whoever was forgotten is not shown any more.
+        // Somebody who was forgotten is no longer shown.
         rig.keep(Here, "north", list(1), rig.event(30, 9, "refused", 1)).await;
         rig.news.forgotten();
         assert_eq!(rig.catch_up().await, (vec!["forget".into(), everybody.into()], true));
@@ -256,7 +256,7 @@ fn a_store_that_is_away_is_told_once_and_read_as_a_whole_when_it_is_back() {
 fn a_refusal_of_before_the_first_look_is_not_shown() {
     let shown = async {
         let mut rig = Rig::new().await;
-        // It is as young as one that would be shown.
+        // It is recent enough to be shown otherwise.
         rig.keep(Elsewhere, "north", list(1), rig.event(29, 1, "refused", 1)).await;
         assert_eq!(rig.look().await, ["everybody: ", "north 0"]);
     };
@@ -285,7 +285,7 @@ fn much_at_once_is_read_as_a_whole_and_refusals_are_bounded() {
     let some = u128::try_from(SOME).unwrap();
     let news = batch("arrived", some);
     assert_eq!((news.everybody, news.subjects.len(), news.people.len()), (false, SOME, SOME));
-    // The latest moment counts, not the last one.
+    // The latest time counts, not that of the last event.
     assert_eq!(news.latest["north"], rig.begin.as_millisecond() + 50);
     let news = batch("arrived", some + 1);
     assert_eq!((news.everybody, news.subjects.len(), news.people.len()), (true, 0, 0));

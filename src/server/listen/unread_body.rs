@@ -1,7 +1,7 @@
-//! The body of a request that is answered before all of it was read: refused by its length, its type or its sender.
+//! Handles the body of a request that is answered before all of it was read: refused by its length, type or sender.
 //!
-//! Who closes a connection while the other side still sends breaks it off, and the answer is lost with it (RFC 9112, 9.6). So the
-//! rest is read and forgotten, as long as that is not much; after that the connection goes on with the next request.
+//! Closing a connection while the other side still sends resets it, and the answer is lost (RFC 9112, 9.6). So the rest
+//! is read and discarded, within limits; then the connection continues with the next request.
 
 use std::{
     future::poll_fn,
@@ -13,7 +13,7 @@ use std::{
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::{runtime::Handle, time::timeout};
 
-/// How long a client may go on sending what nobody wants, and how many bytes.
+/// How long, and for how many bytes, the unwanted rest of a body is read.
 const REST: (Duration, usize) = (Duration::from_secs(2), 8 * 1024 * 1024);
 
 /// A body whose rest is read when it is dropped.
@@ -48,7 +48,7 @@ impl Body for UnreadBody {
 impl Drop for UnreadBody {
     fn drop(&mut self) {
         let rest = self.0.take().filter(|body| !body.is_end_stream());
-        // Where no runtime is any more there is no connection either.
+        // Without a runtime there is no connection any more.
         if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
             runtime.spawn(timeout(REST.0, read(rest)));
         }

@@ -1,8 +1,8 @@
-//! What generators and validators of others need of the document.
+//! Tests what other people's generators and validators need of the document.
 
 use super::*;
 
-/// Every value in it, with its path.
+/// Calls `see` for every value in it, with its path.
 fn walk(value: &Value, path: &str, see: &mut impl FnMut(&str, &Value)) {
     see(path, value);
     match value {
@@ -44,7 +44,7 @@ fn every_reference_leads_somewhere_and_every_schema_is_reached() {
             reached.insert(name);
         }
     });
-    // The payloads of signed answers are described too, and stand in no body.
+    // The payloads of signed answers are described too, but appear in no body.
     let unreached: Vec<_> = schemas.keys().filter(|name| !reached.contains(*name)).collect();
     assert_eq!(unreached, ["Feed", "SignedUser"]);
 }
@@ -100,10 +100,10 @@ fn every_answer_has_an_example_that_is_one() {
     assert!(seen > ROUTES.len(), "{seen}");
 }
 
-/// Whether there is an example; it has to be one of its schema.
+/// Whether there is an example; if so, it must match its schema.
 fn holds(document: &Value, media: &Value) -> bool {
     let Some(example) = media.get("example") else { return false };
-    // The whole document as a schema, so that references lead where they do in it.
+    // The schema contains the components of the document, so that references resolve.
     let mut schema = media["schema"].clone();
     schema["components"] = document["components"].clone();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
