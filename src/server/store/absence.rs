@@ -1,17 +1,17 @@
-//! Whether a store is there: what a failure means, and that it is told once, and once more when it is over.
+//! Whether a store is available: what a failure means for that, and a message when an outage begins and when it ends.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// How long a store may be busy before it counts as away.
+/// How long a store may be busy before it counts as unavailable.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Why a store does nothing just now. What is damaged, or wrong in the statement, is none of these.
+/// Why a store is unavailable at the moment. Damage, or an error in a statement, is none of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absence {
-    /// Nobody answers.
+    /// It cannot be reached.
     Unreachable,
     /// Its file cannot be opened.
     Unopened,
@@ -23,9 +23,9 @@ pub enum Absence {
     Disk,
     /// It is being stopped or started.
     Stopped,
-    /// Others hold it.
+    /// Others hold its locks.
     Busy,
-    /// It has no room for one more connection.
+    /// It takes no more connections.
     Crowded,
     /// It refuses this server's login.
     Login,
@@ -33,14 +33,14 @@ pub enum Absence {
     NoDatabase,
     /// It does not speak TLS as it was asked to.
     Tls,
-    /// A pooler before it does not bear what is needed.
+    /// A pooler in front of it does not support what is needed.
     Pooler,
-    /// Its file was removed, or another one has its name.
+    /// Its file was removed, or replaced by another one.
     Replaced,
 }
 
 impl Absence {
-    /// For whoever asks: nothing of how the store is reached.
+    /// A description for clients: nothing about how the store is reached.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Unreachable => "it cannot be reached",
@@ -59,19 +59,19 @@ impl Absence {
         }
     }
 
-    /// Whether it passes without a change of the configuration.
+    /// Whether it can pass without a change of the configuration.
     pub const fn passes(self) -> bool {
         !matches!(self, Self::Unopened | Self::Login | Self::NoDatabase | Self::Tls | Self::Pooler)
     }
 
-    /// What a SQLSTATE of PostgreSQL (its documentation, appendix A) or a result code of SQLite means.
+    /// The meaning of a SQLSTATE of PostgreSQL (its documentation, appendix A) or of a result code of SQLite.
     pub fn of_code(code: &str) -> Option<Self> {
         if code.len() == 5 {
             return match code {
                 "25006" => Some(Self::ReadOnly),
                 "53100" => Some(Self::Full),
                 "53300" => Some(Self::Crowded),
-                // A lock or a statement that took too long; a transaction that was given up.
+                // A lock or a statement took too long, or was cancelled.
                 "55P03" | "57014" => Some(Self::Busy),
                 "58030" => Some(Self::Disk),
                 _ => match &code[..2] {
@@ -87,7 +87,7 @@ impl Absence {
         let code = code.parse::<u32>().ok()?;
         // SQLite: the low byte is the primary code.
         match code & 0xFF {
-            // The file that its processes share does not grow, for want of room.
+            // The file shared by its processes cannot grow for lack of space.
             10 if code == 4874 => Some(Self::Full),
             5 | 6 => Some(Self::Busy),
             8 => Some(Self::ReadOnly),
@@ -98,7 +98,7 @@ impl Absence {
         }
     }
 
-    /// What a failure of a driver means.
+    /// The meaning of an error of the database driver.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
             sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Some(Self::Full),
@@ -115,23 +115,23 @@ impl Absence {
     }
 }
 
-/// What `PgBouncer` says to a transaction where it gives each statement another connection, and to a parameter that it cannot
-/// keep for a session. Its code is that of a connection that failed.
+/// Whether this is an error of `PgBouncer`: for a transaction in statement pooling mode, or for a parameter that it
+/// cannot keep for a session. Its code is that of a failed connection.
 fn is_poolers(message: &str) -> bool {
     message.contains("statement pooling mode") || message.contains("unsupported startup parameter")
 }
 
-/// Hears that a store is away, and that it is back.
+/// Receives the messages that a store is unavailable, or back.
 pub type Listener = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Tells once that a store is away, and once that it is back.
+/// Reports once that a store is unavailable, and once that it is back.
 #[derive(Default)]
 pub struct Availability(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     away: bool,
-    /// Since when it was nothing but busy.
+    /// Since when it has been merely busy.
     busy: Option<Instant>,
     listener: Option<Listener>,
 }
@@ -143,23 +143,23 @@ impl std::fmt::Debug for Availability {
 }
 
 impl Availability {
-    /// Who is told from now on.
+    /// Sets who receives the messages from now on.
     pub fn listen(&self, listener: Listener) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).listener = Some(listener);
     }
 
-    /// Whether it is away.
+    /// Whether it is unavailable.
     pub fn is_away(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).away
     }
 
-    /// Whether it is away, or might be: it was busy when it was asked last.
+    /// Whether it is unavailable, or might be because it was busy last.
     pub fn may_be_away(&self) -> bool {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.away || state.busy.is_some()
     }
 
-    /// Something failed, and this is why the store does nothing, where that is why.
+    /// Notes a failure; `absence` is `None` if the store is not the reason.
     pub fn failed(&self, absence: Option<Absence>, error: &dyn std::fmt::Display) {
         self.failed_at(Instant::now(), absence, error);
     }
@@ -167,7 +167,7 @@ impl Availability {
     fn failed_at(&self, now: Instant, absence: Option<Absence>, error: &dyn std::fmt::Display) {
         let Some(absence) = absence else { return };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who was merely not quick enough once does not make the store one that is away.
+        // Being too slow once does not make the store unavailable.
         let is_brief = matches!(absence, Absence::Busy | Absence::Crowded)
             && now.saturating_duration_since(*state.busy.get_or_insert(now)) < BUSY;
         if is_brief || std::mem::replace(&mut state.away, true) {

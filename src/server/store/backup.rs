@@ -1,7 +1,7 @@
-//! A store as one file, whichever store it is: the file is a store of SQLite, so a backup can be restored into the other
-//! kind, too, and read with the tools of SQLite.
+//! Backs a store up into one file and restores it. The file is a SQLite store, whatever the store is, so a backup can
+//! be restored into the other kind, too, and read with the tools of SQLite.
 //!
-//! It is read in one transaction: what a server that runs changes meanwhile is in it whole or not at all.
+//! It is read in one transaction: a change that a running server makes meanwhile is in it either whole or not at all.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use super::{
     tables::{StoredTable, StoredValue, TABLES},
 };
 
-/// Rows that are copied at a time: 12 columns of them stay below the parameters that a statement may have.
+/// Rows copied at a time: with 12 columns they stay below the most parameters of a statement.
 const ROWS: u32 = 200;
 
-/// What a store holds, counted.
+/// The numbers of entries in a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Users.
@@ -29,7 +29,7 @@ pub struct Counts {
     pub events: u64,
 }
 
-/// A transaction on either store.
+/// A transaction on either kind of store.
 enum StoreTransaction {
     Sqlite(sqlite::FileTransaction),
     Postgres(Transaction<'static, Postgres>),
@@ -96,10 +96,10 @@ impl StoreTransaction {
 }
 
 impl ServerStore {
-    /// Copies everything into a new store of SQLite at this path. `told` hears how many rows were copied.
+    /// Copies everything into a new SQLite store at this path. `told` is called with the number of rows copied so far.
     ///
     /// # Errors
-    /// [`ServerStoreError::Database`] when either of the two fails; what is at the path then is no whole backup.
+    /// [`ServerStoreError::Database`] when either of the two fails; the file at the path is then not a complete backup.
     pub async fn back_up(&self, file: &Path, told: &mut (dyn FnMut(u64) + Send)) -> Result<Counts> {
         let target = sqlite::Pools::open(file).await?;
         let mut from = match &self.backend {
@@ -115,12 +115,12 @@ impl ServerStore {
         Ok(counts)
     }
 
-    /// Takes everything from a backup, in place of what is here: all of it or nothing. A store that holds anything is refused
-    /// unless `replace`.
+    /// Replaces everything here with a backup, all of it or nothing. A store that is not empty is refused unless
+    /// `replace`.
     ///
     /// # Errors
-    /// [`ServerStoreError::Backup`] when the other store is no file; [`ServerStoreError::NotEmpty`];
-    /// [`ServerStoreError::Database`] when either of the two fails. This store is then what it was.
+    /// [`ServerStoreError::Backup`] when the other store is not a file; [`ServerStoreError::NotEmpty`];
+    /// [`ServerStoreError::Database`] when either of the two fails. This store is then unchanged.
     pub async fn restore(
         &self,
         backup: &Self,
@@ -136,7 +136,7 @@ impl ServerStore {
             Backend::Sqlite(pools) => StoreTransaction::Sqlite(pools.write().await?.begin()?),
             Backend::Postgres(pool) => StoreTransaction::Postgres(pool.write().await?),
         };
-        // Whoever changes anything waits until this has ended.
+        // Every other change waits until this transaction ends.
         let ledger = in_it!(&mut to, queries, |c| queries::audit::head_for_update(c));
         if !replace && (ledger.seq > 0 || to.counts().await? != Counts::default()) {
             return Err(ServerStoreError::NotEmpty);
@@ -150,7 +150,7 @@ impl ServerStore {
         Ok(counts)
     }
 
-    /// Opens a backup for reading: a copy of it, since it is brought to the newest format first.
+    /// Opens a copy of a backup for reading; a copy, because it is first brought to the newest format.
     ///
     /// # Errors
     /// [`ServerStoreError::Backup`] for a file that is not a store of ours; [`ServerStoreError::OtherAuthority`];

@@ -1,4 +1,4 @@
-//! What terminals report, and who is here by that.
+//! Stores what terminals report, and answers who is present according to it.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -13,10 +13,10 @@ use crate::{
 };
 
 impl ServerStore {
-    /// Keeps events.
+    /// Stores events.
     ///
     /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails; then none is kept.
+    /// [`ServerStoreError::Database`] when the database fails; then none is stored.
     pub async fn keep_events(
         &self,
         terminal: &str,
@@ -27,7 +27,7 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::events::keep(c, terminal, list, events, now))
     }
 
-    /// At most `limit` events of all terminals, in the order in which they happened, each with its place.
+    /// At most `limit` events of all terminals, in the order in which they happened, each with its mark.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -35,7 +35,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::events::search(c, asked, limit))
     }
 
-    /// At most `limit` of the people who are here now, each once, in the order of their keys, which come with them.
+    /// At most `limit` of the people present now, each once, with and in the order of their keys.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -43,7 +43,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::presence::page(c, now, after, limit))
     }
 
-    /// Those of these people who are here now, with their keys.
+    /// Which of these people are present now, with their keys.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -51,7 +51,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::presence::of(c, now, people))
     }
 
-    /// How many people are here now, and what is known of the terminals that say so.
+    /// How many people are present now, and the state of the terminals that report them.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -59,7 +59,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::presence::summary(c, now))
     }
 
-    /// The people who were here at a moment that is over, in the order of their keys: a replay of the events up to it.
+    /// The people present at a time in the past, in the order of their keys: a replay of the events up to it.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -67,7 +67,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::presence::past(c, at))
     }
 
-    /// Who they are, some of the people of a past moment.
+    /// The users behind some of the people of a past time.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -75,7 +75,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::presence::name(c, people))
     }
 
-    /// How many people they are, all of those of a past moment.
+    /// The summary of all people of a past time.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -83,7 +83,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::presence::past_summary(c, people, at))
     }
 
-    /// Notes when terminals asked last.
+    /// Notes when terminals last sent a request.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`]: then none is noted.
@@ -91,7 +91,7 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::terminals::heard(c, all))
     }
 
-    /// Notes certificates that terminals came with.
+    /// Notes the certificates that terminals presented.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`]: then none is noted.

@@ -1,7 +1,7 @@
-//! Terminals that asked a moment ago, as the store has them: not every request asks the store who asks.
+//! Caches the terminals of recent requests, so that not every request has to query the store to authenticate one.
 //!
-//! A change of this process holds at the next request, because it forgets them all; one of another process that shares
-//! the store holds once they are as old as [`HOLDS`].
+//! A change by this process takes effect at the next request, because it empties the cache; a change by another process
+//! on the same store takes effect once the entries are as old as [`HOLDS`].
 
 use std::{
     collections::HashMap,
@@ -11,26 +11,26 @@ use std::{
 
 use super::TerminalRow;
 
-/// How long what the store said holds: counted from the enquiry, not from its answer.
+/// How long an answer of the store is valid, counted from the query, not from its answer.
 pub const HOLDS: Duration = Duration::from_millis(500);
-/// Terminals that are known at one time.
+/// Most terminals in the cache.
 const TERMINALS: usize = 4096;
 
 /// SHA-256 of the point of a TLS key.
 type TlsKey = [u8; 32];
 
-/// The terminals.
+/// The cache.
 #[derive(Debug, Default)]
 pub struct KnownTerminals(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// How often all were forgotten.
+    /// How often the cache was emptied.
     changes: u64,
     terminals: HashMap<TlsKey, (Instant, Arc<TerminalRow>)>,
 }
 
-/// An enquiry to the store that has begun.
+/// A query to the store that is under way.
 #[derive(Debug, Clone, Copy)]
 pub struct Enquiry {
     changes: u64,
@@ -38,10 +38,10 @@ pub struct Enquiry {
 }
 
 impl KnownTerminals {
-    /// The terminal of this key.
+    /// The cached terminal of this key.
     ///
     /// # Errors
-    /// The store has to be asked: its answer goes to [`Self::keep`], with this.
+    /// The store has to be asked; pass its answer to [`Self::keep`], with this.
     pub fn get(&self, key: &TlsKey, now: Instant) -> Result<Arc<TerminalRow>, Enquiry> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known.terminals.get(key) {
@@ -50,13 +50,13 @@ impl KnownTerminals {
         }
     }
 
-    /// The terminal of this key as the store had it last, however long ago; none where it was revoked or is gone since.
+    /// The terminal of this key as last read, however long ago; `None` if it was revoked or removed since.
     pub fn last(&self, key: &TlsKey) -> Option<Arc<TerminalRow>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.terminals.get(key).map(|(_, terminal)| Arc::clone(terminal))
     }
 
-    /// Keeps what the store said, unless something was changed meanwhile. Who was revoked is asked for each time.
+    /// Caches an answer of the store, unless something was changed meanwhile. A revoked terminal is never cached.
     pub fn keep(&self, enquiry: Enquiry, key: &TlsKey, terminal: Option<&Arc<TerminalRow>>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(terminal) = terminal.filter(|terminal| !terminal.revoked) else {
@@ -75,20 +75,20 @@ impl KnownTerminals {
         known.terminals.insert(*key, (enquiry.at, Arc::clone(terminal)));
     }
 
-    /// Something is being changed. At the end of it, and also when nobody waits for that any more, all are asked for again.
+    /// Announces a change. When the guard is dropped, even because the change was given up, the cache is emptied.
     pub fn changing(&self) -> Changing<'_> {
         Changing(self)
     }
 
     fn forget(&self) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Answers that are under way may be of before.
+        // Answers under way may be outdated.
         known.changes += 1;
         known.terminals.clear();
     }
 }
 
-/// A change that is under way.
+/// A change under way.
 #[must_use]
 pub struct Changing<'a>(&'a KnownTerminals);
 
@@ -150,7 +150,7 @@ mod tests {
         assert!(known.get(&[2; 32], start).is_err());
     }
 
-    /// Every request has room for this enquiry from its beginning to its end.
+    /// Every request reserves memory for this query from its beginning to its end.
     #[test]
     fn an_enquiry_that_is_not_made_takes_little_room() {
         let home = tempfile::tempdir().unwrap();
@@ -182,7 +182,7 @@ mod tests {
         }
         assert!(known.get(&key(0), start).is_ok());
         assert!(known.get(&key(TERMINALS), start).is_err());
-        // Those that do not ask any more make room.
+        // Those that have sent no request since make room.
         let enquiry = known.get(&key(TERMINALS), start + HOLDS).unwrap_err();
         known.keep(enquiry, &key(TERMINALS), Some(&terminal(false)));
         assert!(known.get(&key(TERMINALS), start + HOLDS).is_ok());

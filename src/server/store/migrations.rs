@@ -1,11 +1,11 @@
-//! The formats of the stores, embedded: each script leads from one to the next.
+//! The schema migrations of both kinds of store, embedded: each script leads from one format to the next.
 
 use sqlx::{
     AssertSqlSafe, SqlSafeStr,
     migrate::{Migration, MigrationType},
 };
 
-/// A script; what has run once is never changed.
+/// A script; once it has run anywhere, it is never changed.
 #[derive(Debug, Clone, Copy)]
 pub struct Script {
     /// Its number.
@@ -17,7 +17,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// What a store keeps of a script that has run there: SHA-384.
+    /// The checksum that a store keeps of a script that has run: SHA-384.
     pub fn checksum(&self) -> Vec<u8> {
         let text = AssertSqlSafe(self.text).into_sql_str();
         Migration::new(self.number, self.name.into(), MigrationType::Simple, text, false).checksum.into_owned()
@@ -28,14 +28,14 @@ const fn script(number: i64, name: &'static str, text: &'static str) -> Script {
     Script { number, name, text }
 }
 
-/// The script after which the events that are there have to be read.
+/// The script after which presence has to be computed from the events already stored.
 pub const PRESENCE: i64 = 3;
-/// The script after which what is out of order is read from the events that are there.
+/// The script after which equipment faults are computed from the events already stored.
 pub const EQUIPMENT: i64 = 7;
-/// The script since which records may be sealed.
+/// The script that allows records to be sealed.
 pub const PRIVACY: i64 = 4;
 
-/// Of SQLite.
+/// The scripts for SQLite.
 pub const SQLITE: [Script; 8] = [
     script(1, "begin", include_str!("migrations/sqlite/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/sqlite/0002_witnesses.sql")),
@@ -46,7 +46,7 @@ pub const SQLITE: [Script; 8] = [
     script(EQUIPMENT, "equipment", include_str!("migrations/sqlite/0007_equipment.sql")),
     script(8, "subjects", include_str!("migrations/sqlite/0008_subjects.sql")),
 ];
-/// Of PostgreSQL.
+/// The scripts for PostgreSQL.
 pub const POSTGRES: [Script; 8] = [
     script(1, "begin", include_str!("migrations/postgres/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/postgres/0002_witnesses.sql")),

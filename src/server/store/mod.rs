@@ -1,8 +1,8 @@
-//! What the server knows, on SQLite or PostgreSQL.
+//! The server's store, on SQLite or PostgreSQL.
 //!
-//! There are two concrete pools. The statements are written once, in `queries/`, in the SQL that both understand; each
-//! store compiles them for its own driver, and one suite of tests runs on both. Every change is one transaction
-//! together with its record in the audit log.
+//! There are two concrete pools. The statements are written once, in `queries/`, in the SQL that both understand; they
+//! are compiled once for each driver, and one suite of tests runs on both. Every change is one transaction, together
+//! with its record in the audit log.
 
 mod absence;
 mod backup;
@@ -49,10 +49,10 @@ enum Backend {
     Postgres(postgres::Pool),
 }
 
-/// Runs one query of `queries/` on whichever store this is: `reading` on any connection, `writing` in a transaction that
-/// holds from its beginning what orders all changes. `finding` reads a few rows by their keys: in a file that is over before
-/// another thread could have taken over what else this one has to do. Where PostgreSQL is found to be elsewhere, or gone and back,
-/// it is run once more: nothing was done before its end.
+/// Runs one query of `queries/` on whichever store this is: `reading` on any connection; `writing` in a transaction
+/// that holds the lock which orders all changes from its beginning; `finding` for a few rows by their keys, which in a
+/// file is done before another thread could have taken over this one's other work. If PostgreSQL has moved, or the
+/// connection was lost, it runs once more: nothing was done before the commit.
 macro_rules! on {
     ($store:expr, reading, $queries:ident, |$connection:ident| $query:expr) => {
         on!($store, read, in_place, false, $queries, |$connection| $query)
@@ -106,14 +106,14 @@ macro_rules! on {
     }};
 }
 
-/// Nothing but a hint of which errors there are.
+/// Only helps the compiler to infer the type of the error.
 async fn fallible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     work.await
 }
 
 type Result<T> = std::result::Result<T, ServerStoreError>;
 
-// After the macro, which they use.
+// After the macro, because they use it.
 mod events;
 mod privacy;
 mod tokens;
@@ -123,15 +123,15 @@ impl ServerStore {
         Self { backend, availability: Arc::default(), terminals: Arc::default() }
     }
 
-    /// Tells whether it is away, and who is to hear of it.
+    /// Tells whether it is available, and who is told of changes.
     pub fn availability(&self) -> &Availability {
         &self.availability
     }
 
-    /// Whether it takes changes: makes one that changes nothing.
+    /// Checks that it takes changes, by making one that changes nothing.
     ///
     /// # Errors
-    /// [`ServerStoreError::Database`] when it takes none now.
+    /// [`ServerStoreError::Database`] when it takes none at the moment.
     pub async fn ready(&self) -> Result<()> {
         if let Backend::Sqlite(pools) = &self.backend {
             pools.require_room()?;
@@ -139,8 +139,8 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::format::touch(c))
     }
 
-    /// Whether the store at this place takes changes, for who only looks: as [`Self::ready`]; of a file only the room is looked
-    /// at, because nobody makes another's files.
+    /// Checks, for a command that only looks, that the store at this address takes changes, like [`Self::ready`]; of a
+    /// file only the free space is checked, so that no files of another user are created.
     ///
     /// # Errors
     /// As [`Self::ready`] and [`Self::inspect`].
@@ -154,9 +154,9 @@ impl ServerStore {
         done
     }
 
-    /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier, and
-    /// a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it belongs to
-    /// this one from now on.
+    /// Opens the store and brings it to the newest format. It belongs to one CA, whose identifier is `authority`; the
+    /// store of another CA is refused, unless that is the `previous` one, which is being rotated out: then it belongs
+    /// to this one from now on.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when it cannot be opened or brought to the newest format;
@@ -174,11 +174,11 @@ impl ServerStore {
         if owner == authority { Ok(store) } else { Err(ServerStoreError::OtherAuthority(hex::encode(owner))) }
     }
 
-    /// As [`Self::open`], for a store that somebody has made: none is made here.
+    /// Like [`Self::open`], but creates nothing: the store must exist.
     ///
     /// # Errors
-    /// As [`Self::open`]; [`ServerStoreError::File`] when there is no file, [`ServerStoreError::Database`] for a database
-    /// without a store.
+    /// As [`Self::open`]; [`ServerStoreError::File`] when there is no file, [`ServerStoreError::Database`] for a
+    /// database without a store.
     pub async fn open_existing(url: &StoreUrl, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
         let there = Self::inspect(url).await?;
         let head = there.audit_head().await;
@@ -195,7 +195,7 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::hand_over(c, from, to))
     }
 
-    /// Opens a store that is there, for reading only, whosever it is.
+    /// Opens an existing store for reading only, whichever CA it belongs to.
     ///
     /// # Errors
     /// [`ServerStoreError::File`] when there is none; [`ServerStoreError::Database`].
@@ -206,11 +206,11 @@ impl ServerStore {
         }))
     }
 
-    /// Does work that has this store change something again and again, until there is no more of it: with a file on a thread of
-    /// its own, which waits for the disk while all others go on.
+    /// Runs a task that keeps changing the store until there is nothing left to do: for a file on a dedicated thread,
+    /// which waits for the disk while all others continue.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     pub fn keep_at_work(
         &self,
         name: &'static str,
@@ -226,7 +226,7 @@ impl ServerStore {
         Ok(())
     }
 
-    /// Closes every connection, after what is under way.
+    /// Closes every connection, once what is under way has finished.
     pub async fn close(&self) {
         match &self.backend {
             Backend::Sqlite(pools) => pools.close().await,
@@ -234,7 +234,7 @@ impl ServerStore {
         }
     }
 
-    /// The terminal whose TLS key this is: SHA-256 of its point.
+    /// The terminal with this TLS key, given as SHA-256 of its point.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -242,7 +242,7 @@ impl ServerStore {
         on!(self, finding, queries, |c| queries::terminals::of_key(c, tls_key))
     }
 
-    /// The same for a request: as the store had it half a second ago at most, or since the last change of this process.
+    /// The same for a request: the answer is at most half a second old, and newer than the last change by this process.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -251,21 +251,21 @@ impl ServerStore {
             Ok(terminal) => return Ok(Some(terminal)),
             Err(question) => question,
         };
-        // In a box: every request has room for this enquiry, and few make it.
+        // Boxed: every request would reserve the memory for this query, and few make it.
         let terminal = Box::pin(self.terminal_of_key(tls_key)).await?.map(Arc::new);
         self.terminals.keep(question, tls_key, terminal.as_ref());
         Ok(terminal)
     }
 
-    /// The same as the store had it last, however long ago: for what does no harm while the store is away.
+    /// The same as last read, however long ago: only for what does no harm while the store is unavailable.
     pub fn last_known_terminal(&self, tls_key: &[u8; 32]) -> Option<Arc<TerminalRow>> {
         self.terminals.last(tls_key)
     }
 
-    /// Makes a terminal known, with its keys. The same once more changes nothing.
+    /// Registers a terminal with its keys. Repeating it changes nothing.
     ///
     /// # Errors
-    /// [`ServerStoreError::Database`]. That name or key are taken is an answer.
+    /// [`ServerStoreError::Database`]. A name or key that is taken is reported in the result.
     pub async fn add_terminal(&self, new: &NewTerminal, actor: &str, now: Timestamp) -> Result<Added> {
         let _changing = self.terminals.changing();
         on!(self, writing, queries, |c| queries::terminals::add(c, new, actor, now))
@@ -321,7 +321,7 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::users::put(c, users, actor, now))
     }
 
-    /// What changed in the status of tokens since a version.
+    /// The changes in the status of tokens since a version.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -329,7 +329,7 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::feed(c, since, held, limit, now))
     }
 
-    /// What this log has in the place of a record that a terminal was told of.
+    /// The record of this log at the number of one whose head a terminal was given.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -337,7 +337,7 @@ impl ServerStore {
         on!(self, finding, queries, |c| queries::witnesses::held(c, told))
     }
 
-    /// Keeps what a terminal holds of a log that is not this one; `true` when it had not told of that record before.
+    /// Stores what a terminal holds of another log than this one; `true` when it had not reported that record before.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -351,7 +351,7 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::witnesses::keep(c, terminal, told, statuses, now))
     }
 
-    /// The records that terminals were told of, and that this log does not have.
+    /// The records whose heads terminals were given, but that this log does not have.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -359,7 +359,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::witnesses::missing(c))
     }
 
-    /// Tokens that terminals keep out more than this store does.
+    /// Tokens with a stricter status at terminals than in this store.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -367,7 +367,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::witnesses::lost(c))
     }
 
-    /// Brings those back, and lets terminals follow this log from now on; what was lost.
+    /// Restores those statuses, and lets terminals follow this log from now on; returns what was restored.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails: then nothing is changed.
@@ -375,16 +375,16 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::witnesses::reconcile(c, actor, now))
     }
 
-    /// Keeps nonces that are given to a terminal.
+    /// Stores nonces that are given to a terminal.
     ///
     /// # Errors
-    /// [`ServerStoreError::Database`]: then none is kept.
+    /// [`ServerStoreError::Database`]: then none is stored.
     pub async fn issue_nonces(&self, nonces: &[[u8; 32]], terminal: &str, now: Timestamp) -> Result<()> {
         let nonces: Vec<_> = nonces.iter().map(|nonce| (*nonce, terminal)).collect();
         on!(self, writing, queries, |c| queries::lookups::issue(c, &nonces, now))
     }
 
-    /// Forgets nonces whose proofs nobody takes any more; how many there were.
+    /// Deletes nonces whose proofs would no longer be accepted; returns how many.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -392,8 +392,8 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::lookups::forget(c, now))
     }
 
-    /// Decides several lookups in one transaction, in their order: these, and those that `join` adds once nobody else writes.
-    /// After a failure they are all in `tasks`, and `join` may have been called more than once.
+    /// Decides several lookups in one transaction, in order: these, and those that `join` adds once the write lock is
+    /// held. After a failure all of them are in `tasks`, and `join` may have been called more than once.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`]: then none is decided.
@@ -413,7 +413,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::audit::head(c))
     }
 
-    /// Records of the audit log after a number, in their order.
+    /// Records of the audit log after a number, in order.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.

@@ -1,7 +1,7 @@
-//! The store in PostgreSQL: one pool in each process, and the row of the audit head as what orders all changes.
+//! The PostgreSQL backend: one pool per process, and the row of the audit head as the lock that orders all changes.
 //!
-//! The database may move: to another host of the URL, or behind the same name. A connection to one that takes no changes
-//! any more is closed, and the next one looks for one that does.
+//! The database may move, to another host of the URL or behind the same name. A connection to one that no longer takes
+//! changes is closed, and the next one looks for one that does.
 
 use std::{
     future::Future,
@@ -25,21 +25,21 @@ use super::{
     url::PostgresUrl,
 };
 
-// The same text once for each driver: see the parent.
+// The same source is compiled once for each driver: see the parent.
 #[path = "queries/mod.rs"]
 #[allow(clippy::duplicate_mod)]
 pub mod queries;
 
 pub use sqlx::Row;
 
-/// What the queries run on.
+/// The connection on which queries run.
 pub type Connection = sqlx::PgConnection;
-/// A row that was found.
+/// A row of a result.
 pub type DatabaseRow = sqlx::postgres::PgRow;
-/// A statement and what goes into it.
+/// A statement with its bound values.
 pub type Statement = sqlx::query::Query<'static, Postgres, PgArguments>;
 
-/// A statement, which the database may keep for the next time where that is the same one.
+/// A statement, which the database may keep prepared if the connection stays the same.
 pub fn query(statement: impl SqlSafeStr) -> Statement {
     sqlx::query(statement).persistent(KEEP_STATEMENTS.load(Ordering::Relaxed))
 }
@@ -59,54 +59,56 @@ const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     execution_time BIGINT NOT NULL
 )";
 
-/// Rows that one statement asks for by values of their own: each statement is a way there and back.
+/// Rows that one statement asks for by values of their own, since each statement costs a round trip.
 pub const ROWS_AT_ONCE: usize = 100;
 
-/// Connections of one process.
+/// Most connections of one process.
 const CONNECTIONS: u32 = 8;
-/// How long a request waits for a connection: less than it may take as a whole.
+/// How long a request waits for a connection; shorter than its whole time limit.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long one host may take to say whether it is good.
+/// How long one host may take to show whether it is usable.
 const HOST: Duration = Duration::from_secs(2);
-/// How long a connection that lay idle may take to say that it lives.
+/// How long an idle connection may take to show that it is alive.
 const PING: Duration = Duration::from_secs(1);
-/// The longest that a transaction takes, as this side sees it.
+/// The longest duration of a transaction, as measured on this side.
 const WHOLE: Duration = Duration::from_secs(9);
-/// Rows are looked for by their keys, however few a table had when the statement was planned: a plan that reads a whole table is kept
-/// until somebody analyses that, and reads more of it each day. A statement is planned under what it is first run with, so one of
-/// these belongs in no other transaction. Nor is one compiled: a table without an index that serves costs so much on paper now that
-/// PostgreSQL would.
+/// Makes the planner look rows up by their keys, however few a table had when the statement was planned: otherwise a
+/// plan that reads a whole table is kept until the table is analysed, and reads more of it each day. A statement is
+/// planned with the settings of its first run, so such a statement must not run in other transactions. JIT compilation
+/// is off, because the estimated cost of a table without a suitable index is now so high that PostgreSQL would use it.
 macro_rules! by_keys {
     () => {
         "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
     };
 }
-/// For who reads whole tables in a transaction that looks for rows by their keys.
+/// For reading whole tables in a transaction that otherwise looks rows up by their keys.
 pub const WHOLE_TABLES: &str = "SET LOCAL enable_seqscan = on";
-/// How a transaction begins that looks for a few rows.
+/// Begins a transaction that looks for a few rows.
 const FIND: &str = concat!("BEGIN; ", by_keys!());
-/// A statement that hangs must not hold the row that everybody waits for. In each transaction, because a pooler between us
-/// and the database knows of no session.
+/// Begins a transaction that writes. The timeouts keep a hanging statement from holding the row that everybody waits
+/// for; they are set in each transaction, because a pooler in between keeps no session.
 const BEGIN: &str = concat!(
     "BEGIN; SET LOCAL statement_timeout = 8000; SET LOCAL idle_in_transaction_session_timeout = 8000; ",
     by_keys!()
 );
-/// Who makes the tables, one process at a time: until the end of the transaction, and not of the session, which may be
-/// anybody's.
+/// Begins a migration, one process at a time: the lock lasts until the end of the transaction, not of the session,
+/// which others may share.
 const MIGRATE: &str = "BEGIN; SET LOCAL lock_timeout = 10000; SELECT pg_advisory_xact_lock(5927390042531)";
 
-/// Whether statements are kept in the database: not behind a pooler that gives each transaction another connection.
+/// Whether statements are kept prepared: not behind a pooler that gives each transaction another connection.
 static KEEP_STATEMENTS: AtomicBool = AtomicBool::new(true);
 
-/// Takes the end of the log: who else wants it waits for the end of this transaction.
+/// Locks the end of the log: others that need it wait for the end of this transaction.
 pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head FOR UPDATE";
-/// Behind a SELECT of tokens that are about to be given to another user: who has [`HOLD_AS_GIVEN`] ends first.
+/// Appended to a SELECT of tokens that are about to be given to another user: waits for holders of [`HOLD_AS_GIVEN`].
 pub const HOLD_TO_GIVE: &str = " FOR UPDATE";
-/// Behind a SELECT of tokens that shall not be given to another user meanwhile; lookups, which change other things of them, go on.
+/// Appended to a SELECT of tokens that must not be given to another user meanwhile; lookups, which change other
+/// columns, continue.
 pub const HOLD_AS_GIVEN: &str = " FOR KEY SHARE";
 
-/// Statements that take these rows. It is one, since each costs a way there and back, and the same for any number of rows: a column is
-/// an array. Where several are given they write: they see one state and have no order, so no row is in two.
+/// The statement that takes these rows: one, since each costs a round trip, and with the same text for any number of
+/// rows, since a column is an array. Several sets of rows are only for writing: their parts see the same state and have
+/// no order, so no row may be in two of them.
 pub fn with_rows(all: &[BoundRows<'_>]) -> Vec<Statement> {
     let (mut parts, mut places) = (Vec::new(), 1);
     let all = all.iter().filter(|rows| !rows.is_empty());
@@ -120,14 +122,14 @@ pub fn with_rows(all: &[BoundRows<'_>]) -> Vec<Statement> {
     vec![all.flat_map(|rows| &rows.columns).fold(query(AssertSqlSafe(text)), bind)]
 }
 
-/// What selects rows of these columns, whose values are in the places from this one on.
+/// A SELECT of rows with these columns, whose values are bound from place `first` on.
 fn selected(columns: &[BoundColumn<'_>], first: usize) -> String {
     let arrays: Vec<_> = (first..).zip(columns).map(|(place, column)| array(column, place)).collect();
     let names: Vec<_> = (1..=columns.len()).map(|place| format!("column{place}")).collect();
     format!("SELECT * FROM unnest({}) AS r ({})", arrays.join(", "), names.join(", "))
 }
 
-/// Statements that look for these keys: `text` is given what follows the column.
+/// The statement that looks for these keys: `text` receives what follows the column.
 pub fn with_keys(keys: &BoundColumn<'_>, text: impl Fn(&str) -> String) -> Vec<Statement> {
     if keys.len() == 0 {
         return Vec::new();
@@ -159,14 +161,14 @@ pub struct Pool {
     connections: PgPool,
     hosts: Arc<[PgConnectOptions]>,
     writable: bool,
-    /// Connections that are older than this are closed.
+    /// Connections older than this are closed.
     renewed: Arc<Mutex<Instant>>,
-    /// Whether the database has to be looked for.
+    /// Whether the database may have moved and must be looked for.
     elsewhere: Arc<AtomicBool>,
 }
 
 impl Pool {
-    /// Connects, and brings the database to the newest format; one process does so at a time.
+    /// Connects, and brings the database to the newest format, one process at a time.
     pub async fn open(url: &PostgresUrl) -> Result<Self, ServerStoreError> {
         let pool = Self::connect(url, url.writable).await?;
         match pool.bring_up().await {
@@ -187,7 +189,7 @@ impl Pool {
         Self::connect(url, false).await
     }
 
-    /// Connects; `writable`, to one that takes changes.
+    /// Connects; if `writable`, to a database that takes changes.
     pub async fn connect(url: &PostgresUrl, writable: bool) -> Result<Self, ServerStoreError> {
         // A pooler refuses parameters that it cannot keep for a session; nothing here needs this one.
         let ours = |host: &PgConnectOptions| {
@@ -224,7 +226,7 @@ impl Pool {
         Ok(Self { connections: pool, hosts, writable, renewed, elsewhere: Arc::default() })
     }
 
-    /// A transaction that reads. It is one because a pooler may give the next statement another connection.
+    /// A transaction for reading; without one, a pooler could give the next statement another connection.
     pub async fn read(&self) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
         self.begin("BEGIN").await
     }
@@ -234,12 +236,12 @@ impl Pool {
         self.begin(FIND).await
     }
 
-    /// A transaction that writes.
+    /// A transaction for writing.
     pub async fn write(&self) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
         self.begin(BEGIN).await
     }
 
-    /// A transaction that reads everything as it is at one moment.
+    /// A transaction that reads everything in one consistent state.
     pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
         self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
@@ -248,7 +250,7 @@ impl Pool {
         if !self.elsewhere.load(Ordering::Relaxed) {
             match self.connections.begin_with(how).await {
                 Ok(held) => return Ok(held),
-                // Nobody is away because all are at work.
+                // A timeout because all connections are in use does not mean that the database is unavailable.
                 Err(sqlx::Error::PoolTimedOut) if self.is_full() => {
                     let message = format!("all {CONNECTIONS} connections to the database are in use");
                     return Err(ServerStoreError::Away(Absence::Busy, message));
@@ -257,28 +259,28 @@ impl Pool {
                 Err(_) => self.renew(),
             }
         }
-        // The pool would only say that it waited; which host is good, or what is wrong with them, is asked here.
+        // The pool would only report a timeout; here it is found out which host is usable, or what is wrong with them.
         self.connections.set_connect_options(find(&self.hosts, self.writable).await?);
         self.elsewhere.store(false, Ordering::Relaxed);
         Ok(self.connections.begin_with(how).await?)
     }
 
-    /// Whether every connection is in use: then nobody is away.
+    /// Whether every connection is in use, which is no outage.
     fn is_full(&self) -> bool {
         self.connections.size() >= CONNECTIONS && self.connections.num_idle() == 0
     }
 
-    /// Closes every connection that is open now, once nobody uses it, and looks for the database before the next one.
+    /// Closes every connection open now, once it is unused, and looks for the database before the next one.
     fn renew(&self) {
         self.elsewhere.store(true, Ordering::Relaxed);
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Whether the same is worth trying once more, on another connection: nothing was done, because this database takes no
-    /// changes any more, or is gone.
+    /// Whether another attempt on a new connection is worthwhile: nothing was done, because this database no longer
+    /// takes changes, or is gone.
     pub fn retries(&self, error: &ServerStoreError) -> bool {
         if is_other_session(error) {
-            // A pooler that was not noticed when it was looked for: it was busy.
+            // A pooler that was not detected when connecting, because it was busy.
             KEEP_STATEMENTS.store(false, Ordering::Relaxed);
             self.renew();
             return true;
@@ -297,12 +299,12 @@ impl Pool {
     }
 }
 
-/// No transaction takes for ever, whatever became of the network.
+/// Limits the duration of a transaction, whatever happens to the network.
 pub async fn bounded<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Result<T, ServerStoreError> {
     tokio::time::timeout(WHOLE, work).await.unwrap_or(Err(ServerStoreError::Database(sqlx::Error::PoolTimedOut)))
 }
 
-/// The first host that is good; otherwise what is wrong with the last one, or that one of them takes no changes.
+/// The first usable host; otherwise the error of the last one, or that one of them takes no changes.
 async fn find(hosts: &[PgConnectOptions], writable: bool) -> Result<PgConnectOptions, ServerStoreError> {
     let mut wrong = None;
     for host in hosts {
@@ -325,7 +327,7 @@ async fn find(hosts: &[PgConnectOptions], writable: bool) -> Result<PgConnectOpt
             },
             Err(_) => ServerStoreError::Away(Absence::Unreachable, format!("the database at {at} does not answer")),
         };
-        // One that is there and takes no changes says more than one that is gone.
+        // A host that takes no changes tells more than one that is gone.
         if !matches!(wrong, Some(ServerStoreError::Away(Absence::ReadOnly, _))) {
             wrong = Some(error);
         }
@@ -333,7 +335,7 @@ async fn find(hosts: &[PgConnectOptions], writable: bool) -> Result<PgConnectOpt
     Err(wrong.unwrap_or(ServerStoreError::Url))
 }
 
-/// Whether a statement that was kept is somebody else's, or gone: duplicate, and invalid statement name.
+/// Whether a prepared statement belongs to another session or is gone: duplicate or invalid statement name.
 fn is_other_session(error: &ServerStoreError) -> bool {
     let ServerStoreError::Database(sqlx::Error::Database(error)) = error else { return false };
     matches!(error.code().as_deref(), Some("42P05" | "26000"))
@@ -344,15 +346,15 @@ async fn is_read_only(c: &mut Connection) -> Result<bool, sqlx::Error> {
     Ok(row.try_get::<&str, _>(0)? == "on")
 }
 
-/// Whether something in between gives each transaction another connection to the database: two of ours that are open side by
-/// side have one process there, or one of ours has two.
+/// Whether a pooler gives each transaction another connection to the database: then two open connections of ours have
+/// the same server process, or one of ours changes its process.
 async fn is_pooled(host: &PgConnectOptions) -> Result<bool, ServerStoreError> {
     let mut one = sqlx::PgConnection::connect_with(host).await?;
     let mut other = sqlx::PgConnection::connect_with(host).await?;
     let first = process(&mut one).await?;
     other.execute(sqlx::raw_sql("BEGIN")).await?;
     let second = process(&mut other).await?;
-    // While the other one holds its process, this one has to keep its own.
+    // While the other connection holds its process, this one must keep its own.
     let third = process(&mut one).await?;
     other.execute(sqlx::raw_sql("ROLLBACK")).await?;
     one.close().await?;
@@ -392,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_host_that_says_nothing_is_away_and_not_busy() {
-        // The system takes its connections, and nobody answers.
+        // The system accepts its connections, but nobody answers.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("postgres://u@{}/d?sslmode=disable", silent.local_addr().unwrap());
         let StoreUrl::Postgres(url) = url.parse().unwrap() else { panic!("{url}") };

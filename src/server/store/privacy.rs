@@ -1,4 +1,4 @@
-//! What is kept of people, and forgotten.
+//! Forgets users, and deletes records after their retention time.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,7 +6,7 @@ use super::{Backend, Purged, Result, ServerStore, ServerStoreError, fallible, po
 use crate::api::v1::ForgottenUser;
 
 impl ServerStore {
-    /// Forgets a user; none where nothing is known of them. Their tokens belong to `stand_in` from now on.
+    /// Forgets a user; `None` if nothing is known of them. Their tokens belong to `stand_in` from now on.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails: then nothing is forgotten.
@@ -20,13 +20,14 @@ impl ServerStore {
         let counted = on!(self, reading, queries, |c| queries::privacy::count(c, id))?;
         let done = on!(self, writing, queries, |c| queries::privacy::forget(c, id, stand_in, &counted, actor, now))?;
         if done.is_some() {
-            // The person is forgotten in any case: the sweep tries once more what does not work now.
+            // The person is forgotten in any case; if this fails, the sweep tries again.
             let _ = self.empty_wal();
         }
         Ok(done)
     }
 
-    /// Empties the log beside the file of `SQLite`, which keeps what was overwritten there; a long reader has it stay as it is.
+    /// Empties the WAL of a `SQLite` file, which still holds what was overwritten; it stays while a long reader needs
+    /// it.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -37,7 +38,7 @@ impl ServerStore {
         }
     }
 
-    /// Forgets events, proofs and nonces that are older than this, a part of them at a time.
+    /// Deletes events, proofs and nonces older than this, a limited number at a time.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
     use crate::{api::User, server::block_on};
 
-    /// The log is counted before anybody has to wait, and goes on meanwhile.
+    /// Records are counted before the write lock is taken, and more may be added meanwhile.
     #[test]
     fn records_are_counted_also_when_more_of_them_came_since() {
         let home = tempfile::tempdir().unwrap();
@@ -80,7 +81,7 @@ mod tests {
         let (counted, done) = block_on(async {
             let store = ServerStore::open(&url, &[0; 20], None).await.unwrap();
             store.register(&token(early), "desk", now).await.unwrap();
-            // More than one part of the log.
+            // The log is longer than what is read at once.
             for _ in 0..10 {
                 store.lookups(&mut vec![lookup(early); 64], &mut |_| now).await.unwrap();
             }
@@ -120,7 +121,7 @@ mod tests {
         .unwrap();
     }
 
-    /// Also where a lower one came later, and is forgotten later.
+    /// This holds even if a lower counter came later, and is deleted later.
     #[test]
     fn the_highest_counter_outlives_its_proof() {
         let home = tempfile::tempdir().unwrap();

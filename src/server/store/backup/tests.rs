@@ -18,11 +18,11 @@ use crate::{
 
 const AUTHORITY: [u8; 20] = [7; 20];
 
-/// What happens to a store.
+/// A change to a store.
 #[derive(Debug, Clone)]
 enum Change {
     Users(Vec<User>),
-    /// A token of this user, or another one in its place.
+    /// A token of this user; if set, it replaces the previous one.
     Token(User, bool),
     Status(TokenStatus, String),
     /// An event of the first token, with this reader.
@@ -86,7 +86,7 @@ async fn make(store: &ServerStore, changes: &[Change], now: Timestamp) -> Result
     Ok(())
 }
 
-/// What a user or a terminal may send, and what a database or a line of text takes for something of its own.
+/// Texts that a user or a terminal may send, and that a database or a line of text could misinterpret.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
@@ -143,8 +143,8 @@ fn at(folder: &Path, name: &str) -> StoreUrl {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
 
-    /// A backup has every row as it is; restored, only what a restore has to change is another: nonces that nobody used are
-    /// gone, and the log goes on with the restore.
+    /// A backup has every row unchanged; after a restore only two things differ: unused nonces are gone, and the log
+    /// continues with a record of the restore.
     #[test]
     fn what_is_backed_up_comes_back(changes in prop::collection::vec(change(), 0..24)) {
         let folder = tempfile::tempdir().unwrap();
@@ -178,7 +178,7 @@ proptest! {
     }
 }
 
-/// A store whose only user was forgotten counts nothing, and still has a log.
+/// A store whose only user was forgotten counts nothing, but still has a log.
 #[test]
 fn a_store_that_ever_held_anything_is_replaced_only_where_that_is_asked() {
     let folder = tempfile::tempdir().unwrap();

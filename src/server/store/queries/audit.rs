@@ -1,4 +1,4 @@
-//! The audit log.
+//! Appends to the audit log, reads it, and blanks records about a forgotten person.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,34 +17,34 @@ use crate::{
     },
 };
 
-/// The open end of the log.
+/// The end of the log, locked for appending.
 pub struct Ledger {
     seq: i64,
     hash: Hash,
     actor: String,
     at: Timestamp,
-    /// Records that are not written yet.
+    /// Records not written yet.
     unwritten: Vec<AuditRecord>,
 }
 
 impl Ledger {
-    /// Takes the end of the log; whoever else wants it waits for the end of this transaction.
+    /// Locks the end of the log; others that need it wait for the end of this transaction.
     pub async fn open(c: &mut Connection, actor: &str, at: Timestamp) -> Result<Self> {
         Self::open_at(c, actor, || at).await
     }
 
-    /// As [`Self::open`]; the moment is asked for when the end is held.
+    /// Like [`Self::open`], but takes the time once the lock is held.
     pub async fn open_at(c: &mut Connection, actor: &str, at: impl FnOnce() -> Timestamp) -> Result<Self> {
         let row = query(HOLD_HEAD).fetch_one(c).await?;
         let hash: Vec<u8> = row.try_get("hash")?;
         let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("the head of the audit log is damaged".into()))?;
-        // Kept in milliseconds, so that is what is hashed.
+        // It is stored in milliseconds, so it is hashed in milliseconds.
         let at = at();
         let at = at.round(jiff::Unit::Millisecond).unwrap_or(at);
         Ok(Self { seq: row.try_get("seq")?, hash, actor: actor.to_owned(), at, unwritten: Vec::new() })
     }
 
-    /// Whose decisions come next.
+    /// Sets the actor of the following records.
     pub fn actor(&mut self, actor: &str) {
         actor.clone_into(&mut self.actor);
     }
@@ -54,7 +54,7 @@ impl Ledger {
         self.append(action, subject, detail, false)
     }
 
-    /// Adds a decision that says something of a person: it can be forgotten.
+    /// Adds a decision about a person, in a form that can be forgotten.
     pub fn add_personal(&mut self, action: &str, subject: &str, detail: &Value) -> Result<()> {
         self.append(action, subject, detail, true)
     }
@@ -82,18 +82,18 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes what was added: many records in one statement.
+    /// Writes the records added so far, many per statement.
     pub async fn write(&mut self, c: &mut Connection) -> Result<()> {
         let records = std::mem::take(&mut self.unwritten);
         write(c, &[records_to_write(&records)]).await
     }
 
-    /// Writes what is left, and puts the end of the log back.
+    /// Writes the remaining records and the new head.
     pub async fn close(self, c: &mut Connection) -> Result<()> {
         self.close_with(c, Vec::new()).await
     }
 
-    /// As [`Self::close`], together with other rows that depend neither on each other nor on the log.
+    /// Like [`Self::close`], together with other rows that depend neither on each other nor on the log.
     pub async fn close_with(self, c: &mut Connection, mut rows: Vec<BoundRows<'_>>) -> Result<()> {
         rows.push(records_to_write(&self.unwritten));
         rows.push(BoundRows {
@@ -129,13 +129,13 @@ fn records_to_write(records: &[AuditRecord]) -> BoundRows<'_> {
     BoundRows { columns, statement }
 }
 
-/// The newest record, and nobody adds another one before the end of this transaction.
+/// The newest record; no other transaction can add one before the end of this one.
 pub async fn head_for_update(c: &mut Connection) -> Result<AuditHead> {
     query("UPDATE audit_head SET seq = seq").execute(&mut *c).await?;
     head(c).await
 }
 
-/// This log was restored: no other that goes on from its end is ever taken for it.
+/// Records a restore, so that another log which continued from the same end can never be mistaken for this one.
 pub async fn restored(c: &mut Connection, now: Timestamp) -> Result<()> {
     let mut ledger = Ledger::open(c, audit::SERVER, now).await?;
     let last = ledger.seq;
@@ -150,10 +150,10 @@ pub async fn head(c: &mut Connection) -> Result<AuditHead> {
     Ok(AuditHead { seq: row.try_get::<i64, _>("seq")?.cast_unsigned(), hash: hex::encode(hash) })
 }
 
-/// Blanks what records say of a person: of a user, and of whose token it is and was. Which, and how many of them an earlier
-/// release wrote without a seal.
+/// Blanks the records about a person: those of the user, and those that say whose their tokens are or were. Returns
+/// their numbers, and how many of them an earlier release wrote without a seal.
 pub async fn blank(c: &mut Connection, user: &str, tokens: &[String]) -> Result<(Vec<i64>, u64)> {
-    // The first is what the index has, word by word.
+    // The first condition is that of the index, word for word.
     let personal = "subject = $1 AND action IN ('user.create', 'user.change', 'token.register', 'token.status')";
     let of_user = format!("{personal} AND action IN ('user.create', 'user.change')");
     let of_token = format!("{personal} AND action IN ('token.register', 'token.status')");
@@ -166,7 +166,7 @@ pub async fn blank(c: &mut Connection, user: &str, tokens: &[String]) -> Result<
             blanked.push(row.try_get::<i64, _>("seq")?);
             unsealed += u64::from(row.try_get::<Option<Vec<u8>>, _>("sealed")?.is_none());
         }
-        // A seal of no bytes stands for none.
+        // An empty seal stands for none.
         query(AssertSqlSafe(format!(
             "UPDATE audit SET subject = '', detail = '', salt = NULL, sealed = coalesce(sealed, $2) WHERE {which}"
         )))
@@ -179,8 +179,9 @@ pub async fn blank(c: &mut Connection, user: &str, tokens: &[String]) -> Result<
     Ok((blanked, unsealed))
 }
 
-/// How many records between these two, which count too, name a token, and nobody: others are blanked. The index has parts of the log first, so each
-/// of them is asked; the sum keeps a database from going through all records between the two instead.
+/// How many records in this range, inclusive, name a token and no person; the others are blanked. The index begins with
+/// parts of the log, so it is queried for each part; the sum `seq + 0` keeps a database from reading all records in the
+/// range instead.
 pub async fn count_of(c: &mut Connection, token: &str, first: i64, last: i64) -> Result<u64> {
     const COUNT: &str = "WITH RECURSIVE parts (part) AS (
             SELECT min(seq) / 512 FROM audit WHERE seq >= $2
@@ -193,7 +194,7 @@ pub async fn count_of(c: &mut Connection, token: &str, first: i64, last: i64) ->
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
-/// Records after a number. A store of an earlier release, which is looked at only, has no seals.
+/// Records after a number. A store of an earlier release, which can be opened for reading, has no seals.
 pub async fn page(c: &mut Connection, after: i64, limit: u32) -> Result<Vec<AuditRecord>> {
     let format: i64 = query("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *c).await?.try_get(0)?;
     let seals = if format < PRIVACY { "" } else { ", salt, sealed" };
@@ -219,7 +220,7 @@ pub async fn page(c: &mut Connection, after: i64, limit: u32) -> Result<Vec<Audi
             seal: match (salt, sealed) {
                 (None, None) => RecordSeal::Open,
                 (None, Some(none)) if none.is_empty() => RecordSeal::BlankOpen,
-                // Another length is a damaged record, which the chain tells.
+                // Another length means a damaged record, which the hash chain reveals.
                 (None, Some(seal)) => RecordSeal::Blank(seal.try_into().unwrap_or_default()),
                 (Some(salt), seal) => {
                     RecordSeal::Sealed { salt, seal: seal.unwrap_or_default().try_into().unwrap_or_default() }

@@ -1,4 +1,4 @@
-//! Rows as they are, for backups.
+//! Copies rows unchanged, for backups and restores.
 
 use sqlx::AssertSqlSafe;
 
@@ -36,7 +36,7 @@ pub async fn page(
     Ok(rows)
 }
 
-/// Takes rows.
+/// Inserts rows.
 pub async fn insert(c: &mut Connection, table: &StoredTable, rows: &[Vec<StoredValue>]) -> Result<()> {
     let mut told = query(AssertSqlSafe(table.insert(rows.len())));
     for cell in rows.iter().flatten() {
@@ -50,7 +50,7 @@ pub async fn insert(c: &mut Connection, table: &StoredTable, rows: &[Vec<StoredV
     Ok(())
 }
 
-/// Takes every row of a table away.
+/// Deletes every row of a table.
 pub async fn clear(c: &mut Connection, table: &StoredTable) -> Result<()> {
     if let Some(statement) = table.clear() {
         query(AssertSqlSafe(statement)).execute(c).await?;
@@ -63,7 +63,7 @@ pub async fn count(c: &mut Connection, table: &StoredTable) -> Result<i64> {
     query(AssertSqlSafe(format!("SELECT count(*) FROM {}", table.name))).fetch_one(c).await?.try_get(0)
 }
 
-/// After a restore: a nonce that was not used in the backup may have been used since, and a second time it must not be fresh.
+/// Deletes unused nonces after a restore: one may have been used since the backup, and must not be fresh a second time.
 pub async fn forget_unused_nonces(c: &mut Connection) -> Result<()> {
     query("DELETE FROM nonces WHERE used IS NULL").execute(c).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Readers and card services of terminals: what is out of order, kept up to date with each batch of events.
+//! Keeps track of which readers and card services of terminals are out of order, with each batch of events.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use crate::{
     },
 };
 
-/// Events that are read at once where all are read.
+/// Events read at once in a rebuild.
 const PAGE: i64 = 2000;
-/// Most faults that are told of.
+/// Most faults reported.
 const FAULTS: i64 = 1000;
 
-/// Takes in what an event says.
+/// Applies the equipment state of one event.
 pub async fn take(c: &mut Connection, terminal: &str, word: &EquipmentWord, place: EventPlace, at: i64) -> Result<()> {
     query(
         "INSERT INTO equipment (terminal, reader, epoch, seq, fault, since) VALUES ($1, $2, $3, $4, $5, $6)
@@ -38,7 +38,7 @@ pub async fn take(c: &mut Connection, terminal: &str, word: &EquipmentWord, plac
     Ok(())
 }
 
-/// Works it out again from the events that are there: of one terminal, or of all.
+/// Computes it again from the stored events, of one terminal or of all.
 pub async fn rebuild(c: &mut Connection, terminal: Option<&str>) -> Result<()> {
     let only = if terminal.is_some() { "terminal = $1" } else { "terminal >= $1" };
     let from = terminal.unwrap_or_default();
@@ -46,7 +46,7 @@ pub async fn rebuild(c: &mut Connection, terminal: Option<&str>) -> Result<()> {
     let lists = known_lists(c, terminal).await?;
     let mut after = (from.to_owned(), String::new(), i64::MIN);
     loop {
-        // Who comes and goes is in the others.
+        // The other events are about people.
         let page = query(AssertSqlSafe(format!(
             "SELECT terminal, list, seq, at, body FROM events WHERE {only} AND word IS NULL
              AND (terminal, list, seq) > ($2, $3, $4) ORDER BY terminal, list, seq LIMIT $5"
@@ -67,7 +67,7 @@ pub async fn rebuild(c: &mut Connection, terminal: Option<&str>) -> Result<()> {
     }
 }
 
-/// What is out of order now, by terminal; a reader that was unplugged only for [`UNPLUGGED_SECONDS`].
+/// What is out of order now, by terminal; an unplugged reader is reported only for [`UNPLUGGED_SECONDS`].
 pub async fn faults(c: &mut Connection, now: Timestamp) -> Result<BTreeMap<String, Vec<EquipmentFault>>> {
     let found = query(
         "SELECT terminal, reader, fault, since FROM equipment WHERE fault IS NOT NULL

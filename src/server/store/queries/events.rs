@@ -1,4 +1,4 @@
-//! Events that terminals bring.
+//! Stores the events that terminals send, and searches them.
 
 use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
@@ -13,8 +13,9 @@ use crate::{
     },
 };
 
-/// Keeps events; one that is there already stays as it is. A terminal that was restored gives numbers away a second time: it
-/// is told by another moment, kind or token under a number. Of a user who was forgotten nothing is kept.
+/// Stores events; one that is already there stays as it is. A terminal restored from a backup uses numbers a second
+/// time: this shows as another time, kind or token under the same number. Nothing is stored about a user who was
+/// forgotten.
 pub async fn keep(
     c: &mut Connection,
     terminal: &str,
@@ -73,14 +74,14 @@ async fn forget(c: &mut Connection, terminal: &str, list: Uuid, events: &[&NewEv
     Ok(())
 }
 
-/// Whether two bodies are one event: a later release may tell more of the same.
+/// Whether two bodies are the same event: a later release may add fields.
 fn is_same(known: &str, told: &str) -> bool {
     let read = |body: &str| serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
     let (known, told) = (read(known), read(told));
     known == told || ["at", "event", "token_id"].iter().all(|field| known[*field] == told[*field])
 }
 
-/// Events of all terminals in the order in which they happened, each with its place.
+/// Events of all terminals in the order in which they happened, each with its mark.
 pub async fn search(c: &mut Connection, asked: &EventQuery, limit: u32) -> Result<Vec<(EventMark, StoredEvent)>> {
     let by_user = if asked.user.is_some() { "user_id = $8 AND " } else { "" };
     let statement = format!(
@@ -112,7 +113,7 @@ pub async fn search(c: &mut Connection, asked: &EventQuery, limit: u32) -> Resul
     Ok(events)
 }
 
-/// Events are kept in whole milliseconds.
+/// Rounds up, because events are stored in whole milliseconds.
 fn ceil_ms(at: Timestamp) -> i64 {
     let ms = at.as_millisecond();
     if at.as_nanosecond() > i128::from(ms) * 1_000_000 { ms + 1 } else { ms }

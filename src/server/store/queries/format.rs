@@ -1,5 +1,5 @@
-//! The format of a store, brought from any to the newest: in one transaction, which holds from its beginning what keeps
-//! others from doing the same. The table is the one that sqlx's migrator keeps, which earlier releases used.
+//! Migrates a store to the newest format, in one transaction that holds from its beginning a lock against others that
+//! do the same. The table of migrations is that of sqlx's migrator, which earlier releases used.
 
 use super::{Connection, Row, query, run};
 use crate::server::store::{
@@ -7,7 +7,7 @@ use crate::server::store::{
     migrations::{self, Script},
 };
 
-/// Runs what has not run here; a store of a newer release is refused. `table` makes the table of what has run.
+/// Runs the scripts that have not run yet; refuses a store of a newer release. `table` creates the table of migrations.
 pub async fn bring_up(c: &mut Connection, table: &'static str, scripts: &[Script]) -> Result<(), ServerStoreError> {
     run(c, table).await?;
     let ran = query("SELECT version, checksum FROM _sqlx_migrations ORDER BY version").fetch_all(&mut *c).await?;
@@ -40,7 +40,7 @@ pub async fn bring_up(c: &mut Connection, table: &'static str, scripts: &[Script
     Ok(())
 }
 
-/// For readiness: a change that changes nothing.
+/// A write that changes nothing, for the readiness check.
 pub async fn touch(c: &mut Connection) -> super::Result<()> {
     query("UPDATE audit_head SET seq = seq").execute(c).await?;
     Ok(())

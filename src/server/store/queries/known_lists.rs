@@ -1,4 +1,4 @@
-//! The lists of terminals, as rows.
+//! Reads the lists of terminals.
 
 use std::collections::BTreeMap;
 

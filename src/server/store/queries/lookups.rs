@@ -1,4 +1,4 @@
-//! Nonces and lookups. What many lookups need is asked and written in one statement.
+//! Stores nonces and decides lookups, with one statement each for whatever many lookups need.
 
 use std::collections::HashMap;
 
@@ -23,11 +23,11 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-/// How long a nonce is kept, so that a proof over it is called expired rather than unverified.
-/// Who forgets nonces does not hold the end of the log: they are older than any whose proofs are taken.
+/// How long a nonce is kept, so that a proof with it is called expired rather than unverified. Deleting nonces needs no
+/// lock on the end of the log: they are older than any whose proofs are accepted.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
 
-/// Keeps nonces that are given to terminals.
+/// Stores nonces that are given to terminals.
 pub async fn issue(c: &mut Connection, nonces: &[([u8; 32], &str)], now: Timestamp) -> Result<()> {
     write(c, &[nonces_to_write(nonces, now)]).await
 }
@@ -41,15 +41,15 @@ fn nonces_to_write<'a>(nonces: &'a [([u8; 32], &'a str)], now: Timestamp) -> Bou
     BoundRows { columns, statement: |rows| format!("INSERT INTO nonces (nonce, terminal, issued) {rows}") }
 }
 
-/// Forgets nonces that are so old that nobody can use them any more.
+/// Deletes nonces too old to be used.
 pub async fn forget(c: &mut Connection, now: Timestamp) -> Result<u64> {
     let before = now.saturating_sub(KEPT).unwrap_or(Timestamp::MIN);
     let gone = query("DELETE FROM nonces WHERE issued < $1").bind(before.as_millisecond()).execute(c).await?;
     Ok(gone.rows_affected())
 }
 
-/// Decides lookups in their order, each with its record in the log. Those that came while this transaction waited for its turn
-/// join once it has it.
+/// Decides lookups in their order, each with its record in the log. Those that arrive while this transaction waits for
+/// the lock join once it has it.
 pub async fn decide(
     c: &mut Connection,
     tasks: &mut Vec<LookupTask>,
@@ -63,7 +63,7 @@ pub async fn decide(
     let mut ledger = Ledger::open_at(c, "", joined).await?;
     let tasks = tasks.as_slice();
     let subjects: Vec<_> = tasks.iter().map(|task| task.token_id.to_string()).collect();
-    // Proofs before their tokens: of one that is forgotten in between, the token says so.
+    // Proofs before their tokens: if a user is forgotten in between, the token shows it.
     let mut proofs = Presented::read(c, tasks, &subjects, now).await?;
     let tokens = tokens(c, &subjects).await?;
     proofs.rise_from(tokens.iter().map(|(id, token)| (id.as_str(), token.highest)).collect());
@@ -109,15 +109,15 @@ pub async fn decide(
     Ok(all)
 }
 
-/// What a task shows of its token.
+/// The outcome of the proof of a lookup.
 #[derive(Default)]
 struct LookupProof {
     freshness: Option<Freshness>,
-    /// When the fresh proof came that it is, or on which its channel rests.
+    /// When the fresh proof came: this one, or the one on which the resumed channel rests.
     proved: Option<Timestamp>,
 }
 
-/// What the proof of a task shows; a proof that tells of a copy is written down.
+/// Checks the proof of a lookup; a proof that reveals a copy is recorded in the log.
 fn shown(
     proofs: &mut Presented,
     ledger: &mut Ledger,
@@ -128,7 +128,7 @@ fn shown(
     let (nonce, counter, claims) = match &task.proof {
         PresentedProof::Nothing => return Ok(Ok(LookupProof::default())),
         PresentedProof::Resumed { counter, since } => {
-            // What was suspended meanwhile begins again with a full tap.
+            // A token that was suspended meanwhile needs a full tap.
             let since = (*since).max(token.active_since.unwrap_or(*since));
             let proved = proofs.resumable(&task.terminal, subject, *counter, since);
             let shown = LookupProof { freshness: None, proved };
@@ -148,17 +148,17 @@ fn shown(
     }))
 }
 
-/// A token that is asked for.
+/// A token that is looked up.
 struct KnownToken {
     status: TokenStatus,
     reason: Option<String>,
     user: User,
     highest: Highest,
-    /// When it became active, or was registered; none for one that is not active.
+    /// When it became active or was registered; `None` if it is not active.
     active_since: Option<Timestamp>,
 }
 
-/// The tokens of these ids, by them.
+/// The tokens with these ids, by id.
 async fn tokens(c: &mut Connection, ids: &[String]) -> Result<HashMap<String, KnownToken>> {
     let ids = BoundColumn::Text(ids.iter().map(String::as_str).collect());
     let selects = with_keys(&ids, |keys| {

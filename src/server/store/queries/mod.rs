@@ -1,7 +1,7 @@
-//! The statements, in SQL that SQLite and PostgreSQL both understand; compiled once for each driver.
+//! The statements, in SQL that both SQLite and PostgreSQL understand; compiled once for each driver.
 //!
-//! Whatever changes anything begins with [`audit::Ledger::open`], which holds the head of the audit log until the end of
-//! the transaction: changes have one order, over all processes.
+//! Every change begins with [`audit::Ledger::open`], which locks the head of the audit log until the end of the
+//! transaction, so that changes have one order across all processes.
 
 use super::{
     Connection, DatabaseRow, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, Row, Statement, query, run,
@@ -33,7 +33,7 @@ use crate::{
 
 type Result<T> = sqlx::Result<T>;
 
-/// Writes these rows.
+/// Writes rows.
 async fn write(c: &mut Connection, rows: &[BoundRows<'_>]) -> Result<()> {
     for statement in with_rows(rows) {
         statement.execute(&mut *c).await?;
@@ -41,7 +41,7 @@ async fn write(c: &mut Connection, rows: &[BoundRows<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// The CA that this store belongs to; this one, when it belonged to nobody.
+/// The CA that this store belongs to; if it belonged to none, it is now this one's.
 pub async fn owner(c: &mut Connection, authority: &[u8; 20]) -> Result<Vec<u8>> {
     query("INSERT INTO meta (name, value) VALUES ('authority', $1) ON CONFLICT DO NOTHING")
         .bind(authority.as_slice())
@@ -50,7 +50,7 @@ pub async fn owner(c: &mut Connection, authority: &[u8; 20]) -> Result<Vec<u8>> 
     query("SELECT value FROM meta WHERE name = 'authority'").fetch_one(c).await?.try_get(0)
 }
 
-/// The store belongs to another CA from now on.
+/// Assigns the store to another CA.
 pub async fn hand_over(c: &mut Connection, from: &[u8; 20], to: &[u8; 20]) -> Result<()> {
     let mut ledger = audit::Ledger::open(c, crate::server::audit::SERVER, Timestamp::now()).await?;
     let done = query("UPDATE meta SET value = $1 WHERE name = 'authority' AND value = $2")
@@ -65,7 +65,7 @@ pub async fn hand_over(c: &mut Connection, from: &[u8; 20], to: &[u8; 20]) -> Re
     ledger.close(c).await
 }
 
-/// A page of the revocation feed. The version is read before the entries: one that comes in between is told twice
+/// A page of the revocation feed. The version is read before the entries, so that a change in between is reported twice
 /// rather than never.
 pub async fn feed(
     c: &mut Connection,
@@ -79,7 +79,7 @@ pub async fn feed(
         None => None,
     };
     let newest: i64 = query("SELECT version FROM feed").fetch_one(&mut *c).await?.try_get(0)?;
-    // A version that this store never gave comes from one that was there before it: everything is told anew.
+    // A version that this store never issued comes from an earlier store: the terminal gets everything again.
     let since = i64::try_from(since).ok().filter(|since| *since <= newest).unwrap_or(0);
     let found = query(
         "SELECT token_id, status, reason, version FROM tokens WHERE version > $1 AND version > 0
@@ -104,27 +104,27 @@ pub async fn feed(
     Ok(Feed { since: since.cast_unsigned(), version, at: now, more, entries, audit: audit::head(c).await?, held })
 }
 
-/// A moment, as milliseconds.
+/// Reads a time in milliseconds.
 fn moment(ms: i64) -> Result<Timestamp> {
     Timestamp::from_millisecond(ms).map_err(unreadable)
 }
 
-/// A value that is kept as text.
+/// Reads a value stored as text.
 fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(text: &str) -> Result<T> {
     text.parse().map_err(unreadable)
 }
 
-/// A value that is kept as its word in JSON.
+/// Reads a value stored as its word in JSON.
 fn worded<T: for<'a> Deserialize<'a>>(word: &str) -> Result<T> {
     T::deserialize(word.into_deserializer()).map_err(|error: serde::de::value::Error| unreadable(error))
 }
 
-/// A value that is kept as JSON.
+/// Reads a value stored as JSON.
 fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(unreadable)
 }
 
-/// A value as JSON.
+/// Writes a value as JSON.
 fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }

@@ -1,4 +1,4 @@
-//! Who is here: what terminals say, kept up to date with each batch, and asked for as it was at any moment.
+//! Keeps presence up to date with each batch of events, and replays it for any time in the past.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -21,18 +21,18 @@ use crate::{
     },
 };
 
-/// Events that are read at once when a store of an earlier release is taken over.
+/// Events read at once when a store of an earlier release is migrated.
 const PAGE: i64 = 500;
 
-/// Events that are read at once for a replay.
+/// Events read at once in a replay.
 const REPLAYED: i64 = 5000;
-/// What is said of each person who is to be named.
+/// The columns bound for each person to be named.
 const NAMED_COLUMNS: usize = 10;
-/// Most terminals that are told of.
+/// Most terminals reported.
 const TERMINALS: i64 = 1000;
 
-/// The people who count now, each once, where they were last seen: of each subject the terminal that saw it last, of each
-/// person the subject that was seen last. `$1` is unused but for its number. There are indexes for both questions, so that
+/// The people who count now, each once, where they were last seen: for each subject the terminal that saw it last, for
+/// each person the subject that was seen last. `$1` only takes up its number. There are indexes for both conditions, so
 /// a page costs no more than its own rows.
 const NOW: &str = "SELECT s.* FROM stays s WHERE $1 >= 0 AND s.word <> 'left'
     AND NOT EXISTS (SELECT 1 FROM stays o WHERE o.subject = s.subject AND (o.seen, o.terminal) > (s.seen, s.terminal))
@@ -40,17 +40,17 @@ const NOW: &str = "SELECT s.* FROM stays s WHERE $1 >= 0 AND s.word <> 'left'
         AND (p.seen, p.terminal, p.subject) > (s.seen, s.terminal, s.subject) AND NOT EXISTS (
         SELECT 1 FROM stays o WHERE o.subject = p.subject AND (o.seen, o.terminal) > (p.seen, p.terminal)))";
 
-/// The columns of what a terminal says.
+/// The columns of a stay.
 const COLUMNS: &str =
     "terminal, subject, epoch, seq, word, seen, since, arrived, named_epoch, named_list, named_seq, person";
 
-/// The lists of a terminal, and nobody else changes anything of it until the end of this transaction.
+/// The lists of a terminal, locked against other changes until the end of this transaction.
 async fn lists_of(c: &mut Connection, terminal: &str) -> Result<Vec<KnownList>> {
     query("UPDATE terminals SET role = role WHERE name = $1").bind(terminal).execute(&mut *c).await?;
     Ok(known_lists(c, Some(terminal)).await?.remove(terminal).unwrap_or_default())
 }
 
-/// Takes in events that were stored just now, of one list.
+/// Applies events of one list that were just stored.
 pub async fn take(c: &mut Connection, terminal: &str, list: &str, events: &[&NewEvent]) -> Result<()> {
     let (Some(first), Some(last_at)) = (events.first(), events.iter().map(|event| event.index.at).max()) else {
         return Ok(());
@@ -72,7 +72,7 @@ pub async fn take(c: &mut Connection, terminal: &str, list: &str, events: &[&New
     let this = this.clone();
     keep_list(c, terminal, &this).await?;
     if begins_earlier && this.epoch > 1 {
-        // What earlier lists said from this number on does not count any more.
+        // What earlier lists reported from this number on no longer counts.
         equipment::rebuild(c, Some(terminal)).await?;
         return rebuild(c, Some(terminal)).await;
     }
@@ -159,7 +159,7 @@ async fn absorb(c: &mut Connection, terminal: &str, subject: &str, mut stay: Whe
     Ok(())
 }
 
-/// What terminals say, worked out from their events up to a moment: those of one, or of all.
+/// The stays according to the events up to a time, of one terminal or of all.
 async fn replay(
     c: &mut Connection,
     terminal: Option<&str>,
@@ -210,7 +210,7 @@ async fn replay(
     Ok(all)
 }
 
-/// Works out again what terminals say: one of them, or all.
+/// Computes the stays again, of one terminal or of all.
 pub async fn rebuild(c: &mut Connection, terminal: Option<&str>) -> Result<()> {
     let said = replay(c, terminal, i64::MAX).await?;
     let only = if terminal.is_some() { "" } else { " OR 1 = 1" };
@@ -222,12 +222,12 @@ pub async fn rebuild(c: &mut Connection, terminal: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// The people who were here at a moment, in the order of their keys.
+/// The people present at a time in the past, in the order of their keys.
 pub async fn past(c: &mut Connection, at: Timestamp) -> Result<Vec<PlacedSubject>> {
     Ok(people(replay(c, None, at.as_millisecond()).await?))
 }
 
-/// Who they are, of those of a past moment.
+/// The users behind people of a past time.
 pub async fn name(c: &mut Connection, placed: &[PlacedSubject]) -> Result<Vec<PresentUser>> {
     let mut all = Vec::with_capacity(placed.len());
     for placed in placed.chunks(ROWS_AT_ONCE) {
@@ -262,7 +262,7 @@ pub async fn name(c: &mut Connection, placed: &[PlacedSubject]) -> Result<Vec<Pr
     Ok(all)
 }
 
-/// Reads the events of an earlier release.
+/// Extracts the columns of events stored by an earlier release, and computes presence from them.
 pub async fn index(c: &mut Connection) -> Result<()> {
     loop {
         let page = query("SELECT terminal, list, seq, received, body FROM events WHERE at IS NULL LIMIT $1")
@@ -303,7 +303,7 @@ pub async fn index(c: &mut Connection) -> Result<()> {
     rebuild(c, None).await
 }
 
-/// People after one, in the order of their keys, each with its key.
+/// People after a key, in the order of their keys, each with its key.
 pub async fn page(c: &mut Connection, now: Timestamp, after: &str, limit: u32) -> Result<Vec<(String, PresentUser)>> {
     let found = query(AssertSqlSafe(people_where("h.person > $2 ORDER BY h.person LIMIT $3")))
         .bind(now.as_millisecond())
@@ -314,7 +314,7 @@ pub async fn page(c: &mut Connection, now: Timestamp, after: &str, limit: u32) -
     found.iter().map(|row| person(row, Some(now))).collect()
 }
 
-/// Those of these people who are here, with their keys.
+/// Which of these people are present, with their keys.
 pub async fn of(c: &mut Connection, now: Timestamp, people: &[String]) -> Result<Vec<(String, PresentUser)>> {
     let statement = people_where("h.person = $2");
     let mut here = Vec::new();
@@ -339,7 +339,7 @@ fn people_where(condition: &str) -> String {
 fn person(row: &DatabaseRow, now: Option<Timestamp>) -> Result<(String, PresentUser)> {
     let body = row.try_get::<Option<&str>, _>("body")?.map(serde_json::from_str::<Value>).transpose();
     let body = body.map_err(unreadable)?.unwrap_or_default();
-    // What the server knows of the user is newer than what the card said; the event may be gone, too.
+    // The server's own data of the user is newer than what the card said; the event may be deleted, too.
     let user = match row.try_get::<Option<String>, _>("id")? {
         Some(id) => {
             Some(crate::api::User { id, name: row.try_get("name")?, fields: from_json(row.try_get("fields")?)? })
@@ -372,7 +372,7 @@ fn is_silent(heard: Option<Timestamp>, now: Timestamp) -> bool {
     credible(heard, now).is_none_or(|heard| now.duration_since(heard).as_secs() > SILENT_SECONDS)
 }
 
-/// One of the future was noted before the clock was set back.
+/// A time in the future was noted before the clock was set back.
 fn credible(heard: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     heard.filter(|heard| heard.duration_since(now).as_secs() <= AHEAD_SECONDS)
 }
@@ -390,14 +390,14 @@ pub async fn summary(c: &mut Connection, now: Timestamp) -> Result<PresenceSumma
     counts(c, counted, now, true).await
 }
 
-/// The people of a past moment, counted.
+/// The summary of the people of a past time.
 pub async fn past_summary(c: &mut Connection, people: &[PlacedSubject], at: Timestamp) -> Result<PresenceSummary> {
     let doubted = |placed: &PlacedSubject| placed.said.word == PresenceWord::Doubted;
     let counted = people.iter().map(|placed| (placed.terminal.clone(), doubted(placed), 1)).collect();
     counts(c, counted, at, false).await
 }
 
-/// People by terminal and doubt, and what is known of the terminals at that moment.
+/// Sums up people by terminal and doubt, and adds the state of the terminals at that time.
 async fn counts(
     c: &mut Connection,
     counted: Vec<(String, bool, u64)>,

@@ -1,4 +1,4 @@
-//! What is kept of people, and forgotten: one of them on demand, and everybody's events and proofs after a time.
+//! Deletes personal data: of one user on demand, and everybody's events and proofs after a time.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,14 +19,15 @@ use crate::{
     },
 };
 
-/// The name of a stand-in.
+/// The name of the user that takes the place of a forgotten one.
 const NAMELESS: &str = "(forgotten)";
 /// Why the tokens of a forgotten user are revoked.
 const REASON: &str = "its user was forgotten";
-/// Rows that are deleted by one statement.
+/// Rows deleted by one statement.
 const ROWS: i64 = 5000;
 
-/// Before these proofs are deleted: none of them is taken again, up to the highest counter that was ever forgotten of its token.
+/// Run before these proofs are deleted: raises the floor of their tokens to the highest counter ever deleted, up to
+/// which no proof is accepted again.
 fn keep_floor(proofs: &str) -> Statement {
     query(AssertSqlSafe(format!(
         "UPDATE tokens SET floor = forgotten.highest FROM (
@@ -36,8 +37,8 @@ fn keep_floor(proofs: &str) -> Statement {
     )))
 }
 
-/// Counts what names the tokens of a user in the log as it is now: before [`forget`], because it takes the longer the longer the
-/// log is, and nobody has to wait for it. Records stay as they are, so only those that come after these are left to be counted.
+/// Counts the records of the log so far that name the tokens of a user. It runs before [`forget`], without a lock,
+/// because it takes longer the longer the log is. Records do not change, so only later ones are left to count.
 pub async fn count(c: &mut Connection, id: &str) -> Result<CountedRecords> {
     let upto = audit::head(c).await?.seq.cast_signed();
     let mut counted = CountedRecords { upto, ..CountedRecords::default() };
@@ -48,15 +49,15 @@ pub async fn count(c: &mut Connection, id: &str) -> Result<CountedRecords> {
     Ok(counted)
 }
 
-/// The tokens of a user, held as `hold` says; in the order in which all hold them, so that no two wait for each other.
+/// The tokens of a user, locked as `hold` says; always in the same order, so that no two transactions deadlock.
 async fn tokens_of(c: &mut Connection, id: &str, hold: &'static str) -> Result<Vec<String>> {
     let text = format!("SELECT token_id FROM tokens WHERE user_id = $1 ORDER BY token_id{hold}");
     let found = query(AssertSqlSafe(text)).bind(id).fetch_all(c).await?;
     found.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Forgets a user; none where nothing is known of them. Their tokens stay, revoked, and belong from now on to `stand_in`, a
-/// user without a name.
+/// Forgets a user; `None` if nothing is known of them. Their tokens stay, revoked, and belong from now on to
+/// `stand_in`, a user without a name.
 pub async fn forget(
     c: &mut Connection,
     id: &str,
@@ -89,7 +90,7 @@ pub async fn forget(
     done.events += deleted(c, "DELETE FROM events WHERE user_id = $1", id).await?;
     deleted(c, "DELETE FROM stays WHERE person = $1", &format!("u:{id}")).await?;
     let known = deleted(c, "DELETE FROM users WHERE id = $1", id).await?;
-    // What was just added is blanked too.
+    // The records just added are blanked too.
     ledger.write(c).await?;
     let (blanked, unsealed) = audit::blank(c, id, &ids).await?;
     if known == 0 && done.events == 0 && blanked.is_empty() {
@@ -97,7 +98,7 @@ pub async fn forget(
     }
     (done.records, done.unsealed_records) = (blanked.len() as u64, unsealed);
     for token in &ids {
-        // A token that was not there yet is in none of the records before, and asked for all of them.
+        // A token that was registered after the count is searched for in all records.
         let before = counted.by_token.get(token).copied();
         let from = if before.is_some() { counted.upto + 1 } else { i64::MIN };
         done.token_records += before.unwrap_or(0) + audit::count_of(c, token, from, i64::MAX).await?;
@@ -107,13 +108,13 @@ pub async fn forget(
     Ok(Some(done))
 }
 
-/// Those of these events that are of a token of a forgotten user, by their numbers, without the person: a terminal names them until it
-/// has heard that the token is revoked, and in all that it brings later. Until the end of this transaction nobody is forgotten whose
-/// token is among them.
+/// The events that name a token of a forgotten user, by their numbers and without the person. A terminal still names
+/// the user until it learns that the token is revoked, and in whatever it sends later. Until the end of this
+/// transaction no user can be forgotten whose token is among them.
 pub async fn nameless(c: &mut Connection, events: &[NewEvent]) -> Result<HashMap<i64, NewEvent>> {
     let subjects: BTreeSet<_> = events.iter().filter_map(|event| event.index.subject.as_deref()).collect();
     let subjects = BoundColumn::Text(subjects.into_iter().collect());
-    // Without their users: a row that was waited for would be joined with who had the token before.
+    // Not joined with users: after waiting for a row, the join would return the token's previous user.
     let selects = with_keys(&subjects, |keys| {
         format!("SELECT token_id, user_id FROM tokens WHERE token_id {keys} ORDER BY token_id{HOLD_AS_GIVEN}")
     });
@@ -151,8 +152,8 @@ async fn deleted(c: &mut Connection, statement: &'static str, of: &str) -> Resul
     Ok(query(statement).bind(of).execute(c).await?.rows_affected())
 }
 
-/// Forgets a part of what is older than this; `more` says that there is more. Lookups wait meanwhile: without the head of the log, two
-/// that change the same tokens in another order would wait for each other.
+/// Deletes a limited number of rows older than this; `more` says whether there are more. Lookups wait meanwhile: without
+/// the head of the log, two transactions that change the same tokens in different orders could wait for each other.
 pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp) -> Result<Purged> {
     query(HOLD_HEAD).fetch_one(&mut *c).await?;
     let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN).as_millisecond();
@@ -164,7 +165,7 @@ pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp
     let nonces = in_part(c, old_nonces, before).await?;
     query("DELETE FROM stays WHERE seen < $1 AND since < $1").bind(before).execute(&mut *c).await?;
     if events > 0 {
-        // Who stays on a list without the event that names them is named by another one.
+        // A stay whose naming event is gone is named by another event.
         let orphans = query(
             "SELECT DISTINCT s.terminal FROM stays s WHERE NOT EXISTS (SELECT 1 FROM events e
              WHERE e.terminal = s.terminal AND e.list = s.named_list AND e.seq = s.named_seq)",

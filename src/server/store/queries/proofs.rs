@@ -1,4 +1,4 @@
-//! Presence proofs: each is taken once, and one that contradicts another tells of a copy.
+//! Accepts presence proofs: each only once; one that contradicts another reveals a copied card.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,19 +13,19 @@ use crate::{
     },
 };
 
-/// How long after its issue a nonce is good for a fresh proof.
+/// How long after its issue a nonce counts for a fresh proof.
 const FRESH: SignedDuration = SignedDuration::from_hours(NONCE_HOURS);
-/// How long after its issue a proof over it is taken at all.
+/// How long after its issue a proof with it is accepted at all.
 const TAKEN: SignedDuration = SignedDuration::from_hours(NONCE_HOURS + 24 * LATE_DAYS);
 
-/// The highest counter that a token has shown, and when that proof came.
+/// The highest counter that a token has shown, and when.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Highest {
-    /// The counter; none before the first proof.
+    /// The counter; `None` before the first proof.
     pub counter: Option<i64>,
     /// When it came, in milliseconds.
     pub at: Option<i64>,
-    /// Proofs up to this counter were forgotten.
+    /// Proofs up to this counter were deleted.
     pub floor: Option<i64>,
 }
 
@@ -38,40 +38,40 @@ struct IssuedNonce {
     is_used: bool,
 }
 
-/// A proof that is taken now.
+/// A proof accepted by this transaction.
 struct TakenProof {
     token: String,
     counter: i64,
     claims: [u8; 32],
-    /// The terminal, where the nonce was fresh.
+    /// The terminal, if the nonce was fresh.
     terminal: Option<String>,
 }
 
-/// A proof that was taken.
+/// A proof that was accepted before.
 struct KnownProof {
     claims: [u8; 32],
     /// In milliseconds.
     at: i64,
-    /// The terminal, where the nonce was fresh.
+    /// The terminal, if the nonce was fresh.
     terminal: Option<String>,
 }
 
-/// The proofs of several lookups, and what the store says of them. The head of the log is held: nobody else takes a proof
-/// meanwhile.
+/// The proofs of several lookups, and what the store knows of them. The head of the log is locked, so no other
+/// transaction accepts a proof meanwhile.
 pub struct Presented<'a> {
     nonces: HashMap<[u8; 32], IssuedNonce>,
     /// Nonces that these proofs have used up.
     used: Vec<[u8; 32]>,
-    /// What was claimed under a counter of a token.
+    /// The known proofs by token and counter.
     seen: HashMap<(&'a str, i64), KnownProof>,
     highest: HashMap<&'a str, Highest>,
     taken: Vec<TakenProof>,
-    /// Counters that rose.
+    /// Counters that have risen.
     risen: BTreeMap<String, i64>,
 }
 
 impl<'a> Presented<'a> {
-    /// Asks the store what it knows of them; the tokens of the tasks are these `subjects`.
+    /// Reads from the store what it knows of them; `subjects` are the tokens of the tasks.
     pub async fn read(
         c: &mut Connection,
         tasks: &[LookupTask],
@@ -104,7 +104,7 @@ impl<'a> Presented<'a> {
         Ok(all)
     }
 
-    /// The highest counters of all tokens that there are.
+    /// Sets the highest counters of all existing tokens.
     pub fn rise_from(&mut self, highest: HashMap<&'a str, Highest>) {
         self.highest = highest;
     }
@@ -153,7 +153,7 @@ impl<'a> Presented<'a> {
         self.highest.get(token).and_then(|highest| highest.counter)
     }
 
-    /// What a nonce is to this terminal; none for one that the terminal made.
+    /// Checks a nonce for this terminal; `None` for one that the terminal made itself.
     fn check_nonce(&self, terminal: &str, nonce: &[u8; 32]) -> std::result::Result<Option<&IssuedNonce>, ProofRefusal> {
         let Some(known) = self.nonces.get(nonce) else { return Ok(None) };
         if known.terminal != terminal {
@@ -162,10 +162,10 @@ impl<'a> Presented<'a> {
         if known.age > TAKEN { Err(ProofRefusal::Expired) } else { Ok(Some(known)) }
     }
 
-    /// Takes a proof of a token that there is, once. Its nonce is used up, also where it tells of a copy.
+    /// Accepts a proof of an existing token, once. Its nonce is used up even if the proof reveals a copy.
     ///
     /// # Errors
-    /// Why it is not taken.
+    /// Why it is not accepted.
     pub fn take(
         &mut self,
         terminal: &str,
@@ -176,7 +176,7 @@ impl<'a> Presented<'a> {
         now: Timestamp,
     ) -> std::result::Result<Freshness, ProofRefusal> {
         let (freshness, issued) = match self.check_nonce(terminal, nonce)? {
-            // A nonce that the terminal made says nothing of the time.
+            // A nonce that the terminal made does not prove the time.
             None => (Freshness::Unverified, None),
             Some(known) => {
                 let freshness = if known.age > FRESH { Freshness::Late } else { Freshness::Fresh };
@@ -191,15 +191,15 @@ impl<'a> Presented<'a> {
             self.used.push(*nonce);
         }
         let counter = i64::from(counter);
-        // Whether it was taken before nobody knows any more.
+        // Whether it was accepted before is no longer known.
         if highest.floor.is_some_and(|floor| counter <= floor) {
             return Err(ProofRefusal::Expired);
         }
         if let Some(seen) = self.seen.get(&(token, counter)) {
-            // What a proof says is compared and not its signature, which anybody can turn into another one.
+            // The claims are compared rather than the signature, which anybody can turn into another valid one.
             return Err(if seen.claims == *claims { ProofRefusal::Replayed } else { ProofRefusal::Clone });
         }
-        // A lower counter is a proof that came late, unless its nonce did not exist yet when the higher one came.
+        // A lower counter means a late proof, unless its nonce was issued after the higher one had come.
         let rises = highest.counter.is_none_or(|highest| counter > highest);
         if !rises && issued.zip(highest.at).is_some_and(|(issued, at)| issued > at) {
             return Err(ProofRefusal::Clone);
@@ -216,14 +216,14 @@ impl<'a> Presented<'a> {
         Ok(freshness)
     }
 
-    /// When the proof with this counter came, on which a channel of this terminal's rests that may be resumed.
+    /// When the proof with this counter came, if this terminal may resume the channel that rests on it.
     pub fn resumable(&self, terminal: &str, token: &str, counter: u32, since: Timestamp) -> Option<Timestamp> {
         let proof = self.seen.get(&(token, i64::from(counter)))?;
         let holds = proof.at >= since.as_millisecond() && proof.terminal.as_deref() == Some(terminal);
         holds.then(|| Timestamp::from_millisecond(proof.at).ok()).flatten()
     }
 
-    /// What is to be written of it: which nonces are used up, which proofs were taken, and which counters rose.
+    /// The changes to write: nonces used up, proofs accepted, and counters that rose.
     pub fn to_write(&self, now: Timestamp) -> Vec<BoundRows<'_>> {
         let moments = |count| BoundColumn::Int(vec![now.as_millisecond(); count]);
         let used =
@@ -233,7 +233,7 @@ impl<'a> Presented<'a> {
             BoundColumn::Int(self.taken.iter().map(|proof| proof.counter).collect()),
             BoundColumn::Bytes(self.taken.iter().map(|proof| proof.claims.as_slice()).collect()),
             moments(self.taken.len()),
-            // The empty name is nobody's.
+            // An empty name stands for none.
             BoundColumn::Text(self.taken.iter().map(|proof| proof.terminal.as_deref().unwrap_or_default()).collect()),
         ];
         let risen = vec![
@@ -265,7 +265,7 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// What is kept as 32 bytes.
+/// Reads a value stored as 32 bytes.
 fn bytes(kept: Vec<u8>) -> Result<[u8; 32]> {
     kept.try_into().map_err(|_| sqlx::Error::Decode("a nonce or a digest of another length".into()))
 }

@@ -1,4 +1,4 @@
-//! Terminals and their keys.
+//! Registers, renews and revokes terminals and their keys.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::{
     server::store::{Added, NewTerminal, RegisteredKeys, ShownCertificate, Subjects, TerminalRow, role_word},
 };
 
-/// The terminal whose TLS key this is.
+/// The terminal with this TLS key.
 pub async fn of_key(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<TerminalRow>> {
     let row = query(
         "SELECT t.name, t.role, t.revoked, k.tls_subject, k.ecka_subject, k.not_after
@@ -33,7 +33,7 @@ pub async fn of_key(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<Ter
     }))
 }
 
-/// Makes a terminal known.
+/// Registers a terminal.
 pub async fn add(c: &mut Connection, new: &NewTerminal, actor: &str, now: Timestamp) -> Result<Added> {
     let mut ledger = Ledger::open(c, actor, now).await?;
     let owner = of_key(c, &new.keys.tls_key).await?;
@@ -70,7 +70,7 @@ pub async fn add(c: &mut Connection, new: &NewTerminal, actor: &str, now: Timest
     Ok(Added::New)
 }
 
-/// Whether one of a terminal's certificates has not ended.
+/// Whether any certificate of a terminal has not expired.
 async fn is_in_time(c: &mut Connection, name: &str, now: Timestamp) -> Result<bool> {
     let row = query("SELECT tls_key FROM terminal_keys WHERE terminal = $1 AND not_after >= $2")
         .bind(name)
@@ -80,8 +80,8 @@ async fn is_in_time(c: &mut Connection, name: &str, now: Timestamp) -> Result<bo
     Ok(row.is_some())
 }
 
-/// A terminal that was revoked, or whose certificates have all ended, is known again under its name: with these keys, and
-/// with none of those before.
+/// Registers a terminal again that was revoked, or whose certificates have all expired, under its name: with these keys
+/// only.
 async fn reissue(c: &mut Connection, ledger: &mut Ledger, new: &NewTerminal) -> Result<()> {
     query("DELETE FROM terminal_keys WHERE terminal = $1").bind(&new.name).execute(&mut *c).await?;
     query("UPDATE terminals SET role = $1, revoked = NULL WHERE name = $2")
@@ -93,7 +93,7 @@ async fn reissue(c: &mut Connection, ledger: &mut Ledger, new: &NewTerminal) -> 
     ledger.add("terminal.reissue", &new.name, &json!({ "role": new.role }))
 }
 
-/// Adds the keys of a renewal. The ones before stay good until their certificates expire: the answer may be lost.
+/// Adds the keys of a renewal. The old ones stay valid until their certificates expire, since the answer may be lost.
 pub async fn renew(c: &mut Connection, name: &str, keys: &RegisteredKeys, now: Timestamp) -> Result<()> {
     let mut ledger = Ledger::open(c, name, now).await?;
     query("DELETE FROM terminal_keys WHERE terminal = $1 AND not_after < $2")
@@ -106,7 +106,7 @@ pub async fn renew(c: &mut Connection, name: &str, keys: &RegisteredKeys, now: T
     ledger.close(c).await
 }
 
-/// Terminals came with later certificates of keys that are known: they were renewed where the CA's key lies.
+/// Stores later certificates that terminals presented for known keys: they were renewed where the CA key is.
 pub async fn shown(c: &mut Connection, all: &[ShownCertificate], now: Timestamp) -> Result<()> {
     let mut ledger = Ledger::open(c, "", now).await?;
     for ShownCertificate { terminal, tls_key, until } in all {
@@ -172,7 +172,7 @@ macro_rules! terminal_of {
     };
 }
 
-/// What is known of terminals.
+/// Selects the state of terminals.
 const TERMINALS: &str = "SELECT t.name, t.role, t.added, t.revoked, t.heard,
     (SELECT max(k.not_after) FROM terminal_keys k WHERE k.terminal = t.name) AS until FROM terminals t";
 
@@ -192,7 +192,7 @@ pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<Reg
     found.iter().map(|row| Ok(terminal_of!(row))).collect()
 }
 
-/// When terminals asked last. A moment that is far ahead of that was noted before the clock was set back.
+/// Stores when terminals last sent a request. A stored time far ahead of that was noted before the clock was set back.
 pub async fn heard(c: &mut Connection, all: &[(String, Timestamp)]) -> Result<()> {
     for (name, at) in all {
         query("UPDATE terminals SET heard = $1 WHERE name = $2 AND (heard IS NULL OR heard < $1 OR heard > $3)")

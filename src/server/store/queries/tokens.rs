@@ -1,4 +1,4 @@
-//! Tokens and their status.
+//! Registers tokens and changes their status.
 
 use std::collections::HashMap;
 
@@ -80,7 +80,7 @@ pub async fn keys(c: &mut Connection, id: Uuid) -> Result<Option<TokenKeys>> {
     }))
 }
 
-/// The identities of these tokens, in their order.
+/// The identities of these tokens, in the same order.
 pub async fn identities(c: &mut Connection, ids: &[Uuid]) -> Result<Vec<Option<RegisteredIdentity>>> {
     let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
     let keys = BoundColumn::Text(ids.iter().map(String::as_str).collect());
@@ -120,7 +120,7 @@ pub async fn keys_after(c: &mut Connection, after: &str, limit: u32) -> Result<V
     Ok(all)
 }
 
-/// Puts other certificates of the same keys in the place of those that are there.
+/// Replaces the certificates of a token; the keys must be the same.
 pub async fn recertify(c: &mut Connection, id: Uuid, keys: &TokenKeys) -> Result<()> {
     query(
         "UPDATE tokens SET identity_certificate = $1, ecka_certificate = $2
@@ -193,11 +193,11 @@ pub async fn set_status(
     }
     change(c, &mut ledger, id, status, reason, now).await?;
     ledger.close(c).await?;
-    // As it is stored: in whole milliseconds.
+    // Read again, because it is stored in whole milliseconds.
     Ok(one(c, id).await?.map_or(StatusChange::Unknown, StatusChange::Done))
 }
 
-/// One change, with the next version of the feed.
+/// Makes one change, with the next version of the feed.
 pub async fn change(
     c: &mut Connection,
     ledger: &mut Ledger,

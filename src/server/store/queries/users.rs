@@ -1,4 +1,4 @@
-//! Users.
+//! Creates, changes and lists users.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -6,14 +6,14 @@ use serde_json::json;
 use super::{Connection, Result, Row, audit::Ledger, from_json, query, to_json};
 use crate::api::{User, v1::Imported};
 
-/// What a change of one user came to.
+/// The result of a change of one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
-    /// There was none of this id.
+    /// The id was new.
     Created,
-    /// There was, and other.
+    /// The user was different before.
     Changed,
-    /// There was, the same.
+    /// The user was the same before.
     Unchanged,
 }
 
@@ -54,7 +54,7 @@ pub async fn put(c: &mut Connection, users: &[User], actor: &str, now: Timestamp
     Ok(done)
 }
 
-/// Creates or changes one user, inside a transaction of somebody else's.
+/// Creates or changes one user, within the caller's transaction.
 pub async fn put_one(c: &mut Connection, ledger: &mut Ledger, user: &User, now: Timestamp) -> Result<Put> {
     let before = one(c, &user.id).await?;
     let put = match &before {

@@ -1,4 +1,4 @@
-//! What terminals hold of a log that is not this one: kept until an administrator reconciles the two.
+//! Keeps what terminals hold of another audit log than this one, until an administrator reconciles the two.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::{
     server::store::{LostStatus, MissingRecord, status_word},
 };
 
-/// Most statuses that are kept of one terminal.
+/// Most statuses kept per terminal.
 const MOST: i64 = 10_000;
 
-/// What this log has in the place of a record that a terminal was told of.
+/// The record of this log at the number of one whose head a terminal was given.
 pub async fn held(c: &mut Connection, told: &AuditHead) -> Result<HeldRecord> {
     let seq = i64::try_from(told.seq).unwrap_or(i64::MAX);
     let row = query("SELECT hash FROM audit WHERE seq = $1").bind(seq).fetch_optional(&mut *c).await?;

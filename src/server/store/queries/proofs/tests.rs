@@ -8,7 +8,7 @@ fn now() -> Timestamp {
     "2026-11-29T08:00:00Z".parse().unwrap()
 }
 
-/// Proofs of the token `t`, whose nonces 1 and 2 the terminal `door` got so long ago.
+/// Proofs of the token `t`; the terminal `door` got the nonces 1 and 2 this long ago.
 fn presented(age: SignedDuration, highest: Highest) -> Presented<'static> {
     let known = || IssuedNonce { terminal: "door".into(), issued: (now() - age).as_millisecond(), age, is_used: false };
     Presented {
@@ -40,7 +40,7 @@ fn a_nonce_is_good_for_its_time_and_its_terminal() {
     assert_eq!(foreign, Err(ProofRefusal::ForeignNonce));
     assert_eq!(all.take("door", "u", &[1; 32], 7, &[1; 32], now()), Err(ProofRefusal::Malformed));
     assert_eq!(take(&mut all, 3, 7, 1), Ok(Freshness::Unverified));
-    // None of the store's was used up by these.
+    // These used up none of the stored nonces.
     assert!(all.used.is_empty());
 }
 
@@ -51,7 +51,7 @@ fn a_proof_is_taken_once_and_a_contradiction_is_a_copy() {
     assert_eq!(take(&mut all, 1, 8, 1), Err(ProofRefusal::Replayed));
     assert_eq!(take(&mut all, 3, 7, 1), Err(ProofRefusal::Replayed));
     assert_eq!(take(&mut all, 2, 7, 2), Err(ProofRefusal::Clone));
-    // That nonce is used up all the same.
+    // That nonce is used up nevertheless.
     assert_eq!(take(&mut all, 2, 9, 2), Err(ProofRefusal::Replayed));
     assert_eq!((all.highest("t"), all.taken.len(), &all.used), (Some(7), 1, &vec![[1; 32], [2; 32]]));
 }
@@ -79,11 +79,11 @@ fn a_lower_counter_is_late_unless_its_nonce_is_younger_than_the_higher_one() {
     assert_eq!(with(-TICK, 11), (Ok(Freshness::Fresh), Some(11), vec![("t".to_owned(), 11)]));
     // A nonce that the terminal made has no time.
     assert_eq!(take(&mut presented(zero, highest(zero)), 3, 9, 1), Ok(Freshness::Unverified));
-    // What has just risen counts for the next one: its counter and its moment.
+    // A counter that has just risen counts for the next proof, with its time.
     let mut all = presented(TICK, highest(zero));
     assert_eq!(take(&mut all, 3, 11, 1), Ok(Freshness::Unverified));
     assert_eq!(take(&mut all, 1, 9, 1), Ok(Freshness::Fresh));
-    // And what was forgotten stays so.
+    // The floor is kept.
     let mut all = presented(-TICK, highest(zero));
     assert_eq!(take(&mut all, 3, 11, 1), Ok(Freshness::Unverified));
     assert_eq!(take(&mut all, 1, 9, 1), Err(ProofRefusal::Clone));
