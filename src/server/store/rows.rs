@@ -1,9 +1,9 @@
-//! Many rows in one statement, as each of the two databases takes them best.
+//! Many rows in one statement, in the form that suits each of the two databases.
 
 /// The most rows of one statement of SQLite; a power of two.
 const ROWS: usize = 64;
 
-/// A column of rows that go into a statement.
+/// A column of rows that are bound to a statement.
 #[derive(Debug)]
 pub enum BoundColumn<'a> {
     /// Texts.
@@ -12,14 +12,14 @@ pub enum BoundColumn<'a> {
     Int(Vec<i64>),
     /// Bytes.
     Bytes(Vec<&'a [u8]>),
-    /// Bytes, where there are any.
+    /// Bytes or null.
     SomeBytes(Vec<Option<&'a [u8]>>),
 }
 
-/// Rows, and the statement that takes them: it is given what selects them, with columns named `column1` and so on.
+/// Rows, and the statement that takes them: it receives what selects them, with columns named `column1` and so on.
 #[derive(Debug)]
 pub struct BoundRows<'a> {
-    /// What goes in, as many in each column.
+    /// The columns, all of the same length.
     pub columns: Vec<BoundColumn<'a>>,
     /// The statement.
     pub statement: fn(&str) -> String,
@@ -44,8 +44,8 @@ impl BoundColumn<'_> {
     }
 }
 
-/// So many rows in parts of [`ROWS`] at most, each with the number of places in its statement: a power of two, so that there
-/// are few statements to be kept. What is put in no place is null.
+/// Splits so many rows into parts of at most [`ROWS`], each with the number of places in its statement. That is a power
+/// of two, so that few statements have to be kept prepared. A place without a value is null.
 pub fn parts(count: usize) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> {
     let begins = (0..count).step_by(ROWS);
     begins.map(move |begin| {
@@ -54,7 +54,7 @@ pub fn parts(count: usize) -> impl Iterator<Item = (std::ops::Range<usize>, usiz
     })
 }
 
-/// The same again and again, with commas between.
+/// Repeats a text, separated by commas.
 pub fn joined(one: &str, count: usize) -> String {
     let mut text = String::with_capacity((one.len() + 2) * count);
     for number in 0..count {

@@ -1,4 +1,4 @@
-//! The store in a file: one connection that writes, some that read (WAL).
+//! The SQLite backend: a file with one connection that writes and some that read (WAL).
 
 mod error;
 mod pool;
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::files;
 
-// The same text once for each driver: see the parent.
+// The same source is compiled once for each driver: see the parent.
 #[path = "queries/mod.rs"]
 #[allow(clippy::duplicate_mod)]
 pub mod queries;
@@ -31,7 +31,7 @@ pub use self::{
     statement::{ReadCells as Row, SqliteRow as DatabaseRow, SqliteStatement as Statement, query, run},
 };
 
-/// What the queries run on.
+/// The connection on which queries run.
 pub type Connection = rusqlite::Connection;
 
 /// The table of the scripts that have run.
@@ -44,18 +44,19 @@ const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     execution_time BIGINT NOT NULL
 )";
 
-/// Takes the end of the log: a transaction that writes has held everything since its beginning.
+/// Reads the end of the log; a transaction that writes has locked the whole file since its beginning.
 pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head";
-/// Behind a SELECT of tokens that are about to be given to another user: as with [`HOLD_HEAD`].
+/// Appended to a SELECT of tokens that are about to be given to another user; empty for the reason at [`HOLD_HEAD`].
 pub const HOLD_TO_GIVE: &str = "";
-/// Behind a SELECT of tokens that shall not be given to another user meanwhile: as with [`HOLD_HEAD`].
+/// Appended to a SELECT of tokens that must not be given to another user meanwhile; empty for the reason at
+/// [`HOLD_HEAD`].
 pub const HOLD_AS_GIVEN: &str = "";
-/// Rows that one statement asks for by values of their own: a statement costs nothing but itself here, and looking up many
-/// values by their numbers does.
+/// Rows that one statement asks for by values of their own: a statement costs no round trip here, but looking up many
+/// values by their numbers is costly.
 pub const ROWS_AT_ONCE: usize = 1;
 
-/// Statements that take these rows; the first of a row is never null. Places have no numbers, because SQLite would look for the name of
-/// each of hundreds among all of them.
+/// Statements that take these rows; the first value of a row is never null. The places are not numbered, because SQLite
+/// would search for the name of each of hundreds among all of them.
 pub fn with_rows(all: &[BoundRows<'_>]) -> Vec<Statement> {
     all.iter().flat_map(with_parts).collect()
 }
@@ -71,7 +72,7 @@ fn with_parts(all: &BoundRows<'_>) -> impl Iterator<Item = Statement> {
     })
 }
 
-/// Statements that look for these keys: `text` is given what follows the column.
+/// Statements that look for these keys: `text` receives what follows the column.
 pub fn with_keys(keys: &BoundColumn<'_>, text: impl Fn(&str) -> String) -> Vec<Statement> {
     let all = rows::parts(keys.len()).map(|(part, places)| {
         let text = text(&format!("IN ({})", rows::joined("?", places)));
@@ -91,16 +92,16 @@ fn bind(statement: Statement, column: &BoundColumn<'_>, row: usize) -> Statement
 
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the log beside the file may wait for who reads from it, while others wait to write.
+/// How long emptying the WAL may wait for its readers, while others wait to write.
 const BRIEF: Duration = Duration::from_millis(500);
-/// Connections that read.
+/// Connections for reading.
 const READERS: u32 = 4;
 
-/// What the connection that writes keeps in memory, in KiB, negative: it reads for lookups, too.
+/// The cache of the writing connection in KiB, as a negative number: it also reads for lookups.
 const CACHE: i64 = -8192;
-/// After so many pages the log beside the file is taken into it: rarely enough that few lookups wait for that.
+/// The pages in the WAL at which it is copied into the file: rarely enough that few lookups wait for it.
 const WAL_PAGES: i64 = 4096;
-/// Statements that a connection keeps.
+/// Prepared statements kept per connection.
 const STATEMENTS: usize = 100;
 
 /// The connections to a file.
@@ -111,14 +112,15 @@ pub struct Pools {
     file: Arc<OpenFile>,
 }
 
-/// Which file the connections have open: the one of that name may be another one meanwhile.
+/// Identifies the file that the connections have open: its name may refer to another one meanwhile.
 #[derive(Debug)]
 struct OpenFile {
     path: Box<Path>,
     identity: (u64, u64),
 }
 
-/// What the changes of a request take, in bytes. One as small as that of the readiness fits where no other does.
+/// The space that the changes of a request need, in bytes. The readiness check needs this limit because its own write
+/// is so small that it fits when no other does.
 const ROOM: u64 = 64 << 10;
 
 impl OpenFile {
@@ -127,7 +129,7 @@ impl OpenFile {
         Ok(Self { path: path.into(), identity })
     }
 
-    /// What is written to a file that has no name any more is lost with the last connection.
+    /// Fails if the file was removed or replaced: what is written to it then is lost with the last connection.
     fn check(&self) -> Result<(), ServerStoreError> {
         if matches!(files::identity(&self.path), Ok(found) if found == self.identity) {
             return Ok(());
@@ -136,9 +138,9 @@ impl OpenFile {
         Err(ServerStoreError::Away(Absence::Replaced, message))
     }
 
-    /// Refuses a disk that is full but for a few pages.
+    /// Refuses a disk that is full except for a few pages.
     fn require_room(&self) -> Result<(), ServerStoreError> {
-        // A file system that counts no blocks says nothing of its room.
+        // A file system that reports no blocks says nothing about its free space.
         let Some(disk) = rustix::fs::statvfs(&*self.path).ok().filter(|disk| disk.f_blocks > 0) else { return Ok(()) };
         let blocks = if rustix::process::geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
         let left = blocks.saturating_mul(disk.f_frsize);
@@ -150,7 +152,7 @@ impl OpenFile {
 }
 
 impl Pools {
-    /// Opens the file, makes it when it is not there, private, and brings it to the newest format.
+    /// Opens the file, creates it privately if it does not exist, and brings it to the newest format.
     pub async fn open(path: &Path) -> Result<Self, ServerStoreError> {
         private_file(path)?;
         let file = Arc::new(OpenFile::at(path)?);
@@ -162,10 +164,10 @@ impl Pools {
             Ok(c)
         });
         let turn = write.turn().await?;
-        // On a thread of its own: it may take long, and who asks does other things meanwhile.
+        // On a blocking thread: it may take long, and the caller does other things meanwhile.
         let opened = tokio::task::spawn_blocking(|| {
             at_once(async {
-                // Only one process at a time gets further than this.
+                // Only one process at a time gets past this.
                 let mut held = turn.begin()?;
                 queries::format::bring_up(&mut held, FORMATS, &migrations::SQLITE).await?;
                 Ok(held.commit()?)
@@ -175,48 +177,49 @@ impl Pools {
         Ok(Self { write, read: readers(path, READERS), file })
     }
 
-    /// Opens a file that is there, for reading.
+    /// Opens an existing file for reading.
     pub async fn inspect(path: &Path) -> Result<Self, ServerStoreError> {
         let file = Arc::new(OpenFile::at(path)?);
         let read = readers(path, 1);
-        // What is wrong with it is said now.
+        // An unusable file is reported now.
         read.turn().await?.begin()?.commit()?;
         Ok(Self { write: read.clone(), read, file })
     }
 
-    /// Refuses a disk that is full but for a few pages.
+    /// Refuses a disk that is full except for a few pages.
     pub fn require_room(&self) -> Result<(), ServerStoreError> {
         self.file.require_room()
     }
 
-    /// The turn for a transaction that reads, everything as it is at one moment.
+    /// A turn for a transaction that reads everything in one consistent state.
     pub async fn read(&self) -> Result<FileTurn, ServerStoreError> {
         self.file.check()?;
         Ok(self.read.turn().await?)
     }
 
-    /// The same for one that reads a few rows by their keys.
+    /// The same for a transaction that reads a few rows by their keys.
     pub async fn find(&self) -> Result<FileTurn, ServerStoreError> {
         self.read().await
     }
 
-    /// The turn for a transaction that writes from its beginning: it cannot lose its turn half-way.
+    /// A turn for a transaction that locks the file for writing from its beginning, so that it cannot lose the lock
+    /// half-way.
     pub async fn write(&self) -> Result<FileTurn, ServerStoreError> {
         self.file.check()?;
         Ok(self.write.turn().await?)
     }
 
-    /// Takes the log beside the file into it and empties it, unless somebody reads from it for longer than `BRIEF`.
+    /// Copies the WAL into the file and empties it, unless a reader needs it for longer than `BRIEF`.
     pub fn empty_wal(&self) -> Result<(), ServerStoreError> {
         self.file.check()?;
-        // On a connection of its own: whoever writes waits for it as long as this may take, and no longer.
+        // On a separate connection with a short timeout: writers wait as long as this may take, and no longer.
         in_place(async {
             let c = connect(&self.file.path, OpenFlags::SQLITE_OPEN_READ_WRITE, BRIEF).map_err(failed)?;
             Ok(c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).map_err(failed)?)
         })
     }
 
-    /// Closes all connections, after what is under way.
+    /// Closes all connections, once what is under way has finished.
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
@@ -227,7 +230,7 @@ fn readers(path: &Path, connections: u32) -> FilePool {
     FilePool::new(path, connections, "BEGIN", |path| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE))
 }
 
-/// Makes a file whole by itself, without a log beside it, and has it on the disk.
+/// Makes a file complete without a WAL, and syncs it to the disk.
 pub fn settle(path: &Path) -> Result<(), ServerStoreError> {
     let c = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE).map_err(failed)?;
     c.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
@@ -236,7 +239,7 @@ pub fn settle(path: &Path) -> Result<(), ServerStoreError> {
     synced.map_err(|error| ServerStoreError::File(path.to_owned(), error))
 }
 
-/// Refuses a file that is not a store of ours, which would be made one otherwise.
+/// Refuses a file that is damaged or not a store of ours; opening it otherwise would make it one.
 pub fn require_ours(path: &Path) -> Result<(), ServerStoreError> {
     let no_backup = |error: rusqlite::Error| ServerStoreError::Backup(failed(error).to_string());
     let c = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY)).map_err(no_backup)?;
@@ -263,12 +266,12 @@ fn connect(path: &Path, access: OpenFlags, patience: Duration) -> rusqlite::Resu
     c.set_prepared_statement_cache_capacity(STATEMENTS);
     c.pragma_update(None, "synchronous", "FULL")?;
     c.pragma_update(None, "foreign_keys", true)?;
-    // What is forgotten is overwritten.
+    // Deleted data is overwritten.
     c.pragma_update(None, "secure_delete", true)?;
     Ok(c)
 }
 
-/// The file and its folder, for our eyes only, before SQLite makes them otherwise.
+/// Creates the file and its folder, for this user only, before SQLite would create the file with other permissions.
 fn private_file(path: &Path) -> Result<(), ServerStoreError> {
     let failed = |error| ServerStoreError::File(path.to_owned(), error);
     files::create_private_folder(files::folder_of(path)).map_err(failed)?;
@@ -282,7 +285,7 @@ fn private_file(path: &Path) -> Result<(), ServerStoreError> {
 mod tests {
     use super::*;
 
-    /// A store in a folder of its own.
+    /// A store in a new folder.
     async fn opened() -> (tempfile::TempDir, Pools) {
         let home = tempfile::tempdir().unwrap();
         let pools = Pools::open(&home.path().join("server.db")).await.unwrap();
@@ -296,14 +299,14 @@ mod tests {
         Ok(held.commit()?)
     }
 
-    /// Each time the disk is full it is said so, and what fits is taken again at once.
+    /// A full disk is reported each time, and what fits is accepted again at once.
     #[test]
     fn a_disk_that_was_full_is_written_to_again() {
         let done = crate::server::block_on(async {
             let (_home, pools) = opened().await;
             for round in 0..3 {
                 let mut held = pools.write().await.unwrap().begin().unwrap();
-                // As long as this connection lives there is no more room than now.
+                // As long as this connection lives, the file cannot grow.
                 query("PRAGMA max_page_count = 1").execute(&mut held).await.unwrap();
                 held.commit().unwrap();
                 let error = put(&pools, &format!("big {round}"), 100_000).await.unwrap_err();
@@ -317,7 +320,8 @@ mod tests {
         assert_eq!(done.unwrap(), 3);
     }
 
-    /// A file that was removed or replaced takes nothing: it would be lost. Back in its place it is the store again.
+    /// A file that was removed or replaced takes no changes, which would be lost. Back in its place, it is the store
+    /// again.
     #[test]
     fn a_file_that_was_taken_away_takes_no_changes() {
         let done = crate::server::block_on(async {
@@ -335,7 +339,7 @@ mod tests {
         done.unwrap();
     }
 
-    /// What is committed is on the disk, and not only with the system.
+    /// What is committed is on the disk, and not only in the system's cache.
     #[test]
     fn a_commit_waits_for_the_disk() {
         let home = tempfile::tempdir().unwrap();
@@ -349,7 +353,7 @@ mod tests {
         assert_eq!(found.unwrap(), (2, "wal".to_owned()));
     }
 
-    /// SQLite says what it was compiled with, except how it waits for the disk; both stand in `.cargo/config.toml`.
+    /// SQLite reports its compile-time options, except how it waits for the disk; both are set in `.cargo/config.toml`.
     #[test]
     fn sqlite_is_compiled_as_the_project_says() {
         let c = Connection::open_in_memory().unwrap();

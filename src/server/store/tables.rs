@@ -1,8 +1,8 @@
-//! The tables, as a backup copies them from one store to another: each with its columns, the key in front.
+//! Lists the tables with their columns, key first, so that a backup can copy them from one store to another.
 
 use Kind::{Bytes, Int, Text};
 
-/// What a column holds, in both kinds of stores.
+/// The type of a column, in both kinds of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -23,14 +23,14 @@ pub enum StoredValue {
 pub struct StoredTable {
     pub name: &'static str,
     pub columns: &'static [(&'static str, Kind)],
-    /// How many of the columns are the key.
+    /// How many of the columns, from the first, form the key.
     pub key: usize,
-    /// Whether a store has its rows from the beginning: they are changed, and never away, because others wait for them.
+    /// Whether its rows always exist: they are updated but never deleted, because others wait for their locks.
     pub fixed: bool,
 }
 
 impl StoredTable {
-    /// Rows after a key, in the order of their keys.
+    /// Selects rows after a key, in the order of their keys.
     pub fn select(&self, after: bool, limit: u32) -> String {
         let (names, key) = (self.names(self.columns.len()), self.names(self.key));
         let numbers: Vec<_> = (1..=self.key).map(|number| format!("${number}")).collect();
@@ -38,7 +38,7 @@ impl StoredTable {
         format!("SELECT {names} FROM {}{from} ORDER BY {key} LIMIT {limit}", self.name)
     }
 
-    /// Takes so many rows.
+    /// Inserts so many rows.
     pub fn insert(&self, rows: usize) -> String {
         let width = self.columns.len();
         let row = |row: usize| {
@@ -57,7 +57,7 @@ impl StoredTable {
         format!("INSERT INTO {} ({names}) VALUES {}{over}", self.name, values.join(", "))
     }
 
-    /// Takes every row away, but those that stay.
+    /// Deletes every row; `None` if they must stay.
     pub fn clear(&self) -> Option<String> {
         (!self.fixed).then(|| format!("DELETE FROM {}", self.name))
     }
@@ -76,7 +76,7 @@ const fn fixed(name: &'static str, columns: &'static [(&'static str, Kind)]) -> 
     StoredTable { name, columns, key: 1, fixed: true }
 }
 
-/// All tables; what refers to another comes after it.
+/// All tables; one that refers to another comes after it.
 pub const TABLES: [StoredTable; 17] = [
     fixed("meta", &[("name", Text), ("value", Bytes)]),
     fixed("feed", &[("one", Int), ("version", Int)]),
@@ -184,7 +184,7 @@ pub const TABLES: [StoredTable; 17] = [
 mod tests {
     use super::*;
 
-    /// A table or a column that is added to the store and not here would be missing in every backup.
+    /// A table or column added to the store but not here would be missing from every backup.
     #[test]
     fn every_column_of_the_store_is_copied() {
         let db = rusqlite::Connection::open_in_memory().unwrap();

@@ -1,4 +1,4 @@
-//! The store of a server as a whole.
+//! Tests the store as a whole.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{api::User, server::block_on};
 
-/// The log has it once, and nobody else's CA takes the store over.
+/// The log records it once, and only the announced CA takes the store over.
 #[test]
 fn a_store_goes_over_to_the_next_ca() {
     let home = tempfile::tempdir().unwrap();
@@ -63,7 +63,7 @@ fn a_part_of_the_feed_says_whether_there_is_more() {
     assert_eq!(parts.unwrap(), [(1, true), (1, false), (2, false), (2, false)]);
 }
 
-/// Whoever asks while this one waits for its turn need not wait for another turn.
+/// Lookups that arrive while this transaction waits for the lock need not wait again.
 #[test]
 fn lookups_join_when_nobody_else_can_write() {
     let home = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Tokens, whose they are, and their status.
+//! Registers tokens, and reads and changes them.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -42,7 +42,7 @@ impl ServerStore {
         on!(self, finding, queries, |c| queries::tokens::keys(c, id))
     }
 
-    /// The identities of these tokens, in their order; none for one that there is not.
+    /// The identities of these tokens, in the same order; `None` for an unknown token.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -58,18 +58,18 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::tokens::keys_after(c, after, limit))
     }
 
-    /// Puts other certificates of a token's keys in the place of those that are there.
+    /// Replaces the certificates of a token's keys.
     ///
     /// # Errors
-    /// [`ServerStoreError::Database`]. Where there is no such token, or one with other keys, nothing is done.
+    /// [`ServerStoreError::Database`]. If there is no such token, or it has other keys, nothing is done.
     pub async fn recertify_token(&self, id: Uuid, keys: &TokenKeys) -> Result<()> {
         on!(self, writing, queries, |c| queries::tokens::recertify(c, id, keys))
     }
 
-    /// Registers a token, brings its user up to date, and revokes the one that it replaces.
+    /// Registers a token, updates its user, and revokes the token that it replaces.
     ///
     /// # Errors
-    /// [`ServerStoreError::Database`]. That it cannot be registered is an answer.
+    /// [`ServerStoreError::Database`]. A refusal is reported in the result.
     pub async fn register(&self, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registration> {
         on!(self, writing, queries, |c| queries::tokens::register(c, new, actor, now))
     }
@@ -77,7 +77,7 @@ impl ServerStore {
     /// Changes the status of a token.
     ///
     /// # Errors
-    /// [`ServerStoreError::Database`]. That it cannot be changed is an answer.
+    /// [`ServerStoreError::Database`]. A refusal is reported in the result.
     pub async fn set_status(
         &self,
         id: Uuid,

@@ -1,4 +1,4 @@
-//! What goes into the store and comes out of it.
+//! The types that go into the store and come out of it.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::{
     server::presence::EventIndex,
 };
 
-/// A terminal that makes a request.
+/// A terminal that sends a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TerminalRow {
     /// Its name.
@@ -23,15 +23,15 @@ pub struct TerminalRow {
     pub role: Role,
     /// Whether it was revoked.
     pub revoked: bool,
-    /// The thumbprints of the keys that it uses to tokens, one for each TLS key that is in use.
+    /// The thumbprints of the keys with which it authenticates to tokens, one for each TLS key in use.
     pub ecka_keys: Vec<Vec<u8>>,
-    /// The names that its certificates hold.
+    /// The names in its certificates.
     pub subjects: Subjects,
-    /// When the certificate of the key ends that it came with, as far as is known.
+    /// When the certificate of its TLS key ends, as far as is known.
     pub until: Timestamp,
 }
 
-/// A certificate that a terminal came with, and that ends later than the one that is known of its key.
+/// A certificate that a terminal presented, and that ends later than the known one of the same key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownCertificate {
     /// The name of the terminal.
@@ -56,7 +56,7 @@ pub struct Subjects {
 pub struct RegisteredKeys {
     /// SHA-256 of the 65-byte point of its TLS key.
     pub tls_key: [u8; 32],
-    /// The thumbprint (RFC 9679) of the key that it uses to tokens.
+    /// The thumbprint (RFC 9679) of the key with which it authenticates to tokens.
     pub ecka_key: [u8; 32],
     /// The common names of the certificates.
     pub subjects: Subjects,
@@ -64,7 +64,7 @@ pub struct RegisteredKeys {
     pub not_after: Timestamp,
 }
 
-/// A terminal to be made known.
+/// A terminal to be registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTerminal {
     /// Its name.
@@ -75,20 +75,20 @@ pub struct NewTerminal {
     pub keys: RegisteredKeys,
 }
 
-/// What became of a new terminal.
+/// The result of registering a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Added {
-    /// It is known now.
+    /// It is registered now.
     New,
-    /// It was known, with these keys and this role.
+    /// It was registered before, with these keys and this role.
     Unchanged,
-    /// There is another of this name, or one that was revoked.
+    /// The name belongs to a terminal that is neither revoked nor expired.
     NameTaken,
     /// The key belongs to another terminal.
     KeyTaken,
 }
 
-/// The keys of a token, and what they were certified with.
+/// The keys of a token, with their certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenKeys {
     /// The public identity key, 65 bytes.
@@ -101,7 +101,7 @@ pub struct TokenKeys {
     pub ecka_certificate: Vec<u8>,
 }
 
-/// What is registered of the identity of a token.
+/// The registered identity of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisteredIdentity {
     /// The public key, 65 bytes.
@@ -115,65 +115,65 @@ pub struct RegisteredIdentity {
 pub struct NewToken {
     /// Its id.
     pub token_id: Uuid,
-    /// Whose it is.
+    /// Its user.
     pub user: User,
     /// Its keys.
     pub keys: TokenKeys,
-    /// The token that it stands in for.
+    /// The token that it replaces.
     pub replaces: Option<Uuid>,
 }
 
-/// What became of a registration.
+/// The result of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registration {
-    /// The token is known, with these certificates: the ones given, or those of the same registration before.
+    /// The token is registered with these certificates: the given ones, or those of the same registration before.
     Registered(TokenKeys),
-    /// The id is taken by a token with other keys, or of another user.
+    /// The id belongs to a token with other keys, or of another user.
     Conflict,
-    /// The token to be replaced is not known.
+    /// The token to be replaced is unknown.
     NothingToReplace,
-    /// The token to be replaced is another user's.
+    /// The token to be replaced belongs to another user.
     NotTheirs,
 }
 
-/// What became of a change of status.
+/// The result of a change of status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatusChange {
-    /// This is what the token is now.
+    /// The token after the change.
     Done(RegisteredToken),
     /// There is no such token.
     Unknown,
-    /// It is revoked, and stays so.
+    /// It is revoked permanently.
     Final,
 }
 
 /// One lookup to be decided.
 #[derive(Debug, Clone)]
 pub struct LookupTask {
-    /// Who asks.
+    /// The requesting terminal.
     pub terminal: String,
-    /// For which token.
+    /// The token looked up.
     pub token_id: Uuid,
-    /// With which proof.
+    /// The proof sent with it.
     pub proof: PresentedProof,
     /// The nonces to give to the terminal.
     pub nonces: Vec<[u8; 32]>,
 }
 
-/// With what the id of the user begins to whom the tokens of a forgotten one belong.
+/// The prefix of the id of the user that gets the tokens of a forgotten one.
 pub const STAND_IN: &str = "forgotten-";
 
-/// Adds lookups that came meanwhile, and tells the moment at which all of them are decided.
+/// Adds lookups that arrived meanwhile, and returns the time at which all of them are decided.
 pub type JoiningLookups<'a> = dyn FnMut(&mut Vec<LookupTask>) -> Timestamp + Send + 'a;
 
-/// The proof of a lookup, as far as it was checked without the store.
+/// The proof of a lookup, checked as far as possible without the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresentedProof {
     /// None was sent.
     Nothing,
-    /// It does not hold.
+    /// It is not valid.
     Refused(ProofRefusal),
-    /// Its signature, its certificate and its terminal are right.
+    /// Its signature, certificate and terminal are right.
     Claims {
         /// The nonce in it.
         nonce: [u8; 32],
@@ -182,19 +182,19 @@ pub enum PresentedProof {
         /// SHA-256 of what was signed.
         claims: [u8; 32],
     },
-    /// None: the channel was resumed.
+    /// None was sent, because the channel was resumed.
     Resumed {
         /// The use counter of the proof on which it rests.
         counter: u32,
-        /// That proof came at this moment or later.
+        /// That proof must have come at this time or later.
         since: Timestamp,
     },
 }
 
-/// Why a proof is not taken.
+/// Why a proof is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProofRefusal {
-    /// It is not a message of our form, or for another token than the one asked for.
+    /// It is not a message of our form, or is for another token than the one looked up.
     Malformed,
     /// The certificate is not that of this token's identity key.
     Certificate,
@@ -202,7 +202,7 @@ pub enum ProofRefusal {
     Signature,
     /// It was made for another terminal.
     Terminal,
-    /// Its nonce was used before, or this very proof was.
+    /// Its nonce, or the proof itself, was used before.
     Replayed,
     /// Its nonce was given to another terminal.
     ForeignNonce,
@@ -210,7 +210,7 @@ pub enum ProofRefusal {
     Expired,
     /// Its use counter contradicts what another proof has shown: two cards have one identity.
     Clone,
-    /// None came, and the resumed channel rests on none that is here, of this terminal and young enough.
+    /// None was sent, and the resumed channel rests on no stored proof of this terminal that is recent enough.
     Required,
 }
 
@@ -228,7 +228,7 @@ impl ProofRefusal {
         Self::Required,
     ];
 
-    /// The code of the problem.
+    /// The problem code.
     pub const fn code(self) -> ProblemCode {
         match self {
             Self::Malformed => ProblemCode::ProofMalformed,
@@ -244,90 +244,90 @@ impl ProofRefusal {
     }
 }
 
-/// What a lookup came to.
+/// The result of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupResult {
     /// There is no such token.
     Unknown,
-    /// The proof is not taken.
+    /// The proof is not accepted.
     Refused(ProofRefusal),
-    /// This is what is known of it.
+    /// The token is known.
     Token {
-        /// Whether it is let in.
+        /// Its status; only an active token is let in.
         status: TokenStatus,
-        /// Why not.
+        /// The reason for any other status.
         reason: Option<String>,
-        /// Whose it is.
+        /// Its user.
         user: User,
-        /// What the proof showed.
+        /// How fresh the proof is.
         freshness: Option<Freshness>,
-        /// When the fresh proof came that was shown, or on which the resumed channel rests.
+        /// When the fresh proof came: this one, or the one on which the resumed channel rests.
         proved: Option<Timestamp>,
     },
 }
 
-/// A record that a terminal was told of, and that this log does not have.
+/// A record whose head a terminal was given, but that this log does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingRecord {
     /// The terminal.
     pub terminal: String,
-    /// The record.
+    /// The head of the record.
     pub head: AuditHead,
-    /// When the terminal said so.
+    /// When the terminal reported it.
     pub at: Timestamp,
 }
 
-/// A token that terminals keep out more than this store does.
+/// A token with a stricter status at terminals than in this store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostStatus {
     /// The token.
     pub token_id: Uuid,
-    /// Whose it is; none where this store does not know the token.
+    /// Its user; `None` if this store does not know the token.
     pub user_id: Option<String>,
-    /// What this store says of it; none where it does not know it.
+    /// Its status in this store; `None` if this store does not know it.
     pub known: Option<TokenStatus>,
-    /// What terminals were told.
+    /// The status that terminals hold.
     pub status: TokenStatus,
-    /// Why.
+    /// The reason for that status.
     pub reason: Option<String>,
-    /// Who says so.
+    /// The terminals that hold it.
     pub terminals: Vec<String>,
 }
 
-/// What became of events that a terminal brought.
+/// The result of storing events of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventsKept {
-    /// They are there; so many were new.
+    /// They are stored; this many were new.
     Stored(u32),
-    /// Another event stands under this number: nothing was stored.
+    /// There is another event under this number: nothing was stored.
     Conflict(i64),
 }
 
-/// An event that a terminal brings.
+/// An event that a terminal sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
     /// Its number in its list.
     pub seq: i64,
     /// The object, as it was sent.
     pub body: String,
-    /// What the server takes out of it.
+    /// What the server extracts from it.
     pub index: EventIndex,
 }
 
-/// Which events are asked for.
+/// The events to search for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventQuery {
     /// Only those of this user.
     pub user: Option<String>,
-    /// Only those at this moment or after it.
+    /// Only those at this time or after it.
     pub since: Option<Timestamp>,
-    /// Only those before this moment.
+    /// Only those before this time.
     pub until: Option<Timestamp>,
     /// Only those after this one.
     pub after: Option<EventMark>,
 }
 
-/// The place of an event among all of them.
+/// The position of an event among all events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventMark {
     /// When it happened, in milliseconds.
@@ -340,7 +340,7 @@ pub struct EventMark {
     pub seq: i64,
 }
 
-/// What was forgotten because it was old.
+/// What was deleted because of its age.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Events.
@@ -349,7 +349,7 @@ pub struct Purged {
     pub proofs: u64,
     /// Nonces.
     pub nonces: u64,
-    /// Whether there is more.
+    /// Whether more is left to delete.
     pub more: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Where a store is.
+//! The address of a store: parses and checks it.
 
 use std::{collections::HashSet, path::PathBuf, str::FromStr};
 
@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::ServerStoreError;
 
-/// The parameters of a PostgreSQL URL that mean something here.
+/// The parameters that are understood in a PostgreSQL URL.
 const PARAMETERS: [&str; 19] = [
     "application_name",
     "dbname",
@@ -29,7 +29,7 @@ const PARAMETERS: [&str; 19] = [
     "user",
 ];
 
-/// Where a store is. A password in it is never printed.
+/// The address of a store. A password in it is never printed.
 #[derive(Clone)]
 pub enum StoreUrl {
     /// A file of SQLite.
@@ -38,14 +38,14 @@ pub enum StoreUrl {
     Postgres(Box<PostgresUrl>),
 }
 
-/// A database of PostgreSQL, at one of several hosts.
+/// A PostgreSQL database, at one of several hosts.
 #[derive(Clone)]
 pub struct PostgresUrl {
     /// Each host with all that is needed to connect to it, in the order in which they are tried; at least one.
     pub hosts: Vec<PgConnectOptions>,
-    /// Whether only one that takes changes is good.
+    /// Whether the database must take changes.
     pub writable: bool,
-    /// Whether no statement is to be kept in the database for later: behind a pooler that gives each transaction another one.
+    /// Whether no prepared statements are kept: for a pooler that gives each transaction another connection.
     pub uncached: bool,
 }
 
@@ -61,7 +61,8 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// `[user[:password]@]HOST[:PORT][,HOST[:PORT]…][/database][?parameters]`: one URL for each host, for the driver knows one.
+/// `[user[:password]@]HOST[:PORT][,HOST[:PORT]…][/database][?parameters]`: one URL per host, since the driver takes one
+/// host.
 fn postgres(rest: &str) -> Result<PostgresUrl, ServerStoreError> {
     let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, database) = place.split_once('/').unwrap_or((place, ""));
@@ -87,7 +88,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl, ServerStoreError> {
             }
             _ => return Err(unknown(key)),
         }
-        // The driver would take the last one without a word.
+        // The driver would silently take the last one.
         if !seen.insert(setting(key)) {
             return Err(bad(&format!("{} is given twice", setting(key))));
         }
@@ -98,7 +99,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl, ServerStoreError> {
         all.extend(port.filter(|port| !port.is_empty()).map(|port| format!("port={port}")));
         let url = format!("postgres://{user}{host}/{database}?{}", all.join("&"));
         url.parse::<PgConnectOptions>().map_err(|error| match error {
-            // The text may hold a password: what is wrong is told without it.
+            // The error text may contain a password: then only the kind of error is reported.
             sqlx::Error::Configuration(error) if !error.to_string().contains("://") => bad(&error.to_string()),
             _ => ServerStoreError::Url,
         })
@@ -114,7 +115,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl, ServerStoreError> {
     Ok(PostgresUrl { hosts: hosts?, writable, uncached })
 }
 
-/// What a parameter sets: some have several names.
+/// The setting of a parameter: some settings have several names.
 fn setting(key: &str) -> &str {
     match key {
         "hostaddr" => "host",
@@ -188,7 +189,7 @@ mod tests {
         for wrong in [
             "postgres://u:Qx7canary@h:99999999/d",
             "postgres://u:Qx7canary@h/d?sslmode=no",
-            // Pasted at the wrong place.
+            // Pasted in the wrong place.
             "postgres://h/d?sslmode=postgres://u:Qx7canary@h/d",
             "x://Qx7canary",
         ] {
@@ -223,7 +224,7 @@ mod tests {
         assert_eq!(url.hosts[0].get_socket().unwrap().as_os_str(), "/run/postgresql");
     }
 
-    /// A parameter that was misspelt would be left out without a word: as one that asks for a verified connection.
+    /// A misspelt parameter, such as one that asks for a verified connection, would otherwise be ignored silently.
     #[test]
     fn a_parameter_that_nobody_knows_is_an_error() {
         for (wrong, told) in [

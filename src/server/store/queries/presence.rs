@@ -377,7 +377,7 @@ fn credible(heard: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     heard.filter(|heard| heard.duration_since(now).as_secs() <= AHEAD_SECONDS)
 }
 
-/// All of it, counted.
+/// The summary of all people present.
 pub async fn summary(c: &mut Connection, now: Timestamp) -> Result<PresenceSummary> {
     let statement =
         format!("SELECT terminal, word, CAST(count(*) AS BIGINT) AS people FROM ({NOW}) h GROUP BY terminal, word");

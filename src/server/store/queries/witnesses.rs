@@ -28,7 +28,7 @@ pub async fn held(c: &mut Connection, told: &AuditHead) -> Result<HeldRecord> {
     Ok(HeldRecord { seq: told.seq, hash, reconciled: lost.is_some() })
 }
 
-/// Keeps what a terminal holds of another log; `true` when it had not told of that record before.
+/// Stores what a terminal holds of another log; `true` when it had not reported that record before.
 pub async fn keep(
     c: &mut Connection,
     terminal: &str,
@@ -71,7 +71,7 @@ pub async fn keep(
     Ok(known.is_none())
 }
 
-/// The records that terminals were told of, and that this log does not have.
+/// The records whose heads terminals were given, but that this log does not have.
 pub async fn missing(c: &mut Connection) -> Result<Vec<MissingRecord>> {
     let found = query("SELECT terminal, seq, hash, at FROM witnesses ORDER BY terminal").fetch_all(c).await?;
     found
@@ -86,8 +86,8 @@ pub async fn missing(c: &mut Connection) -> Result<Vec<MissingRecord>> {
         .collect()
 }
 
-/// Tokens that terminals keep out, and that this store lets in, or keeps out less, or does not know: the strictest word for
-/// each.
+/// Tokens that terminals refuse, but that this store lets in, has with a less strict status, or does not know; with the
+/// strictest status of each.
 pub async fn lost(c: &mut Connection) -> Result<Vec<LostStatus>> {
     let found = query(
         "SELECT w.terminal, w.token_id, w.status, w.reason, t.status AS known, t.user_id FROM witnessed w
@@ -119,7 +119,7 @@ pub async fn lost(c: &mut Connection) -> Result<Vec<LostStatus>> {
     Ok(all.into_values().collect())
 }
 
-/// Brings back what was lost, and lets terminals follow this log from now on.
+/// Restores the lost statuses, and lets terminals follow this log from now on.
 pub async fn reconcile(c: &mut Connection, actor: &str, now: Timestamp) -> Result<Vec<LostStatus>> {
     let mut ledger = Ledger::open(c, actor, now).await?;
     let (lost, missing) = (lost(c).await?, missing(c).await?);

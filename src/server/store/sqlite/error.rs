@@ -1,4 +1,4 @@
-//! What goes wrong in SQLite, as an error of sqlx: the same as for PostgreSQL.
+//! Turns errors of SQLite into errors of sqlx, so that both databases report them alike.
 
 use std::{borrow::Cow, error::Error as StdError, fmt};
 
@@ -16,7 +16,7 @@ struct SqliteError {
 
 impl fmt::Display for SqliteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The words for a file and a table that are locked differ little.
+        // With the code, because the messages for a locked file and a locked table differ little.
         write!(f, "(code: {}) {}", self.code, self.message)
     }
 }
@@ -49,7 +49,7 @@ impl DatabaseError for SqliteError {
     }
 }
 
-/// What a failure of the driver is.
+/// The sqlx error for an error of the driver.
 pub fn failed(error: rusqlite::Error) -> Error {
     match error {
         rusqlite::Error::SqliteFailure(found, message) => Error::Database(Box::new(SqliteError {

@@ -1,4 +1,4 @@
-//! Connections to one file, and the turns of who uses them.
+//! A pool of connections to one file; a turn is the right to one transaction on one of them.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -18,10 +18,10 @@ use tokio::{
 
 use super::{super::ServerStoreError, error::failed};
 
-/// How long a turn is waited for; a disk that stalls ends nobody's.
+/// How long to wait for a turn; a turn itself is not ended, even if the disk stalls.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A number of connections, each for one transaction at a time. They are opened when they are needed.
+/// A limited number of connections, each for one transaction at a time, opened when needed.
 #[derive(Debug, Clone)]
 pub struct FilePool(Arc<FileConnections>);
 
@@ -29,7 +29,7 @@ pub struct FilePool(Arc<FileConnections>);
 struct FileConnections {
     path: Box<Path>,
     open: fn(&Path) -> rusqlite::Result<Connection>,
-    /// How a transaction begins.
+    /// The statement that begins a transaction.
     begin: &'static str,
     connections: u32,
     turns: Arc<Semaphore>,
@@ -37,7 +37,7 @@ struct FileConnections {
 }
 
 impl FilePool {
-    /// So many connections at most.
+    /// A pool of at most so many connections.
     pub fn new(
         path: &Path,
         connections: u32,
@@ -48,14 +48,14 @@ impl FilePool {
         Self(Arc::new(FileConnections { path: path.into(), open, begin, connections, turns, idle: Mutex::default() }))
     }
 
-    /// Waits until a connection is free, behind who waits already, and not for ever.
+    /// Waits in line until a connection is free, but not for ever.
     pub async fn turn(&self) -> Result<FileTurn> {
         let waited = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.turns).acquire_owned()).await;
         let permit = waited.map_err(|_| Error::PoolTimedOut)?.map_err(|_| Error::PoolClosed)?;
         Ok(FileTurn { pool: Arc::clone(&self.0), _permit: permit })
     }
 
-    /// Closes all connections, after what is under way; nobody gets a turn any more.
+    /// Closes all connections once what is under way has finished; there are no more turns.
     pub async fn close(&self) {
         let _all = self.0.turns.acquire_many(self.0.connections).await;
         self.0.turns.close();
@@ -77,7 +77,7 @@ pub struct FileTurn {
 }
 
 impl FileTurn {
-    /// Begins the transaction. It may wait for another process.
+    /// Begins the transaction. This may wait for another process.
     pub fn begin(self) -> Result<FileTransaction> {
         let idle = self.pool.idle().pop();
         let connection = idle.map_or_else(|| (self.pool.open)(&self.pool.path), Ok).map_err(failed)?;
@@ -86,20 +86,20 @@ impl FileTurn {
     }
 }
 
-/// A transaction. Where it is not committed its connection is closed, which undoes it: SQLite ends a transaction by itself where the
-/// disk is full or fails, and a connection of which nobody knows whether it has one open is no good.
+/// A transaction. Unless it is committed, its connection is closed, which rolls it back: SQLite itself ends a
+/// transaction when the disk is full or fails, and a connection that may or may not have one open cannot be used again.
 #[derive(Debug)]
 pub struct FileTransaction {
-    // Closed before the next one has its turn.
+    // Declared first, so that it is closed before the next turn begins.
     connection: Connection,
     turn: FileTurn,
 }
 
 impl FileTransaction {
-    /// Has what was changed on the disk.
+    /// Commits: the changes are then on the disk.
     ///
     /// # Errors
-    /// What SQLite says. Nothing was changed, unless the disk failed at the very end.
+    /// The error of SQLite. Nothing was changed, unless the disk failed at the very end.
     pub fn commit(self) -> Result<()> {
         self.connection.execute_batch("COMMIT").map_err(failed)?;
         self.turn.pool.idle().push(self.connection);
@@ -121,7 +121,7 @@ impl DerefMut for FileTransaction {
     }
 }
 
-/// Does what waits for nothing but the file, on this thread and when it is asked.
+/// Runs work that waits for nothing but the file, on this thread.
 pub fn at_once<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Result<T, ServerStoreError> {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
@@ -129,7 +129,7 @@ pub fn at_once<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Re
     }
 }
 
-/// The same for what may take long: what else this thread has to do goes on elsewhere, where there is another.
+/// The same for work that may take long: other tasks of this thread continue on another one, if there is one.
 pub fn in_place<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Result<T, ServerStoreError> {
     let is_one_of_many =
         Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
@@ -171,7 +171,7 @@ mod tests {
         .unwrap();
     }
 
-    /// Also where a transaction ended by itself: the next one is on another connection.
+    /// The same if a transaction ended by itself: the next one uses another connection.
     #[test]
     fn a_transaction_that_ended_is_no_longer_committed() {
         let folder = tempfile::tempdir().unwrap();

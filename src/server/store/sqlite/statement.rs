@@ -1,5 +1,5 @@
-//! The statements of `queries/` on SQLite, with the methods that sqlx gives them on PostgreSQL. Each runs where it is asked for, on
-//! the thread of whoever asks: nothing waits for another thread, and every future here is ready.
+//! Runs the statements of `queries/` on SQLite, with the methods that sqlx has for PostgreSQL. Each runs on the calling
+//! thread: nothing waits for another thread, and every future here is ready.
 
 use std::{
     future::{Ready, ready},
@@ -14,14 +14,14 @@ use sqlx::{Error, Result, SqlSafeStr, SqlStr};
 
 use super::error::failed;
 
-/// A statement and what goes into it.
+/// A statement with its bound values.
 #[must_use = "a statement does nothing until it is executed"]
 pub struct SqliteStatement {
     text: SqlStr,
     values: Result<Vec<Value>>,
 }
 
-/// A statement, which is kept for the next time.
+/// A statement, which is kept prepared for the next time.
 pub fn query(text: impl SqlSafeStr) -> SqliteStatement {
     SqliteStatement { text: text.into_sql_str(), values: Ok(Vec::new()) }
 }
@@ -43,7 +43,7 @@ impl Done {
 }
 
 impl SqliteStatement {
-    /// The value for the next place.
+    /// Binds the value of the next place.
     pub fn bind(mut self, value: impl ToSql) -> Self {
         self.values = self.values.and_then(|mut values| {
             values.push(match value.to_sql().map_err(failed)? {
@@ -56,7 +56,7 @@ impl SqliteStatement {
         self
     }
 
-    /// Runs it; rows that it gives are of no interest.
+    /// Runs it, and discards any rows.
     pub fn execute(self, c: &mut Connection) -> Ready<Result<Done>> {
         ready(self.rows(c, 0).map(|_| Done(c.changes())))
     }
@@ -66,7 +66,7 @@ impl SqliteStatement {
         ready(self.rows(c, usize::MAX))
     }
 
-    /// The first row, where there is one.
+    /// The first row, if any.
     pub fn fetch_optional(self, c: &mut Connection) -> Ready<Result<Option<SqliteRow>>> {
         ready(self.rows(c, 1).map(|mut rows| rows.pop()))
     }
@@ -76,12 +76,12 @@ impl SqliteStatement {
         ready(self.rows(c, 1).and_then(|mut rows| rows.pop().ok_or(Error::RowNotFound)))
     }
 
-    /// Runs it to its end, and gives so many rows at most.
+    /// Runs it to its end, and returns at most so many rows.
     fn rows(self, c: &Connection, most: usize) -> Result<Vec<SqliteRow>> {
         let values = self.values?;
         let mut statement = c.prepare_cached(self.text.as_str()).map_err(failed)?;
         for place in 1..=statement.parameter_count() {
-            // "$2" is the second value wherever it stands first; a place without a value is null.
+            // "$2" is the second value wherever it first appears; a place without a value is null.
             let number = statement.parameter_name(place).and_then(|name| name.get(1..)?.parse().ok()).unwrap_or(place);
             if let Some(value) = number.checked_sub(1).and_then(|at| values.get(at)) {
                 statement.raw_bind_parameter(place, value).map_err(failed)?;
@@ -115,14 +115,14 @@ fn owned(value: ValueRef<'_>) -> Result<Value> {
     })
 }
 
-/// A row that was found.
+/// A row of a result.
 #[derive(Debug)]
 pub struct SqliteRow {
     names: Arc<[String]>,
     cells: Vec<Value>,
 }
 
-/// What is read of a row.
+/// Reads the cells of a row.
 pub trait ReadCells {
     /// The value of a column.
     ///
@@ -142,7 +142,7 @@ impl ReadCells for SqliteRow {
     }
 }
 
-/// How a column is named: by its place from 0, or its name.
+/// Identifies a column, by its place from 0 or by its name.
 pub trait ColumnIndex {
     /// Its place.
     ///
@@ -163,9 +163,9 @@ impl ColumnIndex for &str {
     }
 }
 
-/// A type that a column may have.
+/// A type that can be read from a cell.
 pub trait FromCell<'r>: Sized {
-    /// None for a value of another type.
+    /// `None` for a value of another type.
     fn from_cell(cell: &'r Value) -> Option<Self>;
 }
 
@@ -218,7 +218,7 @@ mod tests {
         let row = one("SELECT $2 AS b, $1 AS a, $2 AS c", two).unwrap();
         assert_eq!((row.try_get::<&str, _>("a").unwrap(), row.try_get::<i64, _>("b").unwrap()), ("one", 2));
         assert_eq!(row.try_get::<i64, _>(2).unwrap(), 2);
-        // Without numbers in their order; a place without a value is null.
+        // Without numbers, values are taken in order; a place without a value is null.
         let row = one("SELECT ?, ?, ?", two).unwrap();
         assert_eq!((row.try_get::<&str, _>(0).unwrap(), row.try_get::<i64, _>(1).unwrap()), ("one", 2));
         assert_eq!(row.try_get::<Option<i64>, _>(2).unwrap(), None);
