@@ -1,5 +1,5 @@
-//! Which of the addresses of a name is asked first: the one that answered last, or else the one that answers first. A dead
-//! one in front of them, as an IPv6 address without a way, would cost every new connection its share of the time limit.
+//! Chooses which address of a host name to try first: the one that answered last, or else the first to answer. A dead
+//! one in front, such as an IPv6 address without a route, would cost every new connection its share of the time limit.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -18,10 +18,10 @@ use ureq::{
     },
 };
 
-/// How long an address may take to answer before the others count.
+/// How long an address may take to answer in the race.
 const RACE: Duration = Duration::from_secs(1);
 
-/// Resolves names, and remembers which address was good.
+/// Resolves names, and remembers which address worked.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses {
     system: Arc<DefaultResolver>,
@@ -29,12 +29,12 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// No connection came to be, or one broke: the address is looked for again.
+    /// Forgets the address after a connection failed or broke, so that it is looked for again.
     pub fn forget(&self) {
         *self.good.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The good one first; the others stay in their order.
+    /// Puts the address that worked first; the others keep their order.
     fn sort(&self, found: &mut [SocketAddr]) {
         if found.len() < 2 {
             return;
@@ -57,7 +57,7 @@ impl Resolver for Addresses {
     }
 }
 
-/// All are tried at once.
+/// Tries all addresses at once.
 fn first_to_answer(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let (tell, answers) = mpsc::channel();
     for address in addresses.iter().copied() {
@@ -67,7 +67,7 @@ fn first_to_answer(addresses: &[SocketAddr]) -> Option<SocketAddr> {
                 let _ = tell.send(address);
             }
         };
-        // Without a thread they are tried in their order.
+        // Without a thread, the addresses are tried in their order.
         thread::Builder::new().name("address".to_owned()).spawn(knock).ok()?;
     }
     drop(tell);
@@ -94,7 +94,7 @@ mod tests {
     fn the_one_that_answered_goes_first_until_it_is_forgotten() {
         let alive = TcpListener::bind("127.0.0.1:0").unwrap();
         let good = alive.local_addr().unwrap();
-        // A port at which nobody listens.
+        // Nobody listens on this port.
         let [one, two] = ["127.0.0.1:1", "127.0.0.2:1"].map(|address| address.parse().unwrap());
         let addresses = Addresses::default();
         let sorted = |mut found: [SocketAddr; 3]| {

@@ -1,4 +1,4 @@
-//! One method for each route of `/v1`; answers are bounded and read strictly.
+//! The client: one method per route of `/v1`. Answers are limited in size and parsed strictly.
 
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
@@ -26,26 +26,27 @@ use crate::{
     },
 };
 
-/// A server, and the connections to it that are kept alive. A clone shares them.
+/// A server, with the connections to it that are kept open. Clones share them.
 ///
 /// # Errors
 /// Every request fails with a [`ServerError`]: [`ServerError::Problem`] when the server refuses it,
-/// [`ServerError::Busy`] when it asks for patience, [`ServerError::Protocol`] when its answer cannot be read, and one of
-/// the others when it was not reached. Nothing is repeated but what a dead connection may have swallowed: who asks decides.
+/// [`ServerError::Busy`] when it asks to wait, [`ServerError::Protocol`] when its answer cannot be read, and one of the
+/// others when it was not reached. A request is repeated only if a dead connection may have lost it; any other retry is
+/// up to the caller.
 #[derive(Debug, Clone)]
 pub struct ServerClient {
     pub(super) link: ServerLink,
     url: ServerUrl,
-    /// The same as a text.
+    /// The same as text.
     base: String,
     trusted: Vec<Point>,
 }
 
 impl ServerClient {
-    /// A server at `https://HOST[:PORT]`, certified by one of these CAs. Nothing is sent yet.
+    /// A server at `https://HOST[:PORT]`, certified by one of these CAs. Sends nothing yet.
     ///
     /// # Errors
-    /// [`ServerError::Url`] for another URL, [`ServerError::Local`] when TLS cannot be set up here.
+    /// [`ServerError::Url`] for any other URL, [`ServerError::Local`] when TLS cannot be set up here.
     pub fn connect(
         url: &str,
         key: &KeyPair,
@@ -60,12 +61,12 @@ impl ServerClient {
         Ok(Self { link: ServerLink::new(tls, limits), base: url.to_string(), url, trusted })
     }
 
-    /// The CAs that the server's signatures are checked under.
+    /// The CAs against which the server's signatures are checked.
     pub fn trusted(&self) -> &[Point] {
         &self.trusted
     }
 
-    /// The URL, as it is used.
+    /// The URL, with its port.
     pub fn url(&self) -> &str {
         &self.base
     }
@@ -73,7 +74,7 @@ impl ServerClient {
     /// `GET /v1/health`
     ///
     /// # Errors
-    /// [`ServerError`] says who failed: the way to the server ([`ServerError::Unreachable`], [`ServerError::Slow`],
+    /// [`ServerError`] says what failed: the way to the server ([`ServerError::Unreachable`], [`ServerError::Slow`],
     /// [`ServerError::Certificate`]), or its answer ([`ServerError::Refused`], [`ServerError::Busy`],
     /// [`ServerError::Problem`], [`ServerError::Protocol`]).
     pub fn health(&self) -> Result<Health, ServerError> {
@@ -91,7 +92,7 @@ impl ServerClient {
     /// `GET /v1/metrics`: `OpenMetrics` text.
     ///
     /// # Errors
-    /// As [`Self::health`]; [`ServerError::Protocol`] for what is not UTF-8.
+    /// As [`Self::health`]; [`ServerError::Protocol`] for text that is not UTF-8.
     pub fn metrics(&self) -> Result<String, ServerError> {
         let body = self.exchange(&Method::GET, "/v1/metrics", None, "application/openmetrics-text")?;
         String::from_utf8(body).map_err(|_| ServerError::Protocol("metrics are not UTF-8".into()))
@@ -125,7 +126,8 @@ impl ServerClient {
         self.send(&Method::POST, "/v1/events", batch)
     }
 
-    /// `GET /v1/events`: a page of at most `limit` events of all terminals, those of one user, and in a time.
+    /// `GET /v1/events`: a page of at most `limit` events of all terminals, optionally of one user and within a time
+    /// span.
     ///
     /// # Errors
     /// As [`Self::health`].
@@ -144,7 +146,7 @@ impl ServerClient {
         self.get(&path)
     }
 
-    /// `GET /v1/presence`: a page of at most `limit` of the people who are here, now or at a time that is over.
+    /// `GET /v1/presence`: a page of at most `limit` of the people present, now or at a time in the past.
     ///
     /// # Errors
     /// As [`Self::health`].
@@ -153,8 +155,8 @@ impl ServerClient {
         self.get(&(page("/v1/presence", after, limit) + &at))
     }
 
-    /// `GET /v1/revocations`: what changed after a version, signed; and what the log has in the place of a record that the
-    /// terminal was told of, where there was one.
+    /// `GET /v1/revocations`: the signed changes after a version; and, if the terminal was given the head of an audit
+    /// record, what the log has at that number.
     ///
     /// # Errors
     /// As [`Self::health`]. The signature is not verified here.
@@ -209,7 +211,7 @@ impl ServerClient {
     /// `PUT /v1/tokens/{id}/status`
     ///
     /// # Errors
-    /// As [`Self::health`]; [`ServerError::Problem`] when there is no such token, or it is revoked for ever.
+    /// As [`Self::health`]; [`ServerError::Problem`] when there is no such token, or it is revoked permanently.
     pub fn set_status(
         &self,
         id: Uuid,
@@ -246,7 +248,7 @@ impl ServerClient {
     /// `PUT /v1/users/{id}`
     ///
     /// # Errors
-    /// As [`Self::health`]; [`ServerError::Problem`] for a user that cannot be taken.
+    /// As [`Self::health`]; [`ServerError::Problem`] for a user that is not accepted.
     pub fn put_user(&self, user: &User) -> Result<User, ServerError> {
         self.send(&Method::PUT, &format!("/v1/users/{}", escaped(&user.id)), user)
     }
@@ -262,7 +264,7 @@ impl ServerClient {
     /// `POST /v1/users/import`
     ///
     /// # Errors
-    /// As [`Self::health`]; [`ServerError::Problem`] for a user that cannot be taken: then none is.
+    /// As [`Self::health`]; [`ServerError::Problem`] for a user that is not accepted; then none is imported.
     pub fn import_users(&self, users: Vec<User>) -> Result<Imported, ServerError> {
         self.send(&Method::POST, "/v1/users/import", &UserBatch { users })
     }
@@ -309,7 +311,7 @@ impl ServerClient {
         wanted: &str,
     ) -> Result<Vec<u8>, ServerError> {
         let done = self.link.exchange(method, &format!("{}{path}", self.base), body, wanted);
-        // Which port it is stands in no message of the system.
+        // The system's messages do not name the port.
         done.map_err(|error| match error {
             ServerError::Unreachable(what) => ServerError::Unreachable(format!("{}: {what}", self.url.place())),
             other => other,
@@ -322,7 +324,7 @@ fn page(path: &str, after: Option<&str>, limit: u32) -> String {
     format!("{path}?limit={limit}{after}")
 }
 
-/// A path segment or a value of a query (RFC 3986, 2.3: only unreserved characters stay).
+/// Escapes a path segment or a query value (RFC 3986, 2.3: only unreserved characters stay).
 fn escaped(text: &str) -> String {
     use std::fmt::Write;
     let mut out = String::with_capacity(text.len());

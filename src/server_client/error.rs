@@ -1,4 +1,4 @@
-//! What can go wrong between terminal and server, by situation.
+//! The errors between terminal and server, and what the user sees of them.
 
 use super::tls::TlsError;
 use crate::{
@@ -6,25 +6,25 @@ use crate::{
     failure::{ExitClass, Failure, Remedy},
 };
 
-/// What is wrong with what is kept of the server on this machine.
+/// A fault of the server data kept on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheFault {
-    /// In words, with the file.
+    /// The message, with the file.
     pub text: String,
-    /// What to do about it follows from this.
+    /// The cause, which decides the hint.
     pub cause: CacheCause,
 }
 
-/// Why it cannot be used.
+/// Why the kept data cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheCause {
     /// The disk is full.
     Full,
-    /// It may not be written.
+    /// It is not writable.
     ReadOnly,
     /// Another process keeps it locked.
     Locked,
-    /// It is none of ours, or damaged.
+    /// It is not ours, or damaged.
     Damaged,
     /// Anything else.
     Other,
@@ -54,52 +54,52 @@ impl CacheCause {
     }
 }
 
-/// What can go wrong.
+/// Why a request to the server failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
     /// The URL is not `https://HOST[:PORT]`.
     #[error("{0:?} is not the URL of a server")]
     Url(String),
-    /// No connection, or it broke.
+    /// There is no connection, or it broke.
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),
-    /// It was asked a moment ago, and was away: it is not asked again yet.
+    /// It was unavailable a moment ago, and is not asked again yet.
     #[error("the server was away a moment ago")]
     Away,
     /// It did not answer in time.
     #[error("the server did not answer in time")]
     Slow,
-    /// Its certificate is not one of our CA for this name.
+    /// Its certificate was not issued by our CA for this name.
     #[error("the server's certificate is not accepted: {0}")]
     Certificate(String),
-    /// Its certificate has ended, or its time has not come.
+    /// Its certificate has expired, or is not valid yet.
     #[error("the server's certificate is not valid now: {0}")]
     CertificateTime(String),
-    /// It does not take our certificate, or this terminal may not do this; and its code for that, where it gave one.
+    /// It does not accept our certificate, or this terminal may not do this; with its code, if it gave one.
     #[error("the server refuses this terminal: {0}")]
     Refused(String, Option<ProblemCode>),
-    /// It asks to be left alone for a while (429, 503).
+    /// It asks to wait (429, 503).
     #[error("the server is busy: {0}")]
     Busy(String),
-    /// It answered something else than `/v1` says.
+    /// Its answer does not conform to `/v1`.
     #[error("the server breaks the protocol: {0}")]
     Protocol(String),
-    /// It says no, and why.
+    /// It refuses the request, and says why.
     #[error("{}", wording(.0))]
     Problem(Box<Problem>),
-    /// The audit log of the server is not the one that this terminal was told of.
+    /// The server's audit log is not the one whose head this terminal was given.
     #[error(
         "the server has lost record {seen} of its audit log, which this terminal has seen: it was restored from a backup, \
          or records were taken away"
     )]
     RolledBack {
-        /// The newest record that this terminal was told of.
+        /// The newest record whose head this terminal was given.
         seen: u64,
     },
-    /// What is kept of the server on this machine cannot be used.
+    /// The server data kept on this machine cannot be used.
     #[error("{0}")]
     Cache(CacheFault),
-    /// A library of ours failed.
+    /// A library failed on this machine.
     #[error("{0}")]
     Local(String),
 }
@@ -109,7 +109,7 @@ fn wording(problem: &Problem) -> String {
 }
 
 impl ServerError {
-    /// A problem by what it means to us.
+    /// Maps a problem to what it means for a terminal.
     pub(super) fn from_problem(problem: Problem) -> Self {
         match problem.status {
             401 | 403 => Self::Refused(wording(&problem), problem.known_code()),
@@ -139,12 +139,12 @@ impl ServerError {
         }
     }
 
-    /// Whether nobody answered: the server was not reached, or not in time.
+    /// Whether the server was not reached, did not answer in time, or was busy.
     pub const fn is_absence(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Away | Self::Slow | Self::Busy(_))
     }
 
-    /// What the server refuses the request with, where it answered so.
+    /// The problem with which the server refused the request, if it did.
     pub fn problem(&self) -> Option<&Problem> {
         if let Self::Problem(problem) = self { Some(problem) } else { None }
     }
@@ -205,10 +205,11 @@ impl From<ServerError> for Failure {
     }
 }
 
-/// What makes a bundle where there is a server: one that `pki issue terminal` makes is not registered there.
+/// The command that makes a bundle if there is a server; one made by `pki issue terminal` is not registered there.
 const BUNDLE: &str = "rollcall server terminal add NAME --out FILE";
 
-/// What lets a terminal in that the server refuses. An administrator's command is named as one: who is refused has none.
+/// How a terminal that the server refuses gets access. Commands for administrators are marked as such, since a refused
+/// terminal cannot run them.
 fn admission(code: Option<ProblemCode>) -> Remedy {
     match code {
         Some(ProblemCode::TerminalRole) => {
@@ -232,7 +233,7 @@ fn admission(code: Option<ProblemCode>) -> Remedy {
     }
 }
 
-/// The failures that a server reports by a code of its own; each keeps it. A code that we do not know is given in words.
+/// The failures that a server reports with a specific code, which is kept. An unknown code is put into the message.
 fn refused(problem: &Problem, message: String) -> Failure {
     use ProblemCode as Code;
     let Some(code) = problem.known_code() else { return unexpected(problem, &message) };
@@ -268,7 +269,7 @@ fn refused(problem: &Problem, message: String) -> Failure {
         Code::RequestTooLarge => (ExitClass::Data, "send less at once".into()),
         Code::RequestRoute => (ExitClass::Protocol, "terminal and server must be of the same release".into()),
         Code::ServerFault => (ExitClass::Unavailable, "look at the log of the server".into()),
-        // These come with a status that says it already, or for requests that we do not send.
+        // The status already says what these mean, or they are for requests that we do not send.
         Code::RequestMediaType
         | Code::RequestMethod
         | Code::TerminalUnknown
@@ -288,7 +289,7 @@ fn unexpected(problem: &Problem, message: &str) -> Failure {
         .hint("terminal and server must be of the same release")
 }
 
-/// A code that came from outside, cut short and without anything that a terminal window obeys.
+/// A code from outside, shortened and without control characters, which a terminal window would obey.
 fn sanitized(code: &str) -> String {
     code.chars().filter(|c| !c.is_control()).take(64).collect()
 }
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!(of(ErrorKind::ConnectionReset), ServerError::Unreachable("why".into()));
     }
 
-    /// What a terminal goes on without the server for, and what it does not.
+    /// For which errors a terminal continues without the server, and for which it does not.
     #[test]
     fn only_a_server_that_did_not_answer_is_absent() {
         let why = || "why".to_owned();

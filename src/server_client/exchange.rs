@@ -1,4 +1,4 @@
-//! One request and its answer, over connections that are kept and may have died meanwhile.
+//! One request and its answer, over connections that are kept open and may have died meanwhile.
 
 use std::{
     io::Read,
@@ -17,23 +17,23 @@ use ureq::{
 use super::{ServerError, addresses::Addresses, tls::TlsConnector};
 use crate::api::v1::{ANSWER_MAX, Problem};
 
-/// How long after its last use a connection is taken for one that lives.
+/// How long after its last use a connection is assumed to be alive.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long a connection that lay idle longer may take for an answer, before it is taken for dead: a box in between may
-/// have dropped it, and tells nobody.
+/// How long a connection that was idle for longer may take to answer before it is assumed to be dead: a device in
+/// between may have dropped it silently.
 const DOUBT: Duration = Duration::from_secs(1);
-/// How long a connection is kept without use.
+/// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
 pub const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
-/// How long a server may take.
+/// The time limits of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// For the connection with its handshake.
+    /// For connecting, including the handshake.
     pub connect: Duration,
-    /// For a whole request, connection and answer included.
+    /// For a whole request, including the connection and the answer.
     pub request: Duration,
 }
 
@@ -43,7 +43,7 @@ impl Default for RequestLimits {
     }
 }
 
-/// The connections to a server. A clone shares them.
+/// The connections to a server. Clones share them.
 #[derive(Debug, Clone)]
 pub struct ServerLink {
     kept: Arc<Mutex<OpenConnections>>,
@@ -52,7 +52,7 @@ pub struct ServerLink {
     limits: RequestLimits,
 }
 
-/// The connections that are open, and when one of them was used last.
+/// The open connections, and when one of them was last used.
 #[derive(Debug)]
 struct OpenConnections {
     agent: Agent,
@@ -66,8 +66,8 @@ impl ServerLink {
         Self { kept, tls, addresses, limits }
     }
 
-    /// One request: the body of an answer 200 of that content type, or the failure. One that a connection does not answer
-    /// soon that lay idle goes once more, over a new one.
+    /// Sends one request; returns the body of an answer 200 with that content type, or the error. If an idle connection
+    /// does not answer soon, the request is sent once more, over a new one.
     pub fn exchange(
         &self,
         method: &Method,
@@ -93,27 +93,27 @@ impl ServerLink {
         self.noted(done)
     }
 
-    /// As if nothing had been asked for so long.
+    /// Pretends that the last request was this much longer ago.
     #[cfg(test)]
     pub fn age(&self, by: Duration) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.used = kept.used.and_then(|used| used.checked_sub(by));
     }
 
-    /// The connections, and how long they lie idle.
+    /// The connections, and how long they have been idle.
     fn now(&self) -> (Agent, Option<Duration>) {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         (kept.agent.clone(), kept.used.map(|used| used.elapsed()))
     }
 
-    /// Gives up every connection that is open, and the address that was good.
+    /// Gives up every open connection, and the address that worked.
     fn renew(&self) {
         self.addresses.forget();
         let agent = agent(&self.tls, &self.addresses, self.limits);
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = OpenConnections { agent, used: None };
     }
 
-    /// Who has answered, whatever it was, is there.
+    /// Notes the time of any answer: it shows that the connection is alive.
     fn noted<T>(&self, done: Result<T, ServerError>) -> Result<T, ServerError> {
         if !is_silence(&done) {
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).used = Some(Instant::now());
@@ -143,7 +143,7 @@ fn agent(tls: &TlsConnector, addresses: &Addresses, limits: RequestLimits) -> Ag
     Agent::with_parts(config, TcpConnector::default().chain(tls.clone()), addresses.clone())
 }
 
-/// One request over one connection, within this time.
+/// Sends one request over one connection, within this time.
 fn once(
     agent: &Agent,
     request: request::Builder,
@@ -168,13 +168,13 @@ fn once(
         200 if kind == wanted => Ok(body),
         200 => Err(ServerError::Protocol(format!("an answer that is not {wanted}"))),
         400.. if kind == PROBLEM => Err(problem(status, &body)),
-        // A proxy in between may speak for a server that is away.
+        // A proxy in between may answer for a server that is unavailable.
         429 | 502..=504 => Err(ServerError::Busy(format!("status {status}"))),
         _ => Err(ServerError::Protocol(format!("status {status} without a problem"))),
     }
 }
 
-/// The content type without its parameters, in small letters.
+/// The content type without its parameters, in lower case.
 fn content_type(answer: &Response<ureq::Body>) -> String {
     let value = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
@@ -191,7 +191,7 @@ fn bounded(answer: &mut Response<ureq::Body>) -> Result<Vec<u8>, ServerError> {
     Ok(body)
 }
 
-/// A problem counts only when it names the status that it came with.
+/// A problem counts only if it states the status with which it came.
 fn problem(status: u16, body: &[u8]) -> ServerError {
     match read::<Problem>(body) {
         Ok(problem) if problem.status == status => ServerError::from_problem(problem),

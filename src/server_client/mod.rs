@@ -1,10 +1,10 @@
-//! The server, seen from a terminal: [`ServerClient`] has one method for each route of `/v1`, over TLS 1.3 with certificates
-//! on both sides, and [`signed`] reads what it signs for the time when it is away.
+//! The server, seen from a terminal: [`ServerClient`] has one method per route of `/v1`, over TLS 1.3 with certificates
+//! on both sides, and [`signed`] reads what the server signs for times when it cannot be reached.
 //!
-//! A request goes once more only where its connection lay idle and may be dead. The routes bear that: the same once more
-//! changes nothing, and for a proof that comes twice the terminal asks once more without it.
+//! A request is repeated only if its connection was idle and may be dead. The routes tolerate that: a repetition
+//! changes nothing, and if a proof is refused as a repetition, the terminal asks once more without it.
 //!
-//! Deliberately absent: any other retry. Whether a request may be made once more is for whoever knows what it does.
+//! Deliberately absent: any other retry. Whether a request may be repeated is for the caller to decide.
 
 mod addresses;
 mod client;

@@ -1,4 +1,4 @@
-//! What the server signs for use while it is away: verified under the CA, at the time that it names itself.
+//! Reads what the server signs for offline use: verified under the CA, at the time stated in it.
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -9,15 +9,15 @@ use crate::{
     crypto::{ec::Point, jws},
 };
 
-/// A signed user.
+/// Reads a signed user.
 ///
 /// # Errors
-/// [`ServerError::Protocol`] when none of the CAs certified who signed it, or it has another form.
+/// [`ServerError::Protocol`] when no CA certified its signer, or it has another form.
 pub fn user(jws: &str, cas: &[Point]) -> Result<SignedUser, ServerError> {
     opened(jws, USER_TYPE, cas, |user: &SignedUser| user.at)
 }
 
-/// A signed feed.
+/// Reads a signed feed.
 ///
 /// # Errors
 /// As [`user`].
@@ -25,10 +25,10 @@ pub fn feed(jws: &str, cas: &[Point]) -> Result<Feed, ServerError> {
     opened(jws, FEED_TYPE, cas, |feed: &Feed| feed.at)
 }
 
-/// A feed must follow a version: every entry after it and in order.
+/// Checks that a feed continues from a version: every entry is after it, and in order.
 ///
 /// # Errors
-/// [`ServerError::Protocol`] for a feed that does not follow that version.
+/// [`ServerError::Protocol`] for a feed that does not continue from it.
 pub fn check_order(feed: &Feed, since: u64) -> Result<(), ServerError> {
     let mut last = since;
     let in_order = feed.entries.iter().all(|entry| {
@@ -36,7 +36,7 @@ pub fn check_order(feed: &Feed, since: u64) -> Result<(), ServerError> {
         last = entry.version;
         rises
     });
-    // Whoever says that more follows, and moves nowhere, would be asked for ever.
+    // A feed that announces more without advancing would be requested for ever.
     let moves = !feed.more || feed.version > since;
     if feed.since != since || !in_order || feed.version < last || !moves {
         return Err(ServerError::Protocol("the feed does not follow the one before it".into()));
@@ -51,7 +51,7 @@ fn opened<T: DeserializeOwned>(
     at: impl FnOnce(&T) -> Timestamp,
 ) -> Result<T, ServerError> {
     let unsigned = |error: jws::JwsError| ServerError::Protocol(format!("what it signed is not valid: {error}"));
-    // Of two CAs, while one is rotated out, the first that it holds under; otherwise what the last one says.
+    // While a CA is rotated out there are two: the first that verifies it counts, otherwise the error of the last one.
     let mut verdict = Err(jws::JwsError::Form);
     for ca in cas {
         verdict = jws::verify(jws, typ, ca);
@@ -66,7 +66,7 @@ fn opened<T: DeserializeOwned>(
     Ok(content)
 }
 
-/// The word of a status for people and as the end of a code.
+/// The word for a status, for people and as the end of a code.
 pub const fn word(status: TokenStatus) -> &'static str {
     match status {
         TokenStatus::Active => "active",

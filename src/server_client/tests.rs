@@ -1,4 +1,4 @@
-//! The client against small servers: good, slow, dead, wrong, hostile.
+//! Tests the client against small servers: good, slow, dead, wrong, hostile.
 
 use std::{
     net::TcpListener,
@@ -26,7 +26,7 @@ fn health() -> Health {
     Health { status: "ok".into(), version: "0".into(), at, terminal: "door".into(), role: Role::Read }
 }
 
-/// The failure of one question to a server that answers everything alike.
+/// The error of one request to a server that answers every request alike.
 fn failure(respond: impl Fn(&server::Asked) -> server::Answer + Send + Sync + 'static) -> ServerError {
     let world = World::new();
     let double = Double::start(&world, respond);
@@ -45,7 +45,7 @@ fn one_connection_is_kept_for_many_requests() {
     assert_eq!(double.connections.load(Ordering::SeqCst), 1);
 }
 
-/// Each method asks its route with its body; what comes back is of no matter here.
+/// Each method requests its route with its body; the answer does not matter here.
 #[test]
 fn every_route_is_asked_as_the_contract_says() {
     let world = World::new();
@@ -148,7 +148,7 @@ fn a_server_of_another_ca_or_name_or_class_is_not_asked() {
     }
 }
 
-/// OpenSSL takes it; our own rules are stricter.
+/// OpenSSL accepts it; our own rules are stricter.
 #[test]
 fn a_certificate_of_another_form_is_not_taken() {
     let (world, key) = (World::new(), server::key());
@@ -172,7 +172,7 @@ fn the_longest_answer_is_taken_and_a_longer_one_is_not() {
     assert_eq!(error, ServerError::Protocol("an answer of more than 512 KiB".into()));
 }
 
-/// What helps is not what helps against a wrong name.
+/// The hint differs from that for a wrong name.
 #[test]
 fn a_server_whose_certificate_has_ended_is_renewed_there() {
     let world = World::new();
@@ -186,7 +186,7 @@ fn a_server_whose_certificate_has_ended_is_renewed_there() {
     assert_eq!(double.asked(), 0);
 }
 
-/// Nobody is sent to a command that has just failed, or that the server answers only to those whom it knows.
+/// No hint names a command that has just failed, or that the server allows only to registered terminals.
 #[test]
 fn a_hint_for_whom_the_server_refuses_says_what_lets_it_in() {
     const BUNDLE: &str = "rollcall server terminal add NAME";
@@ -213,7 +213,7 @@ fn an_address_is_a_name_too() {
     assert!(world.terminal(&url).health().is_ok());
 }
 
-/// The alert of TLS says which of the two it is.
+/// The TLS alert says which of the two is the reason.
 #[test]
 fn a_terminal_of_another_ca_or_time_is_told_that_it_is_refused() {
     let (world, other) = (World::new(), World::new());
@@ -235,7 +235,7 @@ fn a_terminal_of_another_ca_or_time_is_told_that_it_is_refused() {
 #[test]
 fn nobody_there() {
     let world = World::new();
-    // A port that was free a moment ago.
+    // This port was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = world.terminal(&format!("https://localhost:{port}")).health().unwrap_err();
     assert!(error.to_string().contains(&format!(": localhost:{port}: ")), "{error}");
@@ -252,7 +252,7 @@ fn a_server_that_dies_in_the_middle_is_away() {
     assert!(matches!(cut, ServerError::Unreachable(_)), "{cut:?}");
 }
 
-/// One that accepts and says nothing, before TLS and after the request.
+/// A server that accepts the connection and then says nothing, before TLS or after the request.
 #[test]
 fn a_slow_server_is_given_up() {
     let world = World::new();
@@ -267,7 +267,7 @@ fn a_slow_server_is_given_up() {
     let limits = RequestLimits { connect: Duration::from_secs(10), request: Duration::from_secs(2) };
     let double = Double::start(&world, move |asked| {
         if asked.line.ends_with("openapi.json") {
-            // The head of an answer, and never its body.
+            // The head of an answer, but never its body.
             return Some(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n".into());
         }
         drop(waits.lock());
@@ -295,7 +295,7 @@ fn answers_that_are_not_v1_are_refused() {
     protocol(|| answer(404, "text/html", b"not found"));
     protocol(|| answer(500, "application/problem+json", b"{}"));
     protocol(|| answer(204, "application/json", b""));
-    // A problem that names another status than it came with.
+    // A problem that states another status than it came with.
     protocol(|| {
         let body = br#"{"type":"x","title":"x","status":404,"code":"token.unknown"}"#;
         answer(200 + 300, "application/problem+json", body)
@@ -372,8 +372,8 @@ fn only_https_with_a_host_and_nothing_more_is_a_server() {
     }
 }
 
-/// What a firewall does to connections that say nothing for a while: it forgets those that are open when it is told so, and
-/// what comes on them later vanishes.
+/// Acts like a firewall that forgets idle connections: when told, it forgets those that are open, and silently drops
+/// what is sent on them later.
 fn forgetful(server: std::net::SocketAddr) -> (String, Arc<std::sync::atomic::AtomicUsize>) {
     use std::{
         io::{Read, Write},
@@ -405,7 +405,8 @@ fn forgetful(server: std::net::SocketAddr) -> (String, Arc<std::sync::atomic::At
     (url, forgotten)
 }
 
-/// Idle connections that a box in between has dropped cost one short try, not the time limit, and the request is done.
+/// Idle connections dropped by a device in between cost one short attempt, not the time limit, and the request
+/// succeeds.
 #[test]
 fn connections_that_were_forgotten_cost_one_short_try() {
     let world = World::new();
@@ -419,7 +420,7 @@ fn connections_that_were_forgotten_cost_one_short_try() {
     let (url, forgotten) = forgetful(double.address);
     let limit = Duration::from_secs(60);
     let terminal = world.terminal_with(&url, RequestLimits { connect: limit, request: limit });
-    // Two at once are two connections.
+    // Two requests at once use two connections.
     std::thread::scope(|scope| {
         for one in [(); 2].map(|()| scope.spawn(|| terminal.openapi())) {
             one.join().unwrap().unwrap();
@@ -431,7 +432,7 @@ fn connections_that_were_forgotten_cost_one_short_try() {
     terminal.health().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!(double.connections.load(Ordering::SeqCst), 3);
-    // The new one is kept, and one that lives is used again after a while.
+    // The new one is kept, and a live one is used again after a while.
     terminal.link.age(Duration::from_secs(30));
     terminal.health().unwrap();
     assert_eq!(double.connections.load(Ordering::SeqCst), 3);

@@ -1,7 +1,7 @@
-//! TLS 1.3 (RFC 8446) under ureq: one CA, our certificate, the server's name checked, and no ticket kept.
+//! TLS 1.3 (RFC 8446) under ureq: one CA, our certificate, the server's name checked, and no session tickets.
 //!
-//! It is a connector of our own because a refusal has to be told from a server that is away, and because no copy of the
-//! private key is to be made.
+//! This is a connector of our own because a refusal must be distinguished from a server that is unavailable, and
+//! because the private key must not be copied.
 
 use std::{
     fmt,
@@ -27,19 +27,19 @@ use crate::crypto::{
     x509::{Authority, TlsCertificate, TlsUse},
 };
 
-/// What went wrong in TLS itself, as ureq carries it to [`super::error`].
+/// An error of TLS itself, which ureq carries to [`super::error`].
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The server's certificate is not one that is accepted.
+    /// The server's certificate is not accepted.
     #[error("{0}")]
     Certificate(String),
-    /// The server's certificate has ended, or its time has not come, as the clock here says.
+    /// The server's certificate has expired or is not valid yet, by the clock here.
     #[error("{0}")]
     CertificateTime(String),
-    /// The server refused our certificate, by an alert; and whether that was because it has ended.
+    /// The server refused our certificate by an alert; and whether because it has expired.
     #[error("{0}")]
     Refused(String, bool),
-    /// Anything else that is no TLS as it should be.
+    /// Any other violation of TLS.
     #[error("{0}")]
     Protocol(String),
 }
@@ -50,7 +50,7 @@ impl From<TlsError> for Error {
     }
 }
 
-/// Puts TLS over a connection.
+/// Puts TLS on a connection.
 #[derive(Debug, Clone)]
 pub struct TlsConnector {
     connector: SslConnector,
@@ -66,7 +66,7 @@ impl TlsConnector {
         builder.set_private_key(key.as_pkey())?;
         let certificate = X509::from_der(certificate.der())?;
         builder.set_certificate(&certificate)?;
-        // Only our CA, and the one before while it is rotated out: what the system trusts is taken out with the store.
+        // Only our CA, and the previous one while it is rotated out: setting the store removes the system's CAs.
         let mut trusted = X509StoreBuilder::new()?;
         for authority in authorities {
             trusted.add_cert(X509::from_der(authority.der())?)?;
@@ -95,7 +95,7 @@ impl TlsConnector {
         Ok(stream)
     }
 
-    /// OpenSSL has checked signature, time and name. The profile is ours.
+    /// Checks our own profile; OpenSSL has checked signature, time and name.
     fn check_class(&self, stream: &SslStream<TransportAdapter>) -> Result<(), Error> {
         let none = || TlsError::Certificate("the server shows none".into());
         let der = stream.ssl().peer_certificate().ok_or_else(none)?.to_der();
@@ -143,7 +143,8 @@ impl Transport for TlsTransport {
         let output = &self.buffers.output()[..amount];
         match self.stream.write_all(output) {
             Ok(()) => Ok(()),
-            // Who refuses our certificate says so and closes, often before the request is sent: listen to that.
+            // A server that refuses our certificate sends an alert and closes, often before the request is sent: read
+            // the alert.
             Err(error) => match self.stream.read(&mut [0]).map_err(from_io) {
                 Err(Error::Other(refusal)) => Err(Error::Other(refusal)),
                 _ => Err(from_io(error)),
@@ -175,9 +176,9 @@ fn from_io(error: io::Error) -> Error {
     }
 }
 
-/// OpenSSL's verdicts on a certificate whose time has not come, or is over.
+/// OpenSSL's results for a certificate that is not valid yet, or has expired.
 const OTHER_TIMES: [i32; 2] = [9, 10];
-/// The alert about a certificate that has ended, as OpenSSL's reason.
+/// OpenSSL's reason for the alert that a certificate has expired.
 const EXPIRED: i32 = 1045;
 /// OpenSSL's reason for a connection that ended without the alert `close_notify`.
 const UNEXPECTED_EOF: i32 = 294;
@@ -197,7 +198,7 @@ fn from_ssl(error: openssl::ssl::Error) -> Error {
     if is_refusal(code) { TlsError::Refused(reason, code == EXPIRED).into() } else { TlsError::Protocol(reason).into() }
 }
 
-/// The alerts about a client's certificate (RFC 8446, 6.2): OpenSSL's reason is 1000 and the alert.
+/// Whether this is an alert about a client's certificate (RFC 8446, 6.2): OpenSSL's reason is 1000 plus the alert.
 fn is_refusal(reason: i32) -> bool {
     const ALERTS: [i32; 10] = [40, 42, 43, 44, 45, 46, 48, 49, 51, 116];
     ALERTS.iter().any(|alert| reason == 1000 + alert)

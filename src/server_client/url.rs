@@ -1,4 +1,4 @@
-//! The URL of a server, read in one way by whoever needs it.
+//! The URL of a server, parsed in the same way everywhere.
 
 use std::{fmt, net::Ipv6Addr, str::FromStr};
 
@@ -12,27 +12,27 @@ pub struct ServerUrl {
     port: u16,
 }
 
-/// Why a text is no URL of a server.
+/// Why a text is not the URL of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadServerUrl {
-    /// It is another URL, or none.
+    /// It is another URL, or not a URL.
     #[error("expected https://host:port")]
     Form,
-    /// It names no host that there may be.
+    /// It names no possible host.
     #[error("expected https://host:port, and this names no host")]
     Host,
-    /// There is no such port.
+    /// The port is out of range or not a number.
     #[error("expected https://host:port with a port from 1 to 65535")]
     Port,
 }
 
 impl ServerUrl {
-    /// The name or the address, as a resolver takes it: IPv6 without brackets.
+    /// The name or address in the form for a resolver: IPv6 without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port; 443 where the URL names none.
+    /// The port; 443 if the URL names none.
     pub const fn port(&self) -> u16 {
         self.port
     }
@@ -53,7 +53,7 @@ impl fmt::Display for ServerUrl {
 impl FromStr for ServerUrl {
     type Err = BadServerUrl;
 
-    /// A slash at the end is taken; a user, a path and a query are not.
+    /// A trailing slash is accepted; a user, a path and a query are not.
     fn from_str(text: &str) -> Result<Self, BadServerUrl> {
         let place = text.strip_prefix("https://").ok_or(BadServerUrl::Form)?;
         let place = place.strip_suffix('/').unwrap_or(place);

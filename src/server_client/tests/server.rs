@@ -30,7 +30,7 @@ use crate::crypto::{
     x509::{Authority, ServerName, TlsCertificate, TlsTemplate, TlsUse},
 };
 
-/// A CA with all that it certifies for a test.
+/// A CA that certifies everything for a test.
 pub struct World {
     pub ca: KeyPair,
     pub authority: Authority,
@@ -63,7 +63,8 @@ impl World {
         (key, certificate)
     }
 
-    /// A certificate of this CA for a server at `localhost`, in which OpenSSL finds no fault: it lacks what our profile has.
+    /// A certificate of this CA for a server at `localhost` that OpenSSL accepts, although it lacks parts of our
+    /// profile.
     pub fn loose(&self, key: &KeyPair) -> Vec<u8> {
         let issuer = X509::from_der(self.authority.der()).unwrap();
         let mut builder = X509::builder().unwrap();
@@ -81,7 +82,7 @@ impl World {
         builder.build().to_der().unwrap()
     }
 
-    /// A terminal of this world that asks a server at this URL.
+    /// A terminal of this CA that uses a server at this URL.
     pub fn terminal(&self, url: &str) -> ServerClient {
         self.terminal_with(url, RequestLimits { connect: Duration::from_secs(10), request: Duration::from_secs(20) })
     }
@@ -96,14 +97,14 @@ pub fn key() -> KeyPair {
     KeyPair::generate(&mut SystemRandom).unwrap()
 }
 
-/// What came in.
+/// A request received.
 pub struct Asked {
     /// `POST /v1/lookups`
     pub line: String,
     pub body: Vec<u8>,
 }
 
-/// What goes out; `None` ends the connection without an answer.
+/// What is sent back; `None` ends the connection without an answer.
 pub type Answer = Option<Vec<u8>>;
 
 /// A complete answer.
@@ -130,7 +131,7 @@ pub struct Double {
 }
 
 impl Double {
-    /// One for `localhost` that takes terminals of this world.
+    /// A server for `localhost` that accepts terminals of this CA.
     pub fn start(world: &World, respond: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         Self::start_as(world, world.tls(TlsUse::Server, &["localhost"]), respond)
     }
@@ -143,7 +144,7 @@ impl Double {
         Self::start_with(world, &key, certificate.der(), respond)
     }
 
-    /// One that shows any certificate.
+    /// A server that presents any certificate.
     pub fn start_with(
         world: &World,
         key: &KeyPair,
@@ -194,7 +195,7 @@ impl Double {
     }
 }
 
-/// One request, which must be one of ours.
+/// Reads one request in the form that our client sends.
 fn read(stream: &mut SslStream<TcpStream>) -> Option<Asked> {
     let mut head = Vec::new();
     let mut byte = [0];
