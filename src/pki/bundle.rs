@@ -1,5 +1,5 @@
-//! A second terminal: everything that it needs in one file, and nothing that it does not; and certificates that come
-//! from elsewhere, for the keys that are here.
+//! Bundles: everything that a second terminal needs in one file, and nothing else. Also replaces the certificates of
+//! the keys that are here by ones issued elsewhere.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::{
     files,
 };
 
-/// What the file says that it is.
+/// The schema that the file declares.
 const SCHEMA: &str = "rollcall.bundle/1";
 
 /// The keys of a terminal that is being set up.
@@ -43,7 +43,7 @@ pub struct TerminalRequests {
     pub ecka: Vec<u8>,
 }
 
-/// The certificates of both keys, and whose they are, DER.
+/// The certificates of both keys, and that of their CA, DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundledCertificates {
     /// Of the TLS key.
@@ -52,27 +52,27 @@ pub struct BundledCertificates {
     pub ecka: Vec<u8>,
     /// The CA.
     pub ca: Vec<u8>,
-    /// While another CA is rotated out: what a terminal needs for the tokens that were not moved yet.
+    /// While another CA is rotated out: what a terminal needs for tokens that have not been moved yet.
     pub previous: Option<BundledPrevious>,
 }
 
-/// What belongs to the CA that is rotated out, DER.
+/// The parts under the CA that is rotated out, DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundledPrevious {
     /// The CA.
     pub ca: Vec<u8>,
-    /// The certificate of the terminal's key for tokens under it.
+    /// The certificate under it of the terminal's key for tokens.
     pub ecka: Vec<u8>,
     /// Its signature over its successor, see [`PkiDir::endorsement`].
     pub endorsement: Vec<u8>,
 }
 
-/// A terminal in one file. It holds private keys, and never that of the CA.
+/// A terminal in one file. It holds private keys, but never that of the CA.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     /// The terminal's name.
     pub name: String,
-    /// Where its server is.
+    /// The URL of its server.
     pub server: Option<String>,
     pub(super) keys: TerminalKeys,
     pub(super) certificates: BundledCertificates,
@@ -101,7 +101,7 @@ struct PreviousPaper {
 }
 
 impl TerminalKeys {
-    /// New keys.
+    /// Generates new keys.
     ///
     /// # Errors
     /// [`PkiError::Crypto`] when OpenSSL or the random generator fails.
@@ -109,7 +109,7 @@ impl TerminalKeys {
         Ok(Self { tls: KeyPair::generate(random)?, ecka: KeyPair::generate(random)? })
     }
 
-    /// Requests for both, under these names.
+    /// Certificate requests for both keys, under these names.
     ///
     /// # Errors
     /// [`PkiError::Issue`] for a name that the profile does not allow; [`PkiError::Crypto`] when OpenSSL fails.
@@ -122,7 +122,7 @@ impl TerminalKeys {
 }
 
 impl Bundle {
-    /// Of keys and the certificates that were issued for them.
+    /// A bundle of keys and the certificates issued for them.
     ///
     /// # Errors
     /// [`PkiError::Bundle`] names the first part that does not fit the others.
@@ -136,10 +136,10 @@ impl Bundle {
         Ok(Self { name: name.to_owned(), server: server.map(str::to_owned), keys, certificates })
     }
 
-    /// The JSON of a file, which is to have mode 0600.
+    /// The JSON of a bundle file, which must be written with mode 0600.
     ///
     /// # Errors
-    /// [`PkiError::Crypto`] when OpenSSL fails; [`PkiError::Bundle`] when JSON cannot say it.
+    /// [`PkiError::Crypto`] when OpenSSL fails; [`PkiError::Bundle`] when it cannot be encoded as JSON.
     pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, PkiError> {
         let text = |pem: Vec<u8>| String::from_utf8(pem).unwrap_or_default();
         let key = |pair: &KeyPair| Ok::<_, PkiError>(Zeroizing::new(text(pair.to_pem()?.to_vec())));
@@ -165,7 +165,7 @@ impl Bundle {
         Ok(json)
     }
 
-    /// Reads the JSON of a file strictly: every key has to be that of its certificate, under the one CA.
+    /// Reads the JSON of a file strictly: every key must match its certificate, under the one CA.
     ///
     /// # Errors
     /// [`PkiError::Bundle`] names the first part that cannot be read or does not fit the others.
@@ -184,7 +184,7 @@ impl Bundle {
             ca: certificate(&paper.ca)?,
             previous: match &paper.previous {
                 None => None,
-                // Who brings the file is trusted with the keys in it: nobody has to vouch for one CA by the other.
+                // Whoever brings the file is trusted with the keys in it, so neither CA has to vouch for the other.
                 Some(previous) => Some(BundledPrevious {
                     ca: certificate(&previous.ca)?,
                     ecka: certificate(&previous.ecka_certificate)?,
@@ -197,7 +197,7 @@ impl Bundle {
 }
 
 impl BundledCertificates {
-    /// Refuses certificates of other keys, of other classes, or of other CAs than they say.
+    /// Refuses certificates for other keys, of other classes, or from other CAs than expected.
     pub(super) fn check(&self, keys: &TerminalKeys) -> Result<(), PkiError> {
         let wrong = |what| move |_: CertificateError| PkiError::Bundle(what);
         let authority = Authority::read(&self.ca).map_err(wrong("the CA"))?;
@@ -221,17 +221,17 @@ impl BundledCertificates {
 }
 
 impl PkiDir {
-    /// Sets this terminal up from a bundle. What is here already stays: a folder of another terminal, or one with a CA
-    /// key, is refused, and the same bundle once more changes nothing.
+    /// Sets this terminal up from a bundle. What is already here stays: a folder of another terminal, or one with a CA
+    /// key, is refused, and importing the same bundle again changes nothing.
     ///
     /// # Errors
-    /// [`PkiError::Occupied`] when another key, another CA or a CA key is here; [`PkiError::Io`] and the errors of the
-    /// files that are here already, when they cannot be read or written; [`PkiError::Crypto`] when OpenSSL fails.
+    /// [`PkiError::Occupied`] when another key, another CA or a CA key is here; [`PkiError::Io`] and the errors of
+    /// existing files, when they cannot be read or written; [`PkiError::Crypto`] when OpenSSL fails.
     pub fn import(&self, bundle: &Bundle) -> Result<(), PkiError> {
         self.put_bundle(bundle, false)
     }
 
-    /// Sets this terminal up from a bundle, and gives up an identity under the same CA that is here.
+    /// Sets this terminal up from a bundle, replacing an identity under the same CA.
     ///
     /// # Errors
     /// [`PkiError::Occupied`] when another CA or a CA key is here; otherwise as [`Self::import`].
@@ -269,15 +269,15 @@ impl PkiDir {
             before.put(TERMINAL.certificate, &x509::to_pem(&previous.ecka)?)?;
             before.put(CA_CERTIFICATE, &x509::to_pem(&previous.ca)?)?;
         }
-        // Last: with it the terminal is complete.
+        // Written last: with it the terminal is complete.
         self.put(CA_CERTIFICATE, &x509::to_pem(&bundle.certificates.ca)?)
     }
 
-    /// Requests for fresh certificates of this terminal's keys, under the names that they have.
+    /// Requests for fresh certificates of this terminal's keys, under their current names.
     ///
     /// # Errors
     /// [`PkiError::NotInitialised`] where there is no terminal; [`PkiError::TerminalExpired`] or
-    /// [`PkiError::NotYetValid`] for the TLS certificate, without which there is no way to the server; those of the
+    /// [`PkiError::NotYetValid`] for the TLS certificate, without which the server cannot be reached; those of the
     /// files that it reads.
     pub fn renewal(&self, now: Timestamp) -> Result<TerminalRequests, PkiError> {
         let (tls, ecka) = (self.load_terminal_tls(now)?, self.expired_terminal()?);
@@ -285,7 +285,8 @@ impl PkiDir {
         keys.requests(tls.certificate.subject(), ecka.1.subject())
     }
 
-    /// The key for tokens and its certificate, whatever the time: the one for TLS decides whether the server answers.
+    /// The key for tokens and its certificate, even if expired: only the TLS certificate must be valid to reach the
+    /// server.
     fn expired_terminal(&self) -> Result<(KeyPair, Certificate), PkiError> {
         let Pair { key, .. } = TERMINAL;
         let key = load::key_pair(&self.path(key))?;

@@ -1,4 +1,4 @@
-//! The CA: certifies keys, each for one purpose, and records it before the certificate leaves.
+//! The CA: certifies keys, each for one purpose, and records every certificate before handing it out.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub struct Ca {
     clock_check: ClockCheck,
 }
 
-/// What is certified: for what, for whom, which key, and for how long.
+/// What to certify: the purpose, the subject, the key, and for how long.
 struct CertificateOrder<'a> {
     purpose: Purpose,
     subject: &'a str,
@@ -47,12 +47,12 @@ impl Ca {
         Ok(Self { key, authority, record, clock_check })
     }
 
-    /// Its own certificate.
+    /// The CA's own certificate.
     pub const fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// Refuses days that were asked for and of which the CA has fewer left.
+    /// Refuses a requested number of days if the CA has fewer left.
     ///
     /// # Errors
     /// [`PkiError::BeyondCa`]; [`PkiError::CaExpired`].
@@ -60,12 +60,11 @@ impl Ca {
         allows(&self.authority, lifetime, at)
     }
 
-    /// Certifies a token's own ECKA key, as the card answered it under a verified MAC. DER comes back, as everywhere
-    /// here.
+    /// Certifies a token's own ECKA key, which the card returned under a verified MAC. Returns DER, as everywhere here.
     ///
     /// # Errors
     /// [`PkiError::KeyTaken`] when the key is certified for anything else; [`PkiError::ClockBehind`] and
-    /// [`PkiError::ClockAhead`]; [`PkiError::CaExpired`]; [`PkiError::Io`] and [`PkiError::RecordDamaged`] of the
+    /// [`PkiError::ClockAhead`]; [`PkiError::CaExpired`]; [`PkiError::Io`] and [`PkiError::RecordDamaged`] from the
     /// record; [`PkiError::Issue`].
     pub fn certify_token_ecka(
         &mut self,
@@ -84,7 +83,7 @@ impl Ca {
         )
     }
 
-    /// Certifies a token's identity key, as the card answered it under a verified MAC; DER.
+    /// Certifies a token's identity key, which the card returned under a verified MAC; DER.
     ///
     /// # Errors
     /// As [`Self::certify_token_ecka`].
@@ -109,7 +108,7 @@ impl Ca {
     ///
     /// # Errors
     /// As [`Self::certify_token_ecka`]; [`PkiError::Issue`] also for a name that the profile does not allow;
-    /// [`PkiError::BeyondCa`] for days of which the CA has fewer left.
+    /// [`PkiError::BeyondCa`] for more days than the CA has left.
     pub fn certify_terminal(
         &mut self,
         role: TerminalRole,
@@ -123,7 +122,7 @@ impl Ca {
         self.certify(class, request.subject(), request.point(), life, now, random)
     }
 
-    /// Certifies the key that signed the request for a terminal that speaks TLS to a server; DER.
+    /// Certifies the key that signed the request, for a terminal that connects to a server by TLS; DER.
     ///
     /// # Errors
     /// As [`Self::certify_terminal`].
@@ -137,7 +136,7 @@ impl Ca {
         self.certify_tls(TlsUse::Client, &[], request, (TERMINAL_LIFE, lifetime), now, random)
     }
 
-    /// Certifies the key that signed the request for a TLS server with these names; DER.
+    /// Certifies the key that signed the request, for a TLS server with these names; DER.
     ///
     /// # Errors
     /// As [`Self::certify_terminal`].
@@ -152,7 +151,7 @@ impl Ca {
         self.certify_tls(TlsUse::Server, names, request, (SERVER_LIFE, lifetime), now, random)
     }
 
-    /// Certifies the key that signed the request for a server that signs what terminals keep; DER.
+    /// Certifies the key that signed the request, for a server that signs what terminals keep; DER.
     ///
     /// # Errors
     /// As [`Self::certify_terminal`].
@@ -167,7 +166,7 @@ impl Ca {
         self.certify(class, request.subject(), request.point(), (SERVER_LIFE, lifetime), now, random)
     }
 
-    /// Certifies the key of a set. Only [`super::PkiDir::create_set`] makes such keys, so nobody else may ask.
+    /// Certifies the key of a set. Not public, because only [`super::PkiDir::create_set`] makes such keys.
     pub(super) fn certify_set(
         &mut self,
         subject: &str,
@@ -216,7 +215,7 @@ impl Ca {
         })
     }
 
-    /// Checks, issues, records, and only then gives away. `make` answers with the serial number and the certificate.
+    /// Checks, issues, records, and only then hands out. `make` returns the serial number and the certificate.
     fn issue(
         &mut self,
         order: &CertificateOrder<'_>,
@@ -228,7 +227,7 @@ impl Ca {
         let class = order.purpose.word();
         record.require_free(order.key, class, order.subject)?;
         if order.key == self.key.public() {
-            // Also when the record was begun anew.
+            // This holds even if the record was started anew.
             return Err(PkiError::KeyTaken { class: "ca".to_owned(), subject: self.authority.name().to_owned() });
         }
         allows(&self.authority, order.lifetime, at)?;
@@ -247,7 +246,7 @@ impl Ca {
     }
 }
 
-/// Days that were asked for have to be left of the CA.
+/// Refuses a requested number of days if the CA has fewer left.
 fn allows(authority: &Authority, lifetime: Lifetime, at: Timestamp) -> Result<(), PkiError> {
     let Lifetime::Asked(days) = lifetime else { return Ok(()) };
     let end = authority.not_after();
@@ -258,7 +257,7 @@ fn allows(authority: &Authority, lifetime: Lifetime, at: Timestamp) -> Result<()
     if i64::from(days.get()) > left { Err(PkiError::BeyondCa { days, end, left }) } else { Ok(()) }
 }
 
-/// From a little before now, for the clocks of others, and never beyond the CA's own life.
+/// The validity from slightly before now, to allow for other clocks, until at most the end of the CA.
 fn life(authority: &Authority, at: Timestamp, life: SignedDuration) -> Result<(Timestamp, Timestamp), PkiError> {
     if at > authority.not_after() {
         return Err(PkiError::CaExpired(authority.not_after()));
@@ -267,7 +266,7 @@ fn life(authority: &Authority, at: Timestamp, life: SignedDuration) -> Result<(T
     Ok((not_before.max(authority.not_before()), not_after.min(authority.not_after())))
 }
 
-/// A life that begins now, as others will see it.
+/// The validity of a certificate issued now, starting slightly earlier to allow for other clocks.
 pub fn window(at: Timestamp, life: SignedDuration) -> (Timestamp, Timestamp) {
     let not_before = at.saturating_sub(CLOCK_TOLERANCE).unwrap_or(Timestamp::MIN);
     (not_before, at.saturating_add(life).unwrap_or(Timestamp::MAX))

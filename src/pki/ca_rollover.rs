@@ -1,5 +1,6 @@
-//! How a terminal without the CA key follows a rotation: its server renews its certificates under the new CA, and the old
-//! CA, which it knows, has signed the new one. Until the rotation ends both are trusted, as where the CA key lies.
+//! Lets a terminal without the CA key follow a rotation: its server renews its certificates under the new CA, which the
+//! old CA, known to the terminal, has signed. Until the rotation ends both are trusted, as on the machine with the CA
+//! key.
 
 use super::{
     BundledCertificates, BundledPrevious, PkiDir, PkiError, TerminalKeys, load,
@@ -11,23 +12,23 @@ use crate::{
     files,
 };
 
-/// What is signed before the certificate of the new CA, so that the signature means nothing else.
+/// Signed before the certificate of the new CA, so that the signature cannot mean anything else.
 const CONTEXT: &[u8] = b"rollcall CA succession 1\0";
 
-/// What a renewal has changed beside the certificates themselves.
+/// What a renewal has changed besides the certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
     /// Nothing.
     Nothing,
-    /// This terminal knows the new CA now, and the old one still.
+    /// This terminal now trusts the new CA as well as the old one.
     Begun,
-    /// The old CA is trusted no more.
+    /// The old CA is no longer trusted.
     Ended,
 }
 
 impl PkiDir {
-    /// The old CA's signature over the certificate of the new one, while it is rotated out; its key has to be here.
-    /// ECDSA with SHA-256, DER, over a fixed text and the certificate in DER.
+    /// The old CA's signature over the certificate of the new one, while the old one is rotated out; its key must be
+    /// here. ECDSA with SHA-256, DER, over a fixed text and the certificate in DER.
     ///
     /// # Errors
     /// [`PkiError::NoCaKey`] when the key of the old CA is not here; those of the files that it reads.
@@ -37,8 +38,8 @@ impl PkiDir {
         Ok(Some(key.sign(&signed(self.load_authority()?.der()))?))
     }
 
-    /// Puts fresh certificates in the place of the old ones, if they are of our keys, and of our CA or of one that ours has
-    /// endorsed as its successor.
+    /// Replaces the certificates by fresh ones, if they are for our keys, and from our CA or one that ours has endorsed
+    /// as its successor.
     ///
     /// # Errors
     /// [`PkiError::Bundle`] for certificates that do not fit our keys or each other; [`PkiError::NotEndorsed`] for a CA
@@ -58,7 +59,7 @@ impl PkiDir {
         self.put(TERMINAL.certificate, &x509::to_pem(&certificates.ecka)?)?;
         self.put(CLIENT.certificate, &x509::to_pem(&certificates.tls)?)?;
         match (&certificates.previous, self.previous()?) {
-            // Only a CA that was trusted here before is kept: a server cannot bring one in from behind.
+            // Only a CA that was already trusted here is kept, so that a server cannot smuggle one in.
             (Some(told), Some(before)) if before.load_authority()?.der() == told.ca => {
                 before.put(TERMINAL.certificate, &x509::to_pem(&told.ecka)?)?;
                 Ok(Followed::Nothing)
@@ -68,7 +69,7 @@ impl PkiDir {
         }
     }
 
-    /// A folder with the new CA, and the old one in it, takes the place of this one in one step.
+    /// Replaces this folder, in one step, by one with the new CA and the old one inside it.
     fn follow(&self, fresh: &BundledCertificates, previous: &BundledPrevious) -> Result<(), PkiError> {
         let _lock = self.prepare()?;
         let next = Self::new(self.beside());
@@ -93,7 +94,7 @@ fn signed(successor: &[u8]) -> Vec<u8> {
     [CONTEXT, successor].concat()
 }
 
-/// Whether our CA, and no other, has signed its successor.
+/// Fails unless our CA, and no other, has signed its successor.
 fn require_endorsed(ours: &Authority, successor: &[u8], told: &BundledPrevious) -> Result<(), PkiError> {
     let holds = told.ca == ours.der() && ours.point().verify(&signed(successor), &told.endorsement)?;
     if holds { Ok(()) } else { Err(PkiError::NotEndorsed) }

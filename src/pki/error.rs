@@ -1,4 +1,4 @@
-//! Everything that can go wrong with keys and certificates here.
+//! The errors of keys and certificates, and what the user sees of them.
 
 use std::{io, path::PathBuf};
 
@@ -19,22 +19,22 @@ use crate::{
     failure::{ExitClass, Failure, Remedy},
 };
 
-/// What can go wrong.
+/// Why an operation on keys or certificates failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
-    /// A file that `pki init` makes is not there.
+    /// A file that `pki init` makes is missing.
     #[error("there is no {name} here", name = .0.display())]
     NotInitialised(PathBuf),
-    /// A file of a terminal that was set up from a bundle is not there.
+    /// A file of a terminal that was set up from a bundle is missing.
     #[error("there is no {name} here", name = .0.display())]
     NotImported(PathBuf),
-    /// A file that cannot be made again is not there.
+    /// A file that cannot be made again is missing.
     #[error("there is no {name} here", name = .0.display())]
     FileLost(PathBuf),
-    /// The certificate of the CA is here, and its key is not.
+    /// The certificate of the CA is here, but not its key.
     #[error("the CA key is not on this machine: there is no {name}", name = .0.display())]
     NoCaKey(PathBuf),
-    /// Others may read or change a private file.
+    /// Other users may read or change a private file.
     #[error("{name} is readable by other users (mode {mode:04o})", name = .path.display())]
     KeyPermissions {
         /// The file.
@@ -47,7 +47,7 @@ pub enum PkiError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
     /// Not a P-256 private key in PEM.
@@ -64,7 +64,7 @@ pub enum PkiError {
     /// Not a certificate in PEM.
     #[error("{name} is not a certificate in PEM", name = .0.display())]
     NotACertificate(PathBuf),
-    /// Not a certificate that is accepted there.
+    /// Not a certificate that is accepted for this purpose.
     #[error("{name}: {error}", name = .path.display())]
     Certificate {
         /// The file.
@@ -83,21 +83,21 @@ pub enum PkiError {
         /// When.
         at: Timestamp,
     },
-    /// A certificate is from the future, so the clock is wrong.
+    /// A certificate is not valid yet, so the clock is wrong.
     #[error("{name} is valid only from {from}, which is later than the clock says", name = .path.display())]
     NotYetValid {
         /// The file.
         path: PathBuf,
-        /// From when on.
+        /// The start of its validity.
         from: Timestamp,
     },
     /// The CA's own certificate has expired.
     #[error("the CA expired at {0}")]
     CaExpired(Timestamp),
-    /// A certificate was asked for that would be valid for longer than its CA.
+    /// The requested certificate would outlive its CA.
     #[error("the CA ends at {end}: a certificate cannot be valid for {} days", .days.get())]
     BeyondCa {
-        /// What was asked for.
+        /// The requested number of days.
         days: CertificateDays,
         /// When the CA ends.
         end: Timestamp,
@@ -120,7 +120,7 @@ pub enum PkiError {
         /// When the last certificate was issued.
         last: Timestamp,
     },
-    /// One key is never certified for two purposes or names.
+    /// The key is already certified for another purpose or name, which is never done twice.
     #[error("the key is certified already, as {class} for {subject}")]
     KeyTaken {
         /// For what.
@@ -128,7 +128,7 @@ pub enum PkiError {
         /// For whom.
         subject: String,
     },
-    /// The record of what was issued is not there, and the CA is.
+    /// The record of issued certificates is missing although the CA is here.
     #[error("the record of issued certificates is missing: {name}", name = .0.display())]
     RecordMissing(PathBuf),
     /// A line of the record cannot be read.
@@ -142,22 +142,22 @@ pub enum PkiError {
     /// A request is not signed by the key that it is for, or malformed.
     #[error("the request for a certificate is refused: {0}")]
     Request(CertificateError),
-    /// A bundle, or certificates that came, do not fit together.
+    /// The parts of a bundle, or certificates received, do not fit together.
     #[error("this does not fit together: {0} cannot be used")]
     Bundle(&'static str),
-    /// The certificates of a bundle have ended.
+    /// The certificates of a bundle have expired.
     #[error("the certificates of this bundle ended at {0}")]
     BundleExpired(Timestamp),
-    /// The server brings another CA, which the one here has not signed.
+    /// The server uses another CA, which the one here has not signed.
     #[error("the server renewed under another CA, which the one here has not signed as its successor")]
     NotEndorsed,
-    /// A bundle for a folder that has something else already.
+    /// The folder for a bundle already contains something else.
     #[error("{name} already exists and differs", name = .0.display())]
     Occupied(PathBuf),
-    /// A set that is not here.
+    /// The set is not here.
     #[error("there is no set {0} here")]
     NoSet(SetId),
-    /// A set has as many tokens as it may.
+    /// The set already has as many tokens as it may have.
     #[error("the set {id} is full: it has {size} tokens")]
     SetFull {
         /// The set.
@@ -165,36 +165,36 @@ pub enum PkiError {
         /// How many tokens it may have.
         size: u16,
     },
-    /// Another set has taken the place of this one.
+    /// The set was replaced by another one.
     #[error("the set {id} is replaced by {by}")]
     SetReplaced {
         /// The set.
         id: SetId,
-        /// The one in its place.
+        /// The one that replaces it.
         by: SetId,
     },
-    /// No set follows this one.
+    /// The set is not being replaced.
     #[error("the key of the set {0} is not being replaced")]
     NoSetRotation(SetId),
-    /// The CA's own profile does not allow what was asked.
+    /// The CA's own profile does not allow the request.
     #[error(transparent)]
     Issue(#[from] IssueError),
-    /// A CA is rotated out already.
+    /// A CA is already being rotated out.
     #[error("the CA is being rotated already")]
     RotationUnderWay,
-    /// No CA is rotated out.
+    /// No CA is being rotated out.
     #[error("the CA is not being rotated")]
     NoRotation,
-    /// A key in a PKCS#11 token.
+    /// A failure with a key in a PKCS#11 token.
     #[error(transparent)]
     Pkcs11(#[from] Pkcs11Error),
-    /// The library failed.
+    /// The cryptographic library failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
 }
 
 impl PkiError {
-    /// What a user sees.
+    /// What the user sees: exit class, code, message and hint.
     pub fn to_failure(&self) -> Failure {
         let failure = |class, code| Failure::new(class, code, self.to_string());
         match self {

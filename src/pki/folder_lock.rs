@@ -1,4 +1,4 @@
-//! The folder `pki/` while something is written into it: one process at a time, and nothing left of one that was killed.
+//! Locks the folder `pki/` for writing, one process at a time, and removes what a killed process left behind.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -15,9 +15,9 @@ use super::{
 };
 use crate::files;
 
-/// The lock of the folder.
+/// The lock file.
 const LOCK: &str = ".lock";
-/// All files that are written here whole.
+/// All files that are replaced as a whole.
 const FILES: [&str; 14] = [
     CA_KEY,
     CA_CERTIFICATE,
@@ -36,7 +36,8 @@ const FILES: [&str; 14] = [
 ];
 
 impl PkiDir {
-    /// Makes the folder, private; waits for the lock, which ends with the file; removes what a crash has left behind.
+    /// Creates the private folder, waits for its lock, which ends when the file is closed, and removes leftovers of a
+    /// crash.
     pub(super) fn prepare(&self) -> Result<File, PkiError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -49,7 +50,7 @@ impl PkiDir {
             let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
             let lock = lock.map_err(failed(&path))?;
             lock.lock_exclusive().map_err(failed(&path))?;
-            // A rotation puts another folder in the place of this one, with a lock of its own.
+            // A rotation replaces this folder by another one, with another lock.
             let (ours, there) = (lock.metadata().map_err(failed(&path))?, fs::metadata(&path));
             if there.is_ok_and(|there| there.ino() == ours.ino()) {
                 break lock;
@@ -59,7 +60,7 @@ impl PkiDir {
         Ok(lock)
     }
 
-    /// Removes the halves of files that a crash has left: `.ca.key.1234`. Whoever wrote one would hold the lock.
+    /// Removes unfinished files that a crash has left, such as `.ca.key.1234`. A live writer would hold the lock.
     fn sweep(&self) -> io::Result<()> {
         for entry in fs::read_dir(self.folder())? {
             let entry = entry?;

@@ -1,8 +1,8 @@
-//! What this machine is called.
+//! The names of this machine, for the server's certificate.
 
 use crate::crypto::x509::ServerName;
 
-/// The names under which a server on this machine is reached. A host name that is none by RFC 1123 is left out.
+/// The names under which a server on this machine is reached. A host name that is invalid by RFC 1123 is left out.
 pub fn server_names() -> Vec<ServerName> {
     let host =
         ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| std::fs::read_to_string(path).ok());

@@ -1,4 +1,5 @@
-//! `pki init` and `pki renew`: each file is written whole, in an order in which the next run can go on from anywhere.
+//! `pki init` and `pki renew`: each file is written as a whole, in an order in which the next run can continue from any
+//! point.
 
 use jiff::Timestamp;
 use zeroize::Zeroizing;
@@ -21,19 +22,19 @@ use crate::{
     files,
 };
 
-/// What became of one file.
+/// What happened to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileOutcome {
     /// It is new.
     Created,
-    /// It was there and was left as it is.
+    /// It existed and was left unchanged.
     Kept,
     /// The certificate was replaced by a new one for the same key.
     Renewed,
 }
 
 impl FileOutcome {
-    /// The word for people and for scripts.
+    /// The word for people and scripts.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -48,33 +49,32 @@ impl FileOutcome {
 pub struct FileReport {
     /// Its name in the folder.
     pub name: &'static str,
-    /// What became of it.
+    /// What happened to it.
     pub outcome: FileOutcome,
-    /// The end of its life, when it is a certificate.
+    /// When it expires, if it is a certificate.
     pub not_after: Option<Timestamp>,
 }
 
-/// What a run has done.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssueReport {
     /// The identifier of the CA.
     pub authority: [u8; 20],
-    /// The files, in the order in which they are made.
+    /// The files, in the order in which they were made.
     pub files: Vec<FileReport>,
 }
 
 impl IssueReport {
-    /// Whether the key of the CA was made just now.
+    /// Whether the key of the CA is new.
     pub fn has_new_authority(&self) -> bool {
         self.files.iter().any(|file| file.name == CA_KEY && file.outcome == FileOutcome::Created)
     }
 }
 
 impl PkiDir {
-    /// Makes what is missing: the CA first, then what it certifies. No key is changed, and no certificate whose key is
-    /// there, so a run that was interrupted is finished by the next, and a finished one is repeated without effect.
-    /// `names` are the server's; `days` is for how long certificates are valid that are made now, if not for as long as
-    /// usual.
+    /// Makes what is missing: the CA first, then what it certifies. No key is changed, nor any certificate whose key is
+    /// here, so the next run completes an interrupted one, and repeating a finished one has no effect. `names` are the
+    /// server's; `days` is how long new certificates are valid, if not as long as usual.
     ///
     /// # Errors
     /// What is wrong with a file that is here ([`PkiError::Key`], [`PkiError::KeyPermissions`],
@@ -92,7 +92,7 @@ impl PkiDir {
         self.init_for(names, Lives::All(Lifetime::asked(days)), clock_check, now, random)
     }
 
-    /// The same, with certificates that are valid for as long as this says.
+    /// The same, with certificates of these lifetimes.
     pub(super) fn init_for(
         &self,
         names: &[ServerName],
@@ -115,11 +115,11 @@ impl PkiDir {
         Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
     }
 
-    /// New certificates for the keys that are here, valid for `days`, or for as long as those that they replace; the CA key
-    /// has to be here too.
+    /// Issues new certificates for the keys that are here, valid for `days`, or for as long as those that they replace;
+    /// the CA key must be here, too.
     ///
     /// # Errors
-    /// [`PkiError::NotInitialised`] and [`PkiError::NoCaKey`] for what is not here; else as [`Self::init`].
+    /// [`PkiError::NotInitialised`] and [`PkiError::NoCaKey`] for what is missing; otherwise as [`Self::init`].
     pub fn renew(
         &self,
         names: &[ServerName],
@@ -129,7 +129,7 @@ impl PkiDir {
         random: &mut dyn Random,
     ) -> Result<IssueReport, PkiError> {
         self.load_ca(clock_check)?.allows(Lifetime::asked(days), now)?;
-        // Tokens that know only the CA before are still met.
+        // Tokens that know only the previous CA must still be accepted.
         if let Some(previous) = self.previous()? {
             previous.renew_for(names, Lifetime::asked(days).within_ca(), clock_check, now, random)?;
         }
@@ -145,16 +145,16 @@ impl PkiDir {
         random: &mut dyn Random,
     ) -> Result<IssueReport, PkiError> {
         let _lock = self.prepare()?;
-        // Only now: whoever had the lock may have rotated it.
+        // Loaded only now, because the previous holder of the lock may have rotated it.
         let mut ca = self.load_ca(clock_check)?;
-        // A server keeps the names that it was issued for.
+        // A server keeps the names for which its certificate was issued.
         let kept = self.tls_names(ca.authority());
         let names = if kept.is_empty() { names } else { &kept };
         let lives = if lifetime == Lifetime::Usual { Lives::Of(self) } else { Lives::All(lifetime) };
         let mut work = InitRun { home: self, now, names, lives, random, files: Vec::new() };
         for (pair, kind) in PAIRS {
             let path = self.path(pair.key);
-            // A home that an older release made has no signature key yet.
+            // A folder made by an older release has no signature key yet.
             if !load::exists(&path)? && pair.key == SIGNATURE.key {
                 work.pair(&mut ca, pair, kind)?;
                 continue;
@@ -165,11 +165,11 @@ impl PkiDir {
         Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
     }
 
-    /// A TLS certificate for the server's key that is here, under these names, valid for `days`, or for as long as the one
-    /// that it replaces.
+    /// Issues a TLS certificate for the server's key that is here, under these names, valid for `days`, or for as long
+    /// as the one that it replaces.
     ///
     /// # Errors
-    /// [`PkiError::NotInitialised`] and [`PkiError::NoCaKey`] where there is no CA with its key; else as
+    /// [`PkiError::NotInitialised`] and [`PkiError::NoCaKey`] where there is no CA with its key; otherwise as
     /// [`Self::init`].
     pub fn issue_server(
         &self,
@@ -189,7 +189,7 @@ impl PkiDir {
         Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
     }
 
-    /// From when until when a certificate is valid, once it is found to be the right one.
+    /// The validity of a certificate, once it has been verified to be the right one.
     fn validity(
         &self,
         authority: &Authority,
@@ -213,7 +213,7 @@ impl PkiDir {
         }
     }
 
-    /// For how many days the certificate of a pair is valid; none when that cannot be told.
+    /// For how many days the certificate of a pair is valid; `None` if that cannot be determined.
     fn days_of(&self, pair: Pair, kind: KeyPurpose) -> Option<CertificateDays> {
         let authority = self.load_authority().ok()?;
         let key = load::key_pair(&self.path(pair.key)).ok()?;
@@ -221,14 +221,14 @@ impl PkiDir {
         CertificateDays::of(validity, [&authority])
     }
 
-    /// The names in the server's certificate; none when it cannot be read.
+    /// The names in the server's certificate; empty if it cannot be read.
     pub(super) fn tls_names(&self, authority: &Authority) -> Vec<ServerName> {
         let key = load::key_pair(&self.path(SERVER.key));
         let read = key.and_then(|key| self.tls_certificate(SERVER, &key, authority, TlsUse::Server));
         read.map(|certificate| certificate.names()).unwrap_or_default()
     }
 
-    /// Whether the CA key lies here.
+    /// Whether the CA key is here.
     pub fn has_ca_key(&self) -> bool {
         self.path(CA_KEY).exists()
     }
@@ -243,7 +243,7 @@ enum KeyPurpose {
     Signature,
 }
 
-/// All of them, in the order in which they are made.
+/// All key pairs, in the order in which they are made.
 const PAIRS: [(Pair, KeyPurpose); 5] = [
     (TERMINAL, KeyPurpose::Terminal(TerminalRole::Read)),
     (ADMIN, KeyPurpose::Terminal(TerminalRole::Admin)),
@@ -252,10 +252,10 @@ const PAIRS: [(Pair, KeyPurpose); 5] = [
     (SIGNATURE, KeyPurpose::Signature),
 ];
 
-/// For how long the certificates of a run are valid.
+/// How long the certificates of a run are valid.
 #[derive(Clone, Copy)]
 pub(super) enum Lives<'a> {
-    /// All alike.
+    /// All equally long.
     All(Lifetime),
     /// Each for as long as the one in this folder.
     Of(&'a PkiDir),
@@ -272,7 +272,7 @@ struct InitRun<'a> {
 }
 
 impl InitRun<'_> {
-    /// The CA that is here, or a new one. The certificate is written last: once it is there, the CA is complete.
+    /// The existing CA, or a new one. The certificate is written last: once it is there, the CA is complete.
     fn ca(&mut self, clock_check: ClockCheck) -> Result<Ca, PkiError> {
         if load::exists(&self.home.path(CA_CERTIFICATE))? {
             let ca = self.home.load_ca(clock_check)?;
@@ -308,7 +308,7 @@ impl InitRun<'_> {
         Ok(authority)
     }
 
-    /// The private key that is here, or a new one.
+    /// The existing private key, or a new one.
     fn key(&mut self, name: &'static str) -> Result<KeyPair, PkiError> {
         let path = self.home.path(name);
         if load::exists(&path)? {
@@ -321,7 +321,7 @@ impl InitRun<'_> {
         Ok(key)
     }
 
-    /// The secret AES key that is here, or a new one.
+    /// The existing secret AES key, or a new one.
     fn secret(&mut self, name: &'static str) -> Result<(), PkiError> {
         let path = self.home.path(name);
         if load::exists(&path)? {
@@ -342,7 +342,7 @@ impl InitRun<'_> {
         let there = load::exists(&self.home.path(pair.key))?;
         let key = self.key(pair.key)?;
         if !there || !load::exists(&self.home.path(pair.certificate))? {
-            // Also where there is a certificate, but its key is lost: it is of no use to anybody.
+            // This includes a certificate whose key is lost, which is useless.
             return self.certify(ca, pair, kind, &key, FileOutcome::Created);
         }
         let not_after = self.not_after(ca.authority(), pair, kind, &key)?;
@@ -358,7 +358,7 @@ impl InitRun<'_> {
         key: &KeyPair,
         outcome: FileOutcome,
     ) -> Result<(), PkiError> {
-        // The same way as for a key from elsewhere: the request shows that its holder wants it.
+        // Done as for a key from elsewhere: the request proves possession of the key.
         let request = CertificateRequest::sign(key, &subject(kind, key.public()))?;
         let request = CertificateRequest::verify(&request).map_err(PkiError::Request)?;
         let lifetime = match self.lives {
@@ -377,7 +377,7 @@ impl InitRun<'_> {
         Ok(())
     }
 
-    /// The end of a certificate's life, once it is found to be the right one.
+    /// When a certificate expires, once it has been verified to be the right one.
     fn not_after(
         &self,
         authority: &Authority,
@@ -402,7 +402,7 @@ impl InitRun<'_> {
     }
 }
 
-/// A name that follows from the key, so that every run gives the same; it tells nothing about the machine, for a
+/// A name derived from the key, so that every run gives the same. It reveals nothing about the machine, since a
 /// terminal shows its certificate to every card.
 fn subject(kind: KeyPurpose, key: &Point) -> String {
     let prefix = match kind {

@@ -1,4 +1,4 @@
-//! What lies in the folder: every file looked at on its own, so that one that is broken hides nothing of the others.
+//! Lists what is in the folder: every file is examined on its own, so that a broken one hides nothing about the others.
 
 use std::{fs, io};
 
@@ -21,7 +21,7 @@ pub struct InventoryItem {
 }
 
 impl InventoryItem {
-    /// Why it cannot be used, where it cannot.
+    /// Why it cannot be used, if so.
     pub const fn error(&self) -> Option<&PkiError> {
         match &self.content {
             Content::PrivateKey(Err(error)) | Content::SecretKey(Err(error)) | Content::Certificate(Err(error)) => {
@@ -31,7 +31,7 @@ impl InventoryItem {
         }
     }
 
-    /// What it says, where it is a certificate that can be used.
+    /// Its content, if it is a usable certificate.
     pub const fn facts(&self) -> Option<&Facts> {
         match &self.content {
             Content::Certificate(Ok(facts)) => Some(facts),
@@ -40,25 +40,25 @@ impl InventoryItem {
     }
 }
 
-/// What a file is, or why it cannot be used.
+/// The kind of a file, or why it cannot be used.
 #[derive(Debug)]
 pub enum Content {
     /// A private key that loads.
     PrivateKey(Result<(), PkiError>),
     /// A symmetric key that loads.
     SecretKey(Result<(), PkiError>),
-    /// A certificate that verifies, and that is for the key beside it where there is one.
+    /// A certificate that verifies, and matches the key beside it if there is one.
     Certificate(Result<Facts, PkiError>),
 }
 
 /// What a certificate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateClass {
-    /// That of a CA.
+    /// It is that of a CA.
     Authority,
-    /// One of the protocol's own.
+    /// It has one of the protocol's own profiles.
     Profile(CertificateProfile),
-    /// One side of TLS.
+    /// It is for one side of TLS.
     Tls(TlsUse),
 }
 
@@ -73,36 +73,36 @@ impl CertificateClass {
     }
 }
 
-/// What a certificate says.
+/// The content of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// What it is for.
+    /// Its class.
     pub class: CertificateClass,
     /// The common name of its subject.
     pub subject: String,
     /// The serial number, hex.
     pub serial: String,
-    /// The start of its life.
+    /// The start of its validity.
     pub not_before: Timestamp,
-    /// The end of its life.
+    /// The end of its validity.
     pub not_after: Timestamp,
 }
 
-/// Where a certificate stands in its life.
+/// Where a certificate is in its validity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
-    /// Its life has not begun.
+    /// It is not valid yet.
     NotYetValid,
-    /// It may be used.
+    /// It is valid.
     Valid,
-    /// It may be used, and should be renewed.
+    /// It is valid, but should be renewed.
     Expiring,
-    /// Its life is over.
+    /// It has expired.
     Expired,
 }
 
 impl Facts {
-    /// Where it stands at this moment.
+    /// The state at this time.
     pub fn age(&self, now: Timestamp) -> Age {
         if now < self.not_before {
             Age::NotYetValid
@@ -116,7 +116,7 @@ impl Facts {
     }
 }
 
-/// Takes the same of a [`Certificate`], a [`TlsCertificate`] and an [`Authority`].
+/// Extracts the same from a [`Certificate`], a [`TlsCertificate`] and an [`Authority`].
 macro_rules! facts {
     ($certificate:expr, $class:expr, $subject:expr) => {
         Facts {
@@ -130,10 +130,10 @@ macro_rules! facts {
 }
 
 impl PkiDir {
-    /// All keys and certificates that are here; none when there is no folder. Files that are not ours are passed over.
+    /// All keys and certificates that are here; empty without a folder. Files that are not ours are skipped.
     ///
     /// # Errors
-    /// [`PkiError::Io`] when it cannot be found out which files are here. What is wrong with one file is an item.
+    /// [`PkiError::Io`] when the files here cannot be listed. What is wrong with one file is part of its item.
     pub fn inventory(&self) -> Result<Vec<InventoryItem>, PkiError> {
         let mut items = Vec::new();
         self.private_key(CA_KEY.to_owned(), &mut items)?;
@@ -197,7 +197,7 @@ impl PkiDir {
         self.certificate(pair.certificate.to_owned(), || facts(&self.load_authority()?), items)
     }
 
-    /// The CA's key may lie elsewhere; where it lies here it has to match.
+    /// The CA key may be elsewhere; if it is here, it must match.
     fn ca_facts(&self) -> Result<Facts, PkiError> {
         let authority = self.load_authority()?;
         if load::exists(&self.path(CA_KEY))? {
@@ -220,7 +220,7 @@ impl PkiDir {
 
     fn set_facts(&self, id: SetId) -> Result<Facts, PkiError> {
         let certificate = match (self.load_set(id), self.previous()?) {
-            // While the CA is rotated its sets are trusted, too.
+            // While the CA is rotated, sets of the previous one are trusted, too.
             (Err(PkiError::Certificate { .. }), Some(previous)) => {
                 self.set_under(previous.load_authority()?.point(), id)?.certificate
             }
@@ -229,7 +229,7 @@ impl PkiDir {
         Ok(facts!(certificate, CertificateClass::Profile(certificate.class()), certificate.subject()))
     }
 
-    /// The sets of which anything is here, in the order of their identifiers.
+    /// The sets of which any file is here, in the order of their identifiers.
     ///
     /// # Errors
     /// [`PkiError::Io`].

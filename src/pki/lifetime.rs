@@ -1,4 +1,4 @@
-//! How long the certificates of terminals and servers are valid, and when they are to be renewed.
+//! How long the certificates of terminals and servers are valid, and when to renew them.
 
 use std::str::FromStr;
 
@@ -7,12 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::{CLOCK_TOLERANCE, days};
 use crate::crypto::x509::Authority;
 
-/// The most days that a certificate of a terminal or a server may be valid.
+/// The most days for which a certificate of a terminal or a server may be valid.
 pub const DAYS_MAX: u16 = 366;
-/// A certificate that is older than this is renewed, however long it is still valid: so most of a long life is left for
-/// the time in which a terminal is switched off.
+/// A certificate older than this is renewed, however long it remains valid: so most of a long life is left for the time
+/// in which a terminal is switched off.
 const RENEWED_AFTER: SignedDuration = days(30);
-/// A certificate is never said to end soon while it has more than this left.
+/// A certificate is never reported as expiring soon while it has more than this left.
 const EXPIRING: SignedDuration = days(30);
 
 /// For how many days a certificate is valid: 1 to [`DAYS_MAX`].
@@ -20,7 +20,7 @@ const EXPIRING: SignedDuration = days(30);
 pub struct CertificateDays(u16);
 
 impl CertificateDays {
-    /// None for what is out of bounds.
+    /// `None` if out of bounds.
     pub const fn new(days: u16) -> Option<Self> {
         if days == 0 || days > DAYS_MAX { None } else { Some(Self(days)) }
     }
@@ -35,7 +35,7 @@ impl CertificateDays {
         days(self.0.into())
     }
 
-    /// Those of a certificate under one of these CAs; none for one that ends with its CA, which was cut short.
+    /// The days of a certificate under one of these CAs; `None` for one that ends with its CA, since it was cut short.
     pub fn of<'a>(
         (not_before, not_after): (Timestamp, Timestamp),
         authorities: impl IntoIterator<Item = &'a Authority>,
@@ -58,29 +58,29 @@ impl FromStr for CertificateDays {
     }
 }
 
-/// Who decides how long a certificate is valid.
+/// What decides how long a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// Nobody: it is what is usual for its class.
+    /// Nothing: it is as long as usual for its class.
     Usual,
-    /// The certificate that it replaces. Where the CA ends before, it ends with the CA.
+    /// The certificate that it replaces. If the CA ends earlier, it ends with the CA.
     Kept(CertificateDays),
-    /// Whoever asks for it. Where the CA ends before, it is refused.
+    /// The request. If the CA ends earlier, it is refused.
     Asked(CertificateDays),
 }
 
 impl Lifetime {
-    /// As it was asked for, or as it is usual.
+    /// The requested lifetime, or the usual one.
     pub fn asked(days: Option<CertificateDays>) -> Self {
         days.map_or(Self::Usual, Self::Asked)
     }
 
-    /// As it was, or as it is usual.
+    /// The previous lifetime, or the usual one.
     pub fn kept(days: Option<CertificateDays>) -> Self {
         days.map_or(Self::Usual, Self::Kept)
     }
 
-    /// The same for a CA that may end earlier: that is no reason to refuse it.
+    /// The same for a CA that may end earlier, which is then no reason to refuse it.
     #[must_use]
     pub const fn within_ca(self) -> Self {
         match self {
@@ -89,7 +89,7 @@ impl Lifetime {
         }
     }
 
-    /// How long it is, where this is usual.
+    /// The duration, given the usual one.
     pub(super) fn or_usual(self, usual: SignedDuration) -> SignedDuration {
         match self {
             Self::Usual => usual,
@@ -98,47 +98,47 @@ impl Lifetime {
     }
 }
 
-/// From its issue to its end: it begins a little earlier, for the clocks of others.
+/// The lifetime from issue to end, without the earlier start that allows for other clocks.
 fn life(not_before: Timestamp, not_after: Timestamp) -> SignedDuration {
     not_after.duration_since(not_before) - CLOCK_TOLERANCE
 }
 
-/// When the certificates of a terminal are to be renewed, and when they end: the first of them.
+/// When the certificates of a terminal must be renewed, and when they end: the earliest of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenewalTime {
-    /// When it is time to renew one.
+    /// When the first one should be renewed.
     pub due: Timestamp,
-    /// When one ends.
+    /// When the first one ends.
     pub end: Timestamp,
 }
 
 impl RenewalTime {
-    /// That of one certificate.
+    /// The times of one certificate.
     pub fn of(not_before: Timestamp, not_after: Timestamp) -> Self {
         Self { due: renewal_due(not_before, not_after), end: not_after }
     }
 
-    /// The first of both.
+    /// The earlier of each time.
     #[must_use]
     pub fn min(self, other: Self) -> Self {
         Self { due: self.due.min(other.due), end: self.end.min(other.end) }
     }
 
-    /// Whether it is time.
+    /// Whether renewal is due.
     pub fn is_due(&self, now: Timestamp) -> bool {
         now >= self.due
     }
 }
 
-/// When a certificate is to be renewed: when it has three sevenths of its life left, at the latest after 30 days. For a
-/// terminal that is the fourth of its seven days.
+/// When a certificate should be renewed: with three sevenths of its life left, and after 30 days at the latest. For a
+/// terminal that is during the fourth of its seven days.
 fn renewal_due(not_before: Timestamp, not_after: Timestamp) -> Timestamp {
     let life = life(not_before, not_after);
     let left = (life / 7 * 3).max(life - RENEWED_AFTER);
     not_after.saturating_sub(left).unwrap_or(not_after)
 }
 
-/// Whether a certificate ends soon: it has less than three sevenths of its life left, and less than 30 days.
+/// Whether a certificate expires soon: it has less than three sevenths of its life left, and less than 30 days.
 pub fn ends_soon(not_before: Timestamp, not_after: Timestamp, now: Timestamp) -> bool {
     let margin = (not_after.duration_since(not_before) / 7 * 3).min(EXPIRING);
     not_after.duration_since(now) < margin

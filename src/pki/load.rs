@@ -1,4 +1,5 @@
-//! Reading the files of the folder: bounded, private ones only when they are private, and into types that do not print.
+//! Reads the files of the folder, with a size limit, private ones only with private permissions, and into types that do
+//! not print secrets.
 
 use std::{
     fs::{self, File},
@@ -15,10 +16,10 @@ use crate::{
     files::without_mark,
 };
 
-/// The longest file that is read, in bytes: far above any key or certificate.
+/// The longest file that is read, in bytes: far more than any key or certificate.
 const LIMIT: u64 = 16 * 1024;
 
-/// A private key. Refuses a file that group or others may use in any way.
+/// A private key. Refuses a file to which group or others have any access.
 ///
 /// # Errors
 /// As [`private`]; [`PkiError::Key`] for anything but a P-256 private key in PEM.
@@ -26,7 +27,7 @@ pub fn key_pair(path: &Path) -> Result<KeyPair, PkiError> {
     KeyPair::from_pem(&private(path)?).map_err(|error| PkiError::Key { path: path.to_owned(), error })
 }
 
-/// A secret AES key, 32 hex digits. Refuses a file that group or others may use in any way.
+/// A secret AES key, 32 hex digits. Refuses a file to which group or others have any access.
 ///
 /// # Errors
 /// As [`private`]; [`PkiError::NotHex`] for anything but 32 hex digits.
@@ -41,16 +42,17 @@ pub fn key_128(path: &Path) -> Result<Key128, PkiError> {
 /// A certificate, as DER.
 ///
 /// # Errors
-/// [`PkiError::NotInitialised`], [`PkiError::NotImported`] or [`PkiError::FileLost`] where there is none; [`PkiError::NotACertificate`]; [`PkiError::Io`].
+/// [`PkiError::NotInitialised`], [`PkiError::NotImported`] or [`PkiError::FileLost`] where there is none;
+/// [`PkiError::NotACertificate`]; [`PkiError::Io`].
 pub fn certificate(path: &Path) -> Result<Vec<u8>, PkiError> {
     let pem = read(path, open(path)?)?;
     x509::from_pem(&pem).ok_or_else(|| PkiError::NotACertificate(path.to_owned()))
 }
 
-/// Whether the file is there.
+/// Whether the file exists.
 ///
 /// # Errors
-/// [`PkiError::Io`] when the system does not say.
+/// [`PkiError::Io`] when the system cannot tell.
 pub fn exists(path: &Path) -> Result<bool, PkiError> {
     match fs::metadata(path) {
         Ok(_) => Ok(true),
@@ -59,14 +61,14 @@ pub fn exists(path: &Path) -> Result<bool, PkiError> {
     }
 }
 
-/// A private file. Refuses one that group or others may use in any way.
+/// A private file. Refuses one to which group or others have any access.
 ///
 /// # Errors
-/// [`PkiError::NotInitialised`], [`PkiError::NotImported`] or [`PkiError::FileLost`] where there is none; [`PkiError::KeyPermissions`]; [`PkiError::Io`], also for one of
-/// more than 16 KiB.
+/// [`PkiError::NotInitialised`], [`PkiError::NotImported`] or [`PkiError::FileLost`] where there is none;
+/// [`PkiError::KeyPermissions`]; [`PkiError::Io`], also for more than 16 KiB.
 pub fn private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PkiError> {
     let file = open(path)?;
-    // The open file is asked, not the path: it cannot be exchanged in between.
+    // Permissions of the open file, not of the path, so that it cannot be exchanged in between.
     let mode = file.metadata().map_err(|error| PkiError::Io { path: path.to_owned(), error })?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(PkiError::KeyPermissions { path: path.to_owned(), mode: mode & 0o7777 });
@@ -82,7 +84,7 @@ fn open(path: &Path) -> Result<File, PkiError> {
 }
 
 fn read(path: &Path, file: File) -> Result<Zeroizing<Vec<u8>>, PkiError> {
-    // Enough from the start, so that a secret is never left behind in a buffer that was outgrown.
+    // Reserved at once, so that no secret is left behind in a buffer that was outgrown.
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(LIMIT).unwrap_or_default() + 1));
     let length = file.take(LIMIT + 1).read_to_end(&mut content);
     match length {

@@ -1,4 +1,4 @@
-//! What can bring a file back that is not here.
+//! Finds out how a missing file can be recovered.
 
 use std::{ffi::OsStr, path::Path};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::crypto::x509::CertificateProfile;
 
-/// A file was looked for and is not there. What brings it back depends on how the others came here.
+/// The error for a missing file. How it can be recovered depends on how the other files came here.
 pub fn missing(path: &Path) -> PkiError {
     let owned = || path.to_owned();
     let has = |name: &str| path.with_file_name(name).exists();
@@ -21,7 +21,7 @@ pub fn missing(path: &Path) -> PkiError {
         return PkiError::FileLost(owned());
     }
     if has(CA_KEY) {
-        // pki init would make another one, which opens none of them.
+        // pki init would make a new key, which fits none of those cards.
         let is_lost = is_secret && has_issued_tokens(&path.with_file_name(RECORD));
         return if is_lost { PkiError::FileLost(owned()) } else { PkiError::NotInitialised(owned()) };
     }
@@ -40,7 +40,7 @@ pub fn missing(path: &Path) -> PkiError {
     }
 }
 
-/// Whether cards were issued under the CA of this record. One that cannot be read may speak of some.
+/// Whether cards were issued under the CA of this record. An unreadable record may list some.
 fn has_issued_tokens(record: &Path) -> bool {
     let of_token = [CertificateProfile::TokenEcka, CertificateProfile::SetEcka, CertificateProfile::Identity];
     let Ok(all) = record::entries(record) else { return true };

@@ -1,4 +1,4 @@
-//! Files that are not here, and what does not work without them.
+//! Lists files that should be here but are missing, and what does not work without them.
 
 use super::{
     PkiDir, PkiError, load, lost,
@@ -8,15 +8,15 @@ use super::{
 /// What does not work without a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingUse {
-    /// No card is authenticated.
+    /// Cards cannot be authenticated.
     Taps,
-    /// The server is not asked.
+    /// The server cannot be used.
     Server,
-    /// No card is enrolled here.
+    /// Cards cannot be enrolled here.
     Enrolling,
-    /// No certificate is issued or renewed here.
+    /// Certificates cannot be issued or renewed here.
     Issuing,
-    /// `server run` does not start, and no certificate is renewed here.
+    /// `server run` cannot start, and certificates cannot be renewed here.
     Serving,
 }
 
@@ -32,9 +32,9 @@ pub struct MissingFile {
 }
 
 impl PkiDir {
-    /// The files that should be here beside those that are, with what they are for. A key without which there is a
-    /// certificate is no part of it: [`Self::inventory`] says so. `has_server` says that this terminal has a server to ask,
-    /// and `named_perso` that the personalisation key lies elsewhere.
+    /// The files that should be here besides those that are, and what they are for. A certificate without its key is
+    /// not reported here, but by [`Self::inventory`]. `has_server` says that this terminal has a server, and
+    /// `named_perso` that the personalisation key is elsewhere.
     ///
     /// # Errors
     /// [`PkiError::Io`] when it cannot be found out which files are here.
@@ -59,7 +59,7 @@ impl PkiDir {
             pair(ADMIN, MissingUse::Enrolling)?;
             pair(SERVER, MissingUse::Serving)?;
         }
-        // A home that an older release made has none until the next renewal.
+        // A folder made by an older release has none until the next renewal.
         if issues && there(SIGNATURE.key)? {
             pair(SIGNATURE, MissingUse::Serving)?;
         }
@@ -83,7 +83,7 @@ impl PkiDir {
         Ok(all)
     }
 
-    /// Whether the personalisation key is missing though cards were issued here: another one fits none of those.
+    /// Whether the personalisation key is missing although cards were issued here: no other key fits them.
     pub fn has_lost_perso_key(&self) -> bool {
         let path = self.path(PERSO_KEY);
         matches!(load::exists(&path), Ok(false)) && matches!(lost::missing(&path), PkiError::FileLost(_))

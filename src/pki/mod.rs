@@ -1,8 +1,8 @@
-//! The certification authority of a terminal: its files, what it certifies, and for how long.
+//! The certification authority (CA) of a terminal: its files, what it certifies, and for how long.
 //!
-//! [`PkiDir`] is the folder `pki/` of the state: it makes the files, loads them typed, and refuses what is not private.
-//! [`Ca`] certifies; all that it ever issued stands in its [`record`], which is how one key never gets two classes and
-//! how a clock that jumped is noticed.
+//! [`PkiDir`] is the folder `pki/` of the state: it makes the files, loads them into types, and refuses files that are
+//! not private. [`Ca`] certifies; everything it ever issued is listed in its [`record`], which prevents one key from
+//! getting two classes and reveals a clock that jumped.
 //!
 //! Deliberately absent: cards, readers, servers, the clock, printing.
 
@@ -53,7 +53,7 @@ pub use set::{SET_SIZES, Set, SetRotation};
 pub use set_id::SetId;
 pub use takeover::TerminalName;
 
-/// The common name of every CA; which one it is says its key identifier.
+/// The common name of every CA; its key identifier tells which one it is.
 pub const AUTHORITY_NAME: &str = "Rollcall CA";
 
 const fn days(days: i64) -> SignedDuration {
@@ -64,13 +64,12 @@ const fn days(days: i64) -> SignedDuration {
 pub const AUTHORITY_LIFE: SignedDuration = days(7_305);
 /// The life of the certificates of tokens and sets: 10 years.
 pub const TOKEN_LIFE: SignedDuration = days(3_652);
-/// The usual life of a terminal's certificates, towards tokens and towards the server: it is short because nothing revokes
-/// them.
+/// The usual life of a terminal's certificates, for tokens and for the server: short, because nothing revokes them.
 pub const TERMINAL_LIFE: SignedDuration = days(7);
-/// The usual life of a server's certificates: longer than a terminal's, for nothing renews it by itself.
+/// The usual life of a server's certificates: longer than a terminal's, because they are not renewed automatically.
 pub const SERVER_LIFE: SignedDuration = days(90);
-/// How much earlier than now a certificate begins to be valid, for the clocks of others; and how far behind the last
-/// issue a clock may be, for two processes that issue at once and for a clock that was set right.
+/// How much earlier than now a certificate starts to be valid, to allow for other clocks; and how far a clock may be
+/// behind the last issue, to allow for two processes that issue at once and for a corrected clock.
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
-/// How far ahead of the last issue a clock may be: as far as a card's date follows in one step.
+/// How far a clock may be ahead of the last issue: as far as a card's date advances in one step.
 pub const CLOCK_LEAP: SignedDuration = days(90);
