@@ -5,7 +5,7 @@ pub const CA_KEY: &str = "ca.key";
 pub const CA_CERTIFICATE: &str = "ca.crt";
 pub const START_KEY: &str = "start.key";
 pub const PERSO_KEY: &str = "perso.key";
-/// What the CA has issued.
+/// The record of what the CA has issued.
 pub const RECORD: &str = "issued.ndjson";
 
 /// A key of this machine and the certificate beside it.
@@ -15,7 +15,7 @@ pub struct Pair {
     pub certificate: &'static str,
 }
 
-// The pairs: READ and ADMIN towards tokens, TLS towards the server, the server itself, and what it signs with.
+// The pairs: READ and ADMIN for tokens, TLS for the server, the server itself, and its signature.
 pub const TERMINAL: Pair = Pair { key: "terminal-ecka.key", certificate: "terminal-ecka.crt" };
 pub const ADMIN: Pair = Pair { key: "terminal-admin.key", certificate: "terminal-admin.crt" };
 pub const CLIENT: Pair = Pair { key: "terminal-tls.key", certificate: "terminal-tls.crt" };

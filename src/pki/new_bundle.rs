@@ -1,20 +1,20 @@
-//! Who makes the bundle of a terminal, in the words of a hint.
+//! Hints that say who makes a terminal's bundle, and how.
 
 use crate::failure::Remedy;
 
-/// Makes a bundle where there is a server, which knows no terminal that was added in another way.
+/// Makes a bundle if there is a server, which accepts no terminal added in any other way.
 pub const ADD_TERMINAL: &str = "rollcall server terminal add NAME --out FILE";
-/// Makes a bundle where the CA key lies and there is no server.
+/// Makes a bundle on the machine with the CA key, if there is no server.
 pub const ISSUE_TERMINAL: &str = "rollcall pki issue terminal NAME --out FILE";
-/// What is done with either of them.
+/// What to do with either bundle.
 pub const IMPORT: &str = "then, here: rollcall pki import FILE";
 
-/// A new bundle, by what makes it with a server and without one.
+/// How to get a new bundle, without a server and with one.
 pub fn new_bundle(words: &str) -> Remedy {
     Remedy::with(words, ISSUE_TERMINAL).and(&format!("with a server by an administrator: {ADD_TERMINAL}"))
 }
 
-/// A new bundle from an administrator of the server, and what to do with it here.
+/// How to get a new bundle from an administrator of the server, and what to do with it here.
 pub fn bundle_from_server(words: &str) -> Remedy {
     Remedy::with(words, ADD_TERMINAL).and(IMPORT)
 }

@@ -3,12 +3,12 @@
 use super::{PkiError, pkcs11};
 use crate::crypto::{Key128, cmac::cmac};
 
-/// The personalisation key. It computes; what it is made of stays where it is.
+/// The personalisation key. It can only compute; the key itself is not exposed.
 #[derive(Debug)]
 pub enum PersoKey {
     /// `pki/perso.key`.
     File(Key128),
-    /// In a token.
+    /// In a PKCS#11 token.
     Token(pkcs11::Key),
 }
 

@@ -33,30 +33,30 @@ use crate::crypto::Key128;
 pub use slots::PinState;
 pub use uri::{Uri, UriError};
 
-/// Where a service has the PIN from when the URI names no file.
+/// The variable from which a service takes the PIN if the URI names no file.
 const PIN: &str = "ROLLCALL_PKCS11_PIN";
 
 /// The lengths of an AES key in bytes (FIPS 197, 6.1).
 const AES_LENGTHS: [u64; 3] = [16, 24, 32];
 
-/// The most keys that an error names.
+/// Most keys that an error lists.
 const NAMED: usize = 8;
 
-/// An AES key in a token, in a session that is logged in where the token needs it.
+/// An AES key in a token, with a session that is logged in if the token requires it.
 pub struct Key {
     session: Mutex<Session>,
     handle: ObjectHandle,
     module: String,
 }
 
-/// What can be seen of a key without a login, so that no PIN is tried.
+/// What can be found out about a key without a login, so that no PIN is used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
     /// The label of the token.
     pub token: String,
-    /// Whether the key itself was seen: most tokens show a private key after a login only.
+    /// Whether the key itself was seen: most tokens show a private key only after a login.
     pub seen: bool,
-    /// How far wrong PINs have got.
+    /// How close the token is to locking because of wrong PINs.
     pub pin: PinState,
 }
 
@@ -67,8 +67,8 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// Opens the one key that the URI names. The PIN is tried once, and only at the one token that fits: a token locks
-    /// itself after a few.
+    /// Opens the one key that the URI names. The PIN is tried once, and only at the one token that fits, because a
+    /// token locks itself after a few wrong ones.
     ///
     /// # Errors
     /// [`PkiError::Pkcs11`] says which step failed: the library, finding the one token or key, the PIN, the key's
@@ -99,10 +99,10 @@ impl Key {
     }
 }
 
-/// Looks for the key as [`Key::open`] does, without a login: the PIN is read, and not tried.
+/// Looks for the key like [`Key::open`], but without a login: the PIN is read, but not tried.
 ///
 /// # Errors
-/// As [`Key::open`], but for what only a login shows: a wrong PIN, and a private key that is not there.
+/// As [`Key::open`], except what only a login reveals: a wrong PIN, and a missing private key.
 pub fn sight(uri: &Uri) -> Result<Sighting, PkiError> {
     let module = Module::load(uri)?;
     let fitting = one_token(&module, uri)?;
@@ -115,7 +115,7 @@ pub fn sight(uri: &Uri) -> Result<Sighting, PkiError> {
             return Err(Pkcs11Error::Locked(fitting.label()).into());
         }
         pin(uri, &fitting)?;
-        // A login would not show a key whose file is closed.
+        // A login would not reveal a key whose file is not accessible.
         if let Some(closed) = (!seen).then(|| closed_key(&module, &fitting)).flatten() {
             return Err(Pkcs11Error::Rights(closed).into());
         }
@@ -125,13 +125,13 @@ pub fn sight(uri: &Uri) -> Result<Sighting, PkiError> {
     Ok(Sighting { token: fitting.label(), seen, pin: pin_state })
 }
 
-/// The key is not there, or its file is closed to this user.
+/// The error for a key that is missing, or whose file is not accessible to this user.
 fn no_key(module: &Module, fitting: &Fitting, uri: &Uri) -> Pkcs11Error {
     let none = || Pkcs11Error::NoKey { token: fitting.label(), uri: uri.to_string() };
     closed_key(module, fitting).map_or_else(none, Pkcs11Error::Rights)
 }
 
-/// A key of this token whose file is closed to this user.
+/// A key of this token whose file is not accessible to this user.
 fn closed_key(module: &Module, fitting: &Fitting) -> Option<ClosedFile> {
     rights::denied_key(&module.path, &fitting.token.as_ref()?.serial)
 }
@@ -139,7 +139,7 @@ fn closed_key(module: &Module, fitting: &Fitting) -> Option<ClosedFile> {
 fn one_token(module: &Module, uri: &Uri) -> Result<Fitting, Pkcs11Error> {
     slots::find(module, uri, |fitting| {
         let session = module.library.open_ro_session(fitting.slot);
-        // A key that is wrong in some way is one: what is wrong with it is said later.
+        // A key that fits but is faulty counts as found: its fault is reported later.
         session.is_ok_and(|session| !matches!(find(module, &session, fitting, uri), Ok(None)))
     })
 }
@@ -158,7 +158,7 @@ fn login(module: &Module, session: &Session, fitting: &Fitting, uri: &Uri) -> Re
     }
 }
 
-/// The one AES key that fits, as far as the session sees them.
+/// The one AES key that fits, among those visible to the session.
 fn find(module: &Module, session: &Session, fitting: &Fitting, uri: &Uri) -> Result<Option<ObjectHandle>, Pkcs11Error> {
     let failed = |error: Error| module.failed(&error);
     let mut wanted = vec![Attribute::Class(ObjectClass::SECRET_KEY)];
@@ -185,14 +185,14 @@ fn find(module: &Module, session: &Session, fitting: &Fitting, uri: &Uri) -> Res
         }
         several => {
             let keys = several.iter().take(NAMED).map(|key| key_uri(session, fitting, *key).to_string());
-            // A library lists them in any order.
+            // Sorted, because a library may list them in any order.
             let keys: Vec<_> = keys.collect::<BTreeSet<_>>().into_iter().collect();
             Err(Pkcs11Error::SeveralKeys { uri: uri.to_string(), keys: keys.join(" and ") })
         }
     }
 }
 
-/// A URI of a key: what its token and itself are called.
+/// The URI of a key, from its own attributes and those of its token.
 fn key_uri(session: &Session, fitting: &Fitting, key: ObjectHandle) -> Uri {
     let mut uri = fitting.uri();
     for attribute in session.get_attributes(key, &[AttributeType::Label, AttributeType::Id]).unwrap_or_default() {
@@ -215,7 +215,7 @@ fn kind(session: &Session, key: ObjectHandle) -> String {
     name.unwrap_or_else(|| "unknown".into())
 }
 
-/// From the file that the URI names, which must be nobody else's, or from the environment of a service.
+/// The PIN, from the file that the URI names, which must be private, or from the environment of a service.
 fn pin(uri: &Uri, fitting: &Fitting) -> Result<AuthPin, PkiError> {
     let none = || Pkcs11Error::NoPin(fitting.label());
     let text = match &uri.pin_source {

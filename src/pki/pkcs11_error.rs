@@ -1,4 +1,4 @@
-//! Why a key in a PKCS#11 token cannot be used.
+//! The errors of keys in PKCS#11 tokens, and what the user sees of them.
 
 use std::{fmt, path::PathBuf};
 
@@ -7,14 +7,14 @@ use crate::{
     files::word,
 };
 
-/// A file that a PKCS#11 token needs and that is closed to this user.
+/// A file that a PKCS#11 token needs, but that this user may not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClosedFile {
     /// The file or folder.
     pub path: PathBuf,
-    /// The name of the user, or the number where there is none.
+    /// The name of the user, or the number if there is none.
     pub user: String,
-    /// The group that may use it, when that helps.
+    /// The group whose members may use it, if joining it helps.
     pub group: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for ClosedFile {
     }
 }
 
-/// The folder of tokens of `SoftHSM`, which is not there.
+/// The folder of `SoftHSM` tokens, which does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingFolder {
     /// The folder.
@@ -40,44 +40,44 @@ impl fmt::Display for MissingFolder {
     }
 }
 
-/// Why a key in a PKCS#11 token cannot be used. Labels, serial numbers and identifiers are quoted, a PIN never is.
+/// Why a key in a PKCS#11 token cannot be used. Labels, serial numbers and identifiers are quoted, but never a PIN.
 #[derive(Debug, thiserror::Error)]
 pub enum Pkcs11Error {
-    /// No library of that name where systems keep them, or in the folder that is named.
+    /// There is no library of that name where systems keep them, or in the named folder.
     #[error("there is no PKCS#11 library {0:?}")]
     NoModule(String),
-    /// Several of that name: the name and two of them.
+    /// There are several of that name: the name and two of them.
     #[error("several PKCS#11 libraries are called {0:?}: {1} and {2}")]
     SeveralModules(String, String, String),
     /// The library cannot be loaded.
     #[error("the PKCS#11 library {0} cannot be loaded: {1}")]
     Load(String, String),
-    /// The library is another than the one that is described.
+    /// The library is not the one described.
     #[error("the PKCS#11 library {path} is {is}")]
     OtherLibrary {
         /// Its file.
         path: String,
-        /// What it says of itself.
+        /// Its description.
         is: String,
     },
-    /// What the library says of slots and sessions.
+    /// The library reports an error.
     #[error("the PKCS#11 library {0}: {1}")]
     Library(String, String),
-    /// The token does not compute with the key.
+    /// The token cannot compute with the key.
     #[error("the PKCS#11 library {0}, for AES-CMAC: {1}")]
     Sign(String, String),
-    /// Files that a token lies in, or is reached by, are closed to this user.
+    /// This user may not use files of a token, or a path to it.
     #[error("{0}")]
     Rights(ClosedFile),
-    /// The folder that the tokens should lie in is not there.
+    /// The configured folder of tokens does not exist.
     #[error("{0}")]
     Folder(MissingFolder),
-    /// No token fits, and what each slot has instead.
+    /// No token fits; with the reason for each slot.
     #[error("no PKCS#11 token fits {uri}: {slots}")]
     NoToken {
         /// What was looked for.
         uri: String,
-        /// Slot by slot.
+        /// The reasons, slot by slot.
         slots: String,
     },
     /// More than one token fits.
@@ -85,7 +85,7 @@ pub enum Pkcs11Error {
     SeveralTokens {
         /// What was looked for.
         uri: String,
-        /// Each by a URI of its own.
+        /// Each with a unique URI.
         tokens: String,
     },
     /// The token has no such key.
@@ -101,7 +101,7 @@ pub enum Pkcs11Error {
     SeveralKeys {
         /// What was looked for.
         uri: String,
-        /// Each by a URI of its own.
+        /// Each with a unique URI.
         keys: String,
     },
     /// A secret key of another kind fits: `p11tool --write --secret-key` makes generic secrets.
@@ -113,19 +113,20 @@ pub enum Pkcs11Error {
     /// The PIN is wrong; it was tried once.
     #[error("the PKCS#11 token {0:?} refuses the PIN")]
     WrongPin(String),
-    /// Too many wrong PINs: another is not tried.
+    /// The PIN is locked after too many wrong ones, so none is tried.
     #[error("the PKCS#11 token {0:?} has locked its PIN after wrong ones")]
     Locked(String),
-    /// The key is no AES key by its length in bytes: `softhsm2-util --import` ends a raw key at its first zero byte.
+    /// The key's length in bytes is not that of an AES key: `softhsm2-util --import` cuts a raw key at its first zero
+    /// byte.
     #[error("the key {0} has {1} bytes, but an AES key has 16, 24 or 32")]
     Length(String, u64),
-    /// The answer is no AES-CMAC.
+    /// The answer has not the length of an AES-CMAC.
     #[error("the PKCS#11 token answered {0} bytes, but an AES-CMAC has 16")]
     Answer(usize),
 }
 
 impl Pkcs11Error {
-    /// What a user sees.
+    /// What the user sees: exit class, code, message and hint.
     pub fn to_failure(&self) -> Failure {
         let failure = |class, code| Failure::new(class, code, self.to_string());
         match self {
@@ -174,9 +175,9 @@ impl Pkcs11Error {
     }
 }
 
-/// What helps against an error of a library: of some it is known what they need.
+/// The hint for an error of a library; the needs of some libraries are known.
 fn library_hint(library: &str, said: &str) -> Remedy {
-    // opencryptoki says no more than this when its daemon does not run.
+    // opencryptoki reports only this when its daemon is not running.
     if library.contains("opencryptoki") && said.ends_with("FunctionFailed") {
         return Remedy::with("start the daemon of opencryptoki, pkcsslotd", "sudo systemctl start pkcsslotd");
     }

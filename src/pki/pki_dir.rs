@@ -1,4 +1,4 @@
-//! The folder `pki/`: which files it has, and how each is loaded.
+//! The folder `pki/`: loads its keys and certificates, and refuses those that do not fit together or are not valid.
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +14,14 @@ use crate::crypto::{
     x509::{Authority, Certificate, CertificateError, CertificateProfile, TerminalRole, TlsCertificate, TlsUse},
 };
 
-/// The folder of keys and certificates. It need not be there yet.
+/// The folder of keys and certificates. It need not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PkiDir {
     folder: PathBuf,
 }
 
-/// A key of the protocol's own certificates: what a terminal brings into a handshake with a token, or what a server
-/// signs with.
+/// A key with one of the protocol's own certificates: a terminal's for the handshake with tokens, or the one with which
+/// a server signs.
 #[derive(Debug, Clone)]
 pub struct TerminalIdentity {
     /// The CA that certifies terminals and tokens.
@@ -30,11 +30,11 @@ pub struct TerminalIdentity {
     pub key: KeyPair,
     /// Its certificate, which is valid now.
     pub certificate: Certificate,
-    /// The same under the CA before, while that one is being rotated out.
+    /// The same under the previous CA, while that one is rotated out.
     pub previous: Option<Box<TerminalIdentity>>,
 }
 
-/// What one side brings into TLS.
+/// What one side needs for TLS.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// The CA that certifies both sides.
@@ -43,12 +43,12 @@ pub struct Tls {
     pub key: KeyPair,
     /// Its certificate, which is valid now.
     pub certificate: TlsCertificate,
-    /// While a CA is rotated out: the other one of the two, under which the other side's certificate may be.
+    /// While a CA is rotated out: the other of the two CAs, which may have issued the other side's certificate.
     pub also: Option<Authority>,
 }
 
 impl Tls {
-    /// The CAs whose certificates are accepted of the other side.
+    /// The CAs from which the other side's certificate is accepted.
     pub fn trusted(&self) -> Vec<Authority> {
         std::iter::once(&self.authority).chain(&self.also).cloned().collect()
     }
@@ -74,7 +74,7 @@ impl PkiDir {
         self.folder.join(name)
     }
 
-    /// The certificate of the CA: whom this machine trusts.
+    /// The certificate of the CA that this machine trusts.
     ///
     /// # Errors
     /// [`PkiError::NotInitialised`] where there is none; [`PkiError::NotACertificate`] and [`PkiError::Certificate`]
@@ -84,11 +84,11 @@ impl PkiDir {
         Authority::read(&load::certificate(&path)?).map_err(|error| PkiError::Certificate { path, error })
     }
 
-    /// The CA, where its key lies.
+    /// The CA, if its key is here.
     ///
     /// # Errors
     /// [`PkiError::NoCaKey`] when its key is not here; [`PkiError::RecordMissing`]; [`PkiError::KeyPermissions`],
-    /// [`PkiError::Key`], [`PkiError::Mismatch`]; else as [`Self::load_authority`].
+    /// [`PkiError::Key`], [`PkiError::Mismatch`]; otherwise as [`Self::load_authority`].
     pub fn load_ca(&self, clock_check: ClockCheck) -> Result<Ca, PkiError> {
         let authority = self.load_authority()?;
         let key = self.load_ca_key(&authority)?;
@@ -117,7 +117,7 @@ impl PkiDir {
         self.load_pair(TERMINAL, &CertificateProfile::TERMINAL, now)
     }
 
-    /// The terminal's key and certificate with the role ADMIN; they are there where the CA key lies.
+    /// The terminal's key and certificate with the role ADMIN, which exist on the machine with the CA key.
     ///
     /// # Errors
     /// As [`Self::load_terminal`].
@@ -125,7 +125,8 @@ impl PkiDir {
         self.load_pair(ADMIN, &[CertificateProfile::Terminal(TerminalRole::Admin)], now)
     }
 
-    /// The terminal's key and certificate for the server, which shows one of the CA before while that is rotated out.
+    /// The terminal's key and certificate for the server, which presents one of the previous CA while that is rotated
+    /// out.
     ///
     /// # Errors
     /// As [`Self::load_terminal`].
@@ -134,8 +135,8 @@ impl PkiDir {
         Ok(Tls { also, ..self.load_tls(CLIENT, TlsUse::Client, now)? })
     }
 
-    /// The server's TLS key and certificate: those of the CA before while it is rotated out, for every terminal knows that
-    /// one, and not every one its successor.
+    /// The server's TLS key and certificate: while a CA is rotated out those of the previous CA, because every terminal
+    /// knows that one, but not every one knows its successor.
     ///
     /// # Errors
     /// As [`Self::load_terminal`].
@@ -148,8 +149,8 @@ impl PkiDir {
         }
     }
 
-    /// The key and certificate with which the server signs what terminals keep for the time when it is away; of the CA
-    /// before while it is rotated out.
+    /// The key and certificate with which the server signs what terminals keep for offline use; of the previous CA
+    /// while that is rotated out.
     ///
     /// # Errors
     /// As [`Self::load_terminal`].
@@ -158,17 +159,17 @@ impl PkiDir {
         previous.as_ref().unwrap_or(self).load_pair(SIGNATURE, &[CertificateProfile::ServerSignature], now)
     }
 
-    /// The CAs whose word counts here: its own, and the one before while that is rotated out.
+    /// The CAs trusted here: the current one, and the previous one while that is rotated out.
     ///
     /// # Errors
-    /// As [`Self::load_authority`], for the one CA or the other.
+    /// As [`Self::load_authority`], for either CA.
     pub fn load_trusted(&self) -> Result<Vec<Point>, PkiError> {
         let previous = self.previous()?.map(|previous| previous.load_authority()).transpose()?;
         let all = std::iter::once(self.load_authority()?).chain(previous);
         Ok(all.map(|authority| *authority.point()).collect())
     }
 
-    /// The start key of cards that were installed with one: all three SCP03 keys.
+    /// The start key of cards that were installed with one: it is used for all three SCP03 keys.
     ///
     /// # Errors
     /// [`PkiError::NotInitialised`] where there is none; [`PkiError::KeyPermissions`]; [`PkiError::NotHex`];
@@ -177,10 +178,10 @@ impl PkiDir {
         load::key_128(&self.path(START_KEY))
     }
 
-    /// The key from which the per-token keys are derived: the one that is named, or the one in the file here.
+    /// The key from which the per-token keys are derived: the named one, or the one in the file here.
     ///
     /// # Errors
-    /// [`PkiError::Pkcs11`] for a named key that cannot be opened; else as [`Self::load_start_key`].
+    /// [`PkiError::Pkcs11`] for a named key that cannot be opened; otherwise as [`Self::load_start_key`].
     pub fn load_perso_key(&self, named: Option<&pkcs11::Uri>) -> Result<PersoKey, PkiError> {
         match named {
             Some(uri) => Ok(PersoKey::Token(pkcs11::Key::open(uri)?)),
@@ -213,7 +214,7 @@ impl PkiDir {
         Ok(Tls { authority, key, certificate, also: None })
     }
 
-    /// The certificate of a pair, whatever the time.
+    /// The certificate of a pair, without checking its validity period.
     pub(super) fn card_certificate(
         &self,
         pair: Pair,
@@ -228,7 +229,7 @@ impl PkiDir {
         Ok(certificate)
     }
 
-    /// The TLS certificate of a pair, whatever the time.
+    /// The TLS certificate of a pair, without checking its validity period.
     pub(super) fn tls_certificate(
         &self,
         pair: Pair,

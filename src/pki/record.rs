@@ -1,4 +1,4 @@
-//! What a CA has issued: one line of JSON for each certificate, on disk before the certificate is given away.
+//! The record of what a CA has issued: one line of JSON per certificate, on disk before the certificate is handed out.
 
 use std::{
     collections::HashMap,
@@ -15,17 +15,17 @@ use serde::{Deserialize, Serialize};
 use super::{CLOCK_LEAP, CLOCK_TOLERANCE, PkiError};
 use crate::crypto::{ec::Point, sha256};
 
-/// Whether the clock and the record are to be doubted.
+/// Whether the clock and the record are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockCheck {
     /// A clock that is behind the last issue or far ahead of it is refused, and so is a missing record.
     Enforced,
-    /// The operator says that the clock is right, and that a missing record may be begun anew (`--yes`).
+    /// The operator confirms that the clock is right, and that a missing record may be started anew (`--yes`).
     Skipped,
 }
 
 impl ClockCheck {
-    /// Skipped where the operator says so.
+    /// Skipped if the operator says so.
     pub const fn skipped_if(says_so: bool) -> Self {
         if says_so { Self::Skipped } else { Self::Enforced }
     }
@@ -45,20 +45,20 @@ pub struct Issued {
     pub serial: String,
     /// SHA-256 of the key's 65-byte point, hex.
     pub key: String,
-    /// The start of its life.
+    /// The start of its validity.
     #[serde(with = "rfc3339")]
     pub not_before: Timestamp,
-    /// The end of its life.
+    /// The end of its validity.
     #[serde(with = "rfc3339")]
     pub not_after: Timestamp,
 }
 
-/// How the record names a key.
+/// The name of a key in the record.
 pub fn fingerprint(key: &Point) -> String {
     hex::encode(sha256(&[key.as_bytes()]))
 }
 
-/// The certificates in the order of their issue; an empty list when there is no record.
+/// The certificates in the order of their issue; empty when there is no record.
 ///
 /// # Errors
 /// [`PkiError::RecordDamaged`] names the first line that cannot be read; [`PkiError::Io`].
@@ -71,8 +71,8 @@ pub fn entries(path: &Path) -> Result<Vec<Issued>, PkiError> {
     }
 }
 
-/// The lines that end, and their length. What follows the last newline was torn off by a crash: the certificate that it
-/// speaks of was never given away.
+/// The complete lines, and their total length. What follows the last newline was cut off by a crash, and its
+/// certificate was never handed out.
 fn whole_lines(content: &[u8]) -> (impl Iterator<Item = &[u8]>, usize) {
     let length = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     (content[..length].split_inclusive(|byte| *byte == b'\n'), length)
@@ -82,7 +82,7 @@ fn parse(path: &Path, line: usize, text: &[u8]) -> Result<Issued, PkiError> {
     serde_json::from_slice(text).map_err(|_| PkiError::RecordDamaged { path: path.to_owned(), line })
 }
 
-/// The open record, as far as it was read.
+/// The open record, with what has been read of it.
 #[derive(Debug)]
 pub struct IssueRecord {
     path: PathBuf,
@@ -94,7 +94,7 @@ pub struct IssueRecord {
 }
 
 impl IssueRecord {
-    /// Opens the record; `create` makes an empty one where there is none.
+    /// Opens the record; with `create`, an empty one is created if there is none.
     ///
     /// # Errors
     /// [`PkiError::RecordMissing`] where there is none and `create` is false; [`PkiError::Io`].
@@ -107,7 +107,7 @@ impl IssueRecord {
         Ok(Self { path: path.to_owned(), file, read: 0, lines: 0, last: None, keys: HashMap::new() })
     }
 
-    /// Takes the record for one issue; waits while another process has it.
+    /// Locks the record for one issue, waiting while another process holds it.
     ///
     /// # Errors
     /// [`PkiError::RecordDamaged`] names the first line that cannot be read; [`PkiError::Io`].
@@ -119,11 +119,11 @@ impl IssueRecord {
     }
 }
 
-/// The record while nobody else may issue.
+/// The locked record: no other process can issue meanwhile.
 pub struct LockedRecord<'a>(&'a mut IssueRecord);
 
 impl LockedRecord<'_> {
-    /// The moment of this issue. Refuses a clock that is behind the last issue, or far ahead of it; within the tolerance
+    /// The time of this issue. Refuses a clock that is behind the last issue, or far ahead of it; within the tolerance,
     /// time stands still rather than going back.
     ///
     /// # Errors
@@ -143,10 +143,10 @@ impl LockedRecord<'_> {
         }
     }
 
-    /// Refuses a key that is certified for anything but exactly this.
+    /// Refuses a key that is certified for anything else.
     ///
     /// # Errors
-    /// [`PkiError::KeyTaken`] says for what it is certified.
+    /// [`PkiError::KeyTaken`] says what it is certified for.
     pub fn require_free(&self, key: &Point, class: &str, subject: &str) -> Result<(), PkiError> {
         match self.0.keys.get(&fingerprint(key)) {
             Some((taken, name)) if taken != class || name != subject => {
@@ -156,7 +156,7 @@ impl LockedRecord<'_> {
         }
     }
 
-    /// Notes an issue; it is on disk when this returns.
+    /// Appends an issue; it is on disk when this returns.
     ///
     /// # Errors
     /// [`PkiError::Io`] when it is not on disk.
@@ -176,7 +176,7 @@ impl LockedRecord<'_> {
         self.0.keys.insert(issued.key, (issued.class, issued.subject));
     }
 
-    /// Reads what others have added, and cuts off a line that a crash has torn.
+    /// Reads what other processes have added, and removes a line that a crash has left incomplete.
     fn catch_up(&mut self) -> Result<(), PkiError> {
         let length = self.0.file.metadata().map_err(|error| self.failed(error))?.len();
         let mut added = vec![0; usize::try_from(length.saturating_sub(self.0.read)).unwrap_or(usize::MAX)];
@@ -200,7 +200,7 @@ impl LockedRecord<'_> {
 
 impl Drop for LockedRecord<'_> {
     fn drop(&mut self) {
-        // The lock ends with the file at the latest.
+        // If this fails, the lock still ends when the file is closed.
         let _ = FileExt::unlock(&self.0.file);
     }
 }

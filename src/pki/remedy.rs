@@ -1,4 +1,4 @@
-//! How a certificate is renewed, which depends on where it lies.
+//! Says how a certificate is renewed, which depends on where it is.
 
 use super::{
     CertificateClass,
@@ -6,17 +6,17 @@ use super::{
 };
 use crate::{crypto::x509::TlsUse, failure::Remedy};
 
-/// Where a certificate lies.
+/// Where a certificate is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CertificatePlace {
-    /// Beside the key of the CA.
+    /// On the machine with the CA key.
     pub has_ca_key: bool,
-    /// At a terminal that has a server.
+    /// On a terminal that has a server.
     pub has_server: bool,
 }
 
 impl CertificatePlace {
-    /// What renews a certificate of this class here, in time or after it has ended.
+    /// How to renew a certificate of this class here, in time or after it has expired.
     pub fn renewal(self, class: CertificateClass, has_ended: bool) -> Remedy {
         match class {
             // A CA cannot be renewed in place.
@@ -25,7 +25,7 @@ impl CertificatePlace {
             _ if self.has_ca_key => Remedy::run("rollcall pki renew"),
             CertificateClass::Tls(TlsUse::Server) => Remedy::with("where the CA key lies", "rollcall pki issue server"),
             _ if self.has_server && !has_ended => Remedy::run("rollcall pki renew"),
-            // The server does not hear a terminal whose certificate has ended.
+            // The server refuses a terminal whose certificate has expired.
             _ if self.has_server => bundle_from_server("an administrator makes a new bundle under the same name"),
             _ => Remedy::with("where the CA key lies", ISSUE_TERMINAL).and(IMPORT),
         }

@@ -1,5 +1,5 @@
-//! Another CA in the place of the one that is here. While tokens are moved from the old one to the new one, both are
-//! trusted: the old one lies in `pki/previous/`, a folder of the same form.
+//! Replaces the CA by a new one. While tokens are moved from the old CA to the new one, both are trusted: the old one
+//! is in `pki/previous/`, a folder of the same form.
 
 use std::{
     collections::BTreeSet,
@@ -29,9 +29,9 @@ use crate::{
 };
 
 pub(super) const PREVIOUS: &str = "previous";
-/// Ids of the tokens that know the new CA, a line each.
+/// The file with the ids of the tokens that know the new CA, one per line.
 const ROTATED: &str = "rotated";
-/// What does not belong to a CA and stays.
+/// The files that do not belong to a CA and stay.
 pub(super) const STAYS: [&str; 3] = [PERSO_KEY, START_KEY, "sets"];
 
 /// How far a rotation is.

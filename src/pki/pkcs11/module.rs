@@ -1,4 +1,4 @@
-//! The library: which file it is, and what it says of itself.
+//! Locates and loads the PKCS#11 library, and checks that it is the one described.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ use cryptoki::{
 
 use super::{Pkcs11Error, Uri, rights};
 
-/// Where systems keep libraries; `*` is one folder, of the architecture.
+/// Where systems keep libraries; `*` stands for one folder, that of the architecture.
 const FOLDERS: [&str; 11] = [
     "/usr/lib/*/pkcs11",
     "/usr/lib/pkcs11",
@@ -28,19 +28,19 @@ const FOLDERS: [&str; 11] = [
     "/usr/lib",
 ];
 
-/// A library that is loaded and initialised.
+/// A loaded and initialised library.
 pub struct Module {
-    /// What is behind it.
+    /// Its functions.
     pub library: Pkcs11,
     /// Its file.
     pub path: PathBuf,
 }
 
 impl Module {
-    /// Loads the library that a URI names, and asks it what it is when the URI says what it should be.
+    /// Loads the library that a URI names, and checks its description if the URI contains one.
     ///
     /// # Errors
-    /// [`Pkcs11Error`]: no such library or several, one that cannot be loaded, another than the one described.
+    /// [`Pkcs11Error`]: no such library or several, one that cannot be loaded, or another than the one described.
     pub fn load(uri: &Uri) -> Result<Self, Pkcs11Error> {
         let path = locate(uri, &FOLDERS)?;
         let denied = |other: Pkcs11Error| {
@@ -57,7 +57,7 @@ impl Module {
         Ok(module)
     }
 
-    /// An error of this library.
+    /// The error of a call of this library.
     pub fn failed(&self, error: &Error) -> Pkcs11Error {
         let other = Pkcs11Error::Library(shown(&self.path), said(error));
         rights::denied(&self.path).map_or(other, Pkcs11Error::Rights)
@@ -82,7 +82,7 @@ impl Module {
     }
 }
 
-/// What a call failed with, by the names of the standard: the crate's own sentences tell nobody what to do.
+/// An error by the names of the standard; the sentences of the crate do not say what to do.
 pub fn said(error: &Error) -> String {
     match error {
         Error::Pkcs11(code, function) => format!("C_{function:?} fails with {code:?}"),
@@ -115,7 +115,7 @@ fn locate(uri: &Uri, folders: &[&str]) -> Result<PathBuf, Pkcs11Error> {
     }
 }
 
-/// A folder, or all of those that `*` stands for.
+/// The folder, or all folders that its `*` stands for.
 fn spread(folder: &str) -> Vec<PathBuf> {
     let Some((above, below)) = folder.split_once("/*") else { return vec![folder.into()] };
     // Only folders of an architecture: x86_64-linux-gnu.
@@ -124,7 +124,7 @@ fn spread(folder: &str) -> Vec<PathBuf> {
     entries.map(|entry| entry.path().join(below.trim_start_matches('/'))).collect()
 }
 
-/// The libraries of that name in a folder, each as the file that its links lead to.
+/// The libraries of that name in a folder, with links resolved.
 fn called_in<'a>(folder: &Path, name: &'a str) -> impl Iterator<Item = PathBuf> + use<'a> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -133,7 +133,7 @@ fn called_in<'a>(folder: &Path, name: &'a str) -> impl Iterator<Item = PathBuf> 
         .filter_map(|path| path.canonicalize().ok())
 }
 
-/// Whether a file has that name without `lib` and `.so`, in any case (RFC 7512, 2.3).
+/// Whether a file has that name without `lib` and `.so`, in upper or lower case (RFC 7512, 2.3).
 fn is_called(path: &Path, name: &str) -> bool {
     let Some((file, _)) = path.file_name().and_then(|file| file.to_str()).and_then(|file| file.split_once(".so"))
     else {
@@ -160,11 +160,11 @@ mod tests {
         let folders: Vec<_> = folders.iter().map(String::as_str).collect();
         let uri = |query: &str| format!("pkcs11:object=a?{query}").parse::<Uri>().unwrap();
         let found = |query: &str| locate(&uri(query), &folders);
-        // The link and the file are one library.
+        // A link and its target are one library.
         assert_eq!(found("module-name=SoftHSM2").unwrap(), at("softhsm/libsofthsm2.so"));
         assert_eq!(found("module-name=opensc-pkcs11").unwrap(), at("x86_64-linux-gnu/pkcs11/opensc-pkcs11.so.1"));
         assert!(matches!(found("module-name=none"), Err(Pkcs11Error::NoModule(name)) if name == "none"));
-        // A path is taken as it stands; with a name, as the folder that has it or the file that is called so.
+        // A path alone is used as it is; with a name, it is a folder that contains it, or a file with that name.
         assert_eq!(found("module-path=/nowhere/p11.so").unwrap(), PathBuf::from("/nowhere/p11.so"));
         let folder = format!("module-name=none&module-path={}", at("ssl/pkcs11").display());
         assert_eq!(found(&folder).unwrap(), at("ssl/pkcs11/none.so"));

@@ -1,7 +1,7 @@
-//! Files that a token lies in, or is reached by, and that this user may not use, or that are not there.
+//! Finds files of a token that this user may not use, or that are missing.
 //!
-//! A library says "general error" of them, or shows no key. Where a known one keeps them is known; of another nothing is
-//! found out.
+//! A library reports these only as "general error", or shows no key. The places are known for some libraries; for
+//! others nothing is found.
 
 use std::{
     env, fs,
@@ -17,26 +17,26 @@ use rustix::{
 
 use crate::pki::pkcs11_error::{ClosedFile, MissingFolder};
 
-/// The most tokens in a folder that are looked at.
+/// Most tokens examined in a folder.
 const MOST: usize = 64;
-/// The most files of a token that are looked at.
+/// Most files of a token examined.
 const MOST_FILES: usize = 4096;
 
-/// Whether a file may be used: nothing about those that are not there.
+/// Whether a file may be used; also true for files that do not exist.
 type MayUse = fn(&Path, Access) -> bool;
 
-/// The first file of a library's that is closed to this user.
+/// The first file of a library that this user may not use.
 pub fn denied(module: &Path) -> Option<ClosedFile> {
     closed(places(module, &variable))
 }
 
-/// The first key of the token with this serial number that is closed to this user: a library leaves it out, as if the
-/// token did not have it.
+/// The first key of the token with this serial number that this user may not use: a library omits it, as if the token
+/// did not have it.
 pub fn denied_key(module: &Path, serial: &str) -> Option<ClosedFile> {
     closed(keys(module, serial, &variable))
 }
 
-/// The folder of tokens, where `SoftHSM` has none.
+/// The folder of tokens that `SoftHSM` is configured for, if it does not exist.
 pub fn missing(module: &Path) -> Option<MissingFolder> {
     missing_folder(module, &variable)
 }
@@ -54,7 +54,7 @@ fn may_use(path: &Path, how: Access) -> bool {
     !matches!(access(path, how), Err(Errno::ACCESS | Errno::PERM))
 }
 
-/// The library itself, and where those that we know keep what they need.
+/// The library itself, and the places where known libraries keep what they need.
 fn places(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let name = file_name(module);
     let mut places = vec![module.to_owned()];
@@ -79,7 +79,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-/// The configuration of `SoftHSM`, where the library is that, or may reach it.
+/// The configuration of `SoftHSM`, if the library is `SoftHSM` or may load it.
 fn softhsm_settings(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let name = file_name(module);
     if !name.contains("softhsm") && !name.contains("p11-kit") {
@@ -91,12 +91,12 @@ fn softhsm_settings(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -
     settings.into_iter().find(|file| !is_missing(file))
 }
 
-/// Whether it is known that nothing is there.
+/// Whether it certainly does not exist.
 fn is_missing(path: &Path) -> bool {
     matches!(path.try_exists(), Ok(false))
 }
 
-/// The folder of tokens that a configuration of `SoftHSM` names.
+/// The folder of tokens named in a configuration of `SoftHSM`.
 fn softhsm_folder(settings: &Path) -> Option<PathBuf> {
     let text = fs::read_to_string(settings).ok()?;
     let mut named = text.lines().filter_map(|line| line.split_once('='));
@@ -108,7 +108,7 @@ fn tokens(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().take(MOST).map(|entry| entry.path()).collect()
 }
 
-/// The keys of a token: the folder of a token of `SoftHSM` is called by a UUID that ends with its serial number.
+/// The keys of a token: `SoftHSM` names a token's folder by a UUID that ends with its serial number.
 fn keys(module: &Path, serial: &str, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let folder = softhsm_settings(module, variable).as_deref().and_then(softhsm_folder);
     let all = folder.as_deref().map(tokens).unwrap_or_default();
@@ -120,7 +120,7 @@ fn keys(module: &Path, serial: &str, variable: &dyn Fn(&str) -> Option<PathBuf>)
 }
 
 fn missing_folder(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Option<MissingFolder> {
-    // What is behind p11-kit may be used without SoftHSM.
+    // A library behind p11-kit may work without SoftHSM.
     if !file_name(module).contains("softhsm") {
         return None;
     }
@@ -129,7 +129,7 @@ fn missing_folder(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> 
     Some(MissingFolder { folder, settings })
 }
 
-/// The path itself, or the first folder above it, that is closed.
+/// The path itself, or the first folder above it, that may not be used.
 fn first_closed(path: &Path, may_use: MayUse) -> Option<PathBuf> {
     let mut above: Vec<&Path> = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).collect();
     above.reverse();
@@ -144,14 +144,14 @@ fn user() -> String {
     name_in("/etc/passwd", id).unwrap_or_else(|| id.to_string())
 }
 
-/// The group of a file, where its members may use it, and it is not root's.
+/// The group of a file, if its members may read it and it is not root's.
 fn group(path: &Path) -> Option<String> {
     let about = fs::symlink_metadata(path).ok()?;
     let helps = about.gid() != 0 && about.mode() & 0o040 != 0;
     helps.then(|| name_in("/etc/group", about.gid())).flatten()
 }
 
-/// The name of a number, which is the third field of a line.
+/// The name of a numeric id, which is the third field of a line.
 fn name_in(file: &str, id: u32) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());

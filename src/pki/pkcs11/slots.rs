@@ -1,7 +1,7 @@
-//! The slots of a library: which token fits a URI, and why each of the others does not.
+//! Finds the slot whose token fits a URI, and says why each of the others does not.
 //!
-//! Nothing here logs in, so that no PIN is tried. Of a slot and its token is read what the URI names, and no more than
-//! that must succeed: one slot that cannot be read hides no other.
+//! Nothing here logs in, so that no PIN is used up. Only what the URI names is read of a slot and its token, so that an
+//! unreadable slot does not hide the others.
 
 use std::fmt;
 
@@ -17,10 +17,10 @@ use super::{
     rights,
 };
 
-/// The most slots that an error lists.
+/// Most slots that an error lists.
 const LISTED: usize = 16;
 
-/// What a token says of itself.
+/// What a token reports about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Token {
     pub label: String,
@@ -28,20 +28,20 @@ pub struct Token {
     pub model: String,
     pub serial: String,
     pub initialized: bool,
-    /// Some of what it does, it does after a login only.
+    /// Some of its functions need a login.
     pub needs_login: bool,
     pub pin: PinState,
 }
 
-/// How far wrong PINs have got, as the token says it.
+/// How close a token is to locking because of wrong PINs, as it reports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PinState {
-    /// None since the last right one, or it does not say.
+    /// No wrong PIN since the last right one, or the token does not say.
     #[default]
     Fresh,
-    /// At least one.
+    /// At least one wrong PIN.
     Low,
-    /// One more locks it.
+    /// One more wrong PIN locks it.
     FinalTry,
     /// It is locked.
     Locked,
@@ -51,7 +51,7 @@ pub enum PinState {
 #[derive(Debug)]
 pub struct Fitting {
     pub slot: Slot,
-    /// Nothing when the token's own account cannot be read, and the URI names the slot.
+    /// `None` when the token's information cannot be read, and the URI names the slot.
     pub token: Option<Token>,
 }
 
@@ -89,7 +89,7 @@ impl From<&TokenInfo> for Token {
 }
 
 impl Fitting {
-    /// A URI of this token and no other here.
+    /// A URI that fits this token and no other here.
     pub fn uri(&self) -> Uri {
         let slot_id = self.token.as_ref().map_or(Some(self.slot.id()), |_| None);
         let token = self.token.clone().unwrap_or_default();
@@ -104,14 +104,14 @@ impl Fitting {
         }
     }
 
-    /// What it is called.
+    /// Its name for messages.
     pub fn label(&self) -> String {
         self.token.as_ref().map_or_else(|| format!("in slot {}", self.slot.id()), |token| token.label.clone())
     }
 }
 
-/// The one token that fits. Of several, those are left out that show all they have without a login and, as `holds` says,
-/// not the key. With several none is tried: the PIN would be wrong at all but one.
+/// The one token that fits. If several fit, those are left out that need no login and, according to `holds`, do not
+/// have the key. If several remain, none is tried: the PIN would be wrong for all but one.
 ///
 /// # Errors
 /// [`Pkcs11Error::NoToken`] with the reason of every slot, [`Pkcs11Error::SeveralTokens`],
@@ -161,7 +161,7 @@ fn listed(skipped: &[Skipped]) -> String {
     list.join("; ")
 }
 
-/// The token of a slot that fits, or why it does not.
+/// The token of a slot if it fits, or why it does not.
 fn judge(module: &Module, uri: &Uri, slot: Slot) -> Result<Option<Token>, String> {
     let library = &module.library;
     if uri.slot_id.is_some_and(|wanted| wanted != slot.id()) {
@@ -178,7 +178,7 @@ fn judge(module: &Module, uri: &Uri, slot: Slot) -> Result<Option<Token>, String
         }
     }
     let token = token_fits(uri, library.get_token_info(slot).as_ref().map(Token::from))?;
-    // A list that cannot be had speaks against nobody.
+    // If the list cannot be read, the token is not excluded.
     match library.get_mechanism_list(slot) {
         Ok(list) if !list.contains(&MechanismType::AES_CMAC) => {
             let name = token.map(|token| format!("{:?} ", token.label)).unwrap_or_default();
@@ -188,7 +188,7 @@ fn judge(module: &Module, uri: &Uri, slot: Slot) -> Result<Option<Token>, String
     }
 }
 
-/// The token, if what it says of itself fits. One that cannot be read fits where the URI names its slot, and nothing of it.
+/// The token if its information fits. An unreadable one fits if the URI names its slot and nothing of the token.
 fn token_fits(uri: &Uri, token: Result<Token, &Error>) -> Result<Option<Token>, String> {
     let named = [&uri.token, &uri.manufacturer, &uri.model, &uri.serial];
     let names_slot = uri.slot_id.is_some() || uri.slot_description.is_some() || uri.slot_manufacturer.is_some();
@@ -220,7 +220,7 @@ fn token_fits(uri: &Uri, token: Result<Token, &Error>) -> Result<Option<Token>, 
     }
 }
 
-/// The first that is not as it is named.
+/// The first attribute that differs from the URI.
 fn unlike(named: &[(&str, &Option<String>, &str)]) -> Option<String> {
     let (what, _, is) = named.iter().find(|(_, wanted, is)| wanted.as_deref().is_some_and(|wanted| wanted != *is))?;
     Some(format!("has the {what} {is:?}"))

@@ -1,7 +1,7 @@
-//! Which key is meant: a PKCS#11 URI (RFC 7512).
+//! PKCS#11 URIs (RFC 7512), which say which key is meant.
 //!
-//! Every attribute that finds a key is taken. One that nobody knows finds nothing when it stands in the path, and is
-//! passed over in the query (RFC 7512, 2.4). `pin-value` is refused: a PIN among settings and arguments could be read.
+//! Every attribute that helps to find a key is accepted. An unknown one matches nothing in the path, and is ignored in
+//! the query (RFC 7512, 2.4). `pin-value` is refused: a PIN among settings and arguments could be read by others.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use std::{
     str::FromStr,
 };
 
-/// The attributes of the path whose value is a text: of the library, the slot, the token and the key.
+/// The path attributes with a text value: of the library, the slot, the token and the key.
 const TEXTS: [&str; 10] = [
     "library-manufacturer",
     "library-description",
@@ -23,7 +23,7 @@ const TEXTS: [&str; 10] = [
     "type",
 ];
 
-/// A key in a token, behind a library. What is absent fits any; an empty text fits an empty one.
+/// A key in a token, behind a library. An absent attribute fits any value; an empty text fits only an empty one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Uri {
     /// The manufacturer of the library (`CK_INFO`).
@@ -50,15 +50,15 @@ pub struct Uri {
     pub object: Option<String>,
     /// The identifier of the key (`CKA_ID`), any bytes.
     pub id: Option<Vec<u8>>,
-    /// The library, an absolute path; with a name beside it, also the folder that has it.
+    /// The library, an absolute path; together with a name also the folder that contains it.
     pub module_path: Option<PathBuf>,
-    /// The library by its name, without `lib`, `.so` and folder.
+    /// The name of the library, without `lib`, `.so` and folder.
     pub module_name: Option<String>,
     /// The file that holds the PIN, an absolute path.
     pub pin_source: Option<PathBuf>,
 }
 
-/// Why a text is no URI of a key.
+/// Why a text is not the URI of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
     /// Another scheme.
@@ -67,25 +67,25 @@ pub enum UriError {
     /// An attribute that is not `name=value`, or whose value is wrongly percent-encoded or out of range.
     #[error("{0:?} is not of the form attribute=value")]
     Attribute(String),
-    /// An attribute that we cannot honour, so that another key than the one meant might be used.
+    /// An attribute that is not supported; ignoring it could select another key than the one meant.
     #[error("the attribute {0:?} is not supported")]
     Unsupported(String),
-    /// An attribute of the query before the question mark.
+    /// An attribute of the query stands before the question mark.
     #[error("{0} belongs behind the question mark: pkcs11:…?{0}=…")]
     Query(&'static str),
-    /// A PIN among arguments and settings could be read by others.
+    /// A PIN among arguments and settings, where others could read it.
     #[error("pin-value does not belong here: name a file with pin-source")]
     PinValue,
     /// An attribute that occurs twice.
     #[error("{0} appears twice")]
     Twice(String),
-    /// An attribute that has to be there.
+    /// A required attribute is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
     /// Not a secret key.
     #[error("type must be secret-key")]
     Type,
-    /// A path that depends on where one stands.
+    /// A relative path.
     #[error("{0} must be an absolute path")]
     Relative(&'static str),
     /// A name that is a path.
@@ -140,7 +140,7 @@ impl Uri {
         Ok(())
     }
 
-    /// Where the text of a name goes.
+    /// The field for the text attribute of this name.
     fn text_of(&mut self, name: &str) -> Result<&mut Option<String>, UriError> {
         Ok(match name {
             "library-manufacturer" => &mut self.library_manufacturer,
@@ -183,7 +183,7 @@ impl Uri {
 }
 
 impl fmt::Display for Uri {
-    /// The attributes of the path alone: what is looked for, and neither files nor a PIN.
+    /// Only the path attributes: what is looked for, without files or a PIN.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = self.library_version.map(|(major, minor)| format!("{major}.{minor}"));
         let (slot, id) = (self.slot_id.map(|slot| slot.to_string()), self.id.as_deref().map(id_encoded));
@@ -207,10 +207,10 @@ impl fmt::Display for Uri {
     }
 }
 
-/// Name and value. An error quotes nothing of a `pin-value`, wherever it stands.
+/// Name and value. No error quotes a `pin-value`, wherever it stands.
 fn halves(attribute: &str) -> Result<(&str, &str), UriError> {
     match attribute.split_once('=') {
-        // Not even named: what stands there may be a PIN.
+        // The value is not quoted, because it may be a PIN.
         Some(("pin-value", _)) => Err(UriError::PinValue),
         Some((name, value)) if !name.is_empty() => Ok((name, value)),
         _ => Err(UriError::Attribute(attribute.to_owned())),
@@ -234,7 +234,7 @@ fn version(text: &str) -> Option<(u8, u8)> {
     Some((decimal(major)?, decimal(minor)?))
 }
 
-/// Without percent-encoding (RFC 3986, 2.1).
+/// Decodes percent-encoding (RFC 3986, 2.1).
 fn decoded(value: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
@@ -256,13 +256,13 @@ fn text(bytes: Vec<u8>) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }
 
-/// A text as it stands in a URI: all but the unreserved characters (RFC 3986, 2.3) by their bytes.
+/// A text as part of a URI: all but the unreserved characters (RFC 3986, 2.3) are percent-encoded.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { byte_encoded(byte) }).collect()
 }
 
-/// An identifier as it should stand there: every byte encoded (RFC 7512, 2.3).
+/// An identifier as RFC 7512 recommends: every byte encoded (2.3).
 fn id_encoded(id: &[u8]) -> String {
     id.iter().copied().map(byte_encoded).collect()
 }

@@ -33,7 +33,7 @@ fn each_attribute_of_a_token_finds_it() {
     assert_eq!(token_fits(&uri("token=Desk"), Ok(blank)).unwrap_err(), "has a token that is not initialised");
 }
 
-/// A label is the token's own text: it cannot bring lines or colours into a message.
+/// A label is chosen by the token: it must not bring lines or colours into a message.
 #[test]
 fn a_label_is_quoted() {
     let odd = Token { label: "a\n\u{1b}[2J".into(), ..desk("7") };

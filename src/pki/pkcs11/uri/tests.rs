@@ -1,6 +1,6 @@
 use super::*;
 
-/// As `p11tool --list-all` prints a key, with the library and the PIN behind it.
+/// A key as `p11tool --list-all` prints it, with the library and the PIN added.
 const WHOLE: &str = "pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM%20project;serial=0d3c;token=Card%20desk;id=%01%ff;\
                      object=perso;type=secret-key?module-path=/lib/p11.so&pin-source=file:/etc/pin";
 
@@ -21,7 +21,7 @@ fn what_p11tool_prints_is_taken_whole() {
     assert_eq!(WHOLE.replace("pkcs11:", "PKCS11:").parse(), Ok(whole.clone()));
     assert_eq!(WHOLE.replace("file:/etc", "file:///etc").parse(), Ok(whole.clone()));
     assert_eq!(WHOLE.replace("file:/etc", "/etc").parse(), Ok(whole.clone()));
-    // What it is called leads back to it.
+    // Its printed form leads back to it.
     let shown = whole.to_string();
     assert_eq!(
         shown,
