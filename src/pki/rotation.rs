@@ -34,7 +34,7 @@ const ROTATED: &str = "rotated";
 /// The files that do not belong to a CA and stay.
 pub(super) const STAYS: [&str; 3] = [PERSO_KEY, START_KEY, "sets"];
 
-/// How far a rotation is.
+/// The progress of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotation {
     /// Tokens of the old CA that are not known to have the new one: some may be lost or out of use.
@@ -47,18 +47,18 @@ impl PkiDir {
     /// The folder of the CA that is being rotated out, if there is one.
     ///
     /// # Errors
-    /// [`PkiError::Io`] when the system does not say.
+    /// [`PkiError::Io`] when the system cannot tell.
     pub fn previous(&self) -> Result<Option<Self>, PkiError> {
         let previous = Self::new(self.path(PREVIOUS));
         Ok(load::exists(previous.folder())?.then_some(previous))
     }
 
-    /// Makes a new CA and everything that it certifies here, and keeps the old one beside it. The two change places in one
-    /// step: whoever is killed has the one or the other.
+    /// Makes a new CA and everything that it certifies here, and keeps the old one beside it. The folders are exchanged
+    /// in one step, so that an interrupted run leaves either the old or the new state.
     ///
     /// # Errors
     /// [`PkiError::RotationUnderWay`]; as [`Self::load_ca`] for the CA that is here, and as [`Self::init`] for the new
-    /// one; [`PkiError::Io`] when the two cannot change places.
+    /// one; [`PkiError::Io`] when the folders cannot be exchanged.
     pub fn begin_rotation(
         &self,
         names: &[ServerName],
@@ -69,7 +69,7 @@ impl PkiDir {
         if self.previous()?.is_some() {
             return Err(PkiError::RotationUnderWay);
         }
-        // The CA key has to be here, and its record.
+        // The CA key and its record must be here.
         drop(self.load_ca(clock_check)?);
         let _lock = self.prepare()?;
         let next = Self::new(self.beside());
@@ -79,7 +79,7 @@ impl PkiDir {
             copy(&self.path(name), &next.path(name)).map_err(failed)?;
         }
         copy_but(self.folder(), &next.path(PREVIOUS), &STAYS).map_err(failed)?;
-        // A server keeps the names that it was issued for.
+        // A server keeps the names for which its certificate was issued.
         let kept = self.tls_names(&self.load_authority()?);
         let names = if kept.is_empty() { names } else { &kept };
         let report = next.init_for(names, Lives::Of(self), clock_check, now, random)?;
@@ -87,7 +87,7 @@ impl PkiDir {
         Ok(report)
     }
 
-    /// The old CA is trusted no more.
+    /// Ends the rotation: the old CA is no longer trusted.
     ///
     /// # Errors
     /// [`PkiError::NoRotation`] when there is none; [`PkiError::Io`], and those of the sets' files.
@@ -123,7 +123,7 @@ impl PkiDir {
         Ok(Rotation { left, done })
     }
 
-    /// Notes that this token has the new CA; it is on disk when this returns.
+    /// Records that this token has the new CA; it is on disk when this returns.
     ///
     /// # Errors
     /// [`PkiError::Io`] when it is not on disk.
@@ -144,7 +144,7 @@ impl PkiDir {
     }
 }
 
-/// A file or a folder with all that is in it; what is not there is not copied.
+/// Copies a file, or a folder with its contents; does nothing if it does not exist.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if from.is_dir() {
         return copy_but(from, to, &[]);
@@ -160,7 +160,7 @@ pub(super) fn copy_but(from: &Path, to: &Path, but: &[&str]) -> io::Result<()> {
     files::create_private_folder(to)?;
     for entry in fs::read_dir(from)? {
         let name = entry?.file_name();
-        // Hidden files are locks and halves of others.
+        // Hidden files are locks and unfinished files.
         let stays = name.to_str().is_none_or(|name| name.starts_with('.') || but.contains(&name));
         if !stays {
             copy(&from.join(&name), &to.join(&name))?;
@@ -177,14 +177,14 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Puts the folder `next` in the place of `here`, in one step, and removes what stood there.
+/// Puts the folder `next` in the place of `here` in one step, and removes the previous one.
 pub(super) fn exchange(here: &Path, next: &Path) -> io::Result<()> {
     renameat_with(CWD, here, CWD, next, RenameFlags::EXCHANGE)?;
     sync(here)?;
     remove(next)
 }
 
-/// The folder that this path stands in is on disk as it is.
+/// Syncs the folder that contains this path to the disk.
 fn sync(path: &Path) -> io::Result<()> {
     File::open(files::folder_of(path))?.sync_all()
 }

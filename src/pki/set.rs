@@ -1,4 +1,4 @@
-//! Sets of private tokens: k tokens share an ECKA key that was made here and nowhere else.
+//! Sets of private tokens: k tokens share an ECKA key, which is made here and nowhere else.
 
 mod membership;
 mod set_rotation;
@@ -45,13 +45,13 @@ impl PkiDir {
             let path = self.set_path(id, suffix);
             files::replace(&path, content).map_err(|error| PkiError::Io { path, error })
         };
-        // The certificate last: a set is there when both are.
+        // The certificate is written last: a set exists once both files do.
         write("key", &key.to_pem()?)?;
         write("crt", &x509::to_pem(&der)?)?;
         self.load_set(id)
     }
 
-    /// The set with this identifier, which has to be of the CA that is here.
+    /// The set with this identifier, which must be certified by the CA that is here.
     ///
     /// # Errors
     /// [`PkiError::NotInitialised`] for a file that is not here; [`PkiError::Certificate`] for a set of another CA;
@@ -73,7 +73,7 @@ impl PkiDir {
         Ok(Set { id, key, certificate })
     }
 
-    /// Removes what is here of a set: its key first, and its certificate last, for a set is there as long as that is.
+    /// Removes a set's files: the key first, the certificate last, because a set exists as long as its certificate.
     fn remove_set(&self, id: SetId) -> Result<(), PkiError> {
         for suffix in ["key", "json", "crt"] {
             let path = self.set_path(id, suffix);
@@ -85,7 +85,7 @@ impl PkiDir {
         Ok(())
     }
 
-    /// Removes the sets that are not of the CA that is here: no token that knows it takes their keys.
+    /// Removes the sets that the CA here did not certify: no token that knows this CA accepts their keys.
     pub(super) fn remove_foreign_sets(&self) -> Result<(), PkiError> {
         for id in self.sets()? {
             if let Err(PkiError::Certificate { .. }) = self.load_set(id) {

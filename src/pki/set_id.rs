@@ -1,4 +1,4 @@
-//! The name of a set of private tokens.
+//! The identifier of a set of private tokens.
 
 use std::{fmt, str::FromStr};
 
@@ -34,7 +34,7 @@ impl fmt::Display for SetId {
     }
 }
 
-/// Why a text is no identifier of a set.
+/// The text is not the identifier of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a set id, which has 16 hex digits; rollcall pki list shows those that are here")]
 pub struct SetIdError;

@@ -1,4 +1,4 @@
-//! A bundle for a terminal that has an identity already: which one is given up for it.
+//! Finds the identity that a terminal would give up for a bundle, so that the user can be asked first.
 
 use jiff::Timestamp;
 
@@ -13,23 +13,23 @@ use crate::crypto::x509::{self, Certificate, CertificateProfile, TlsCertificate,
 pub struct TerminalName {
     /// The name.
     pub name: String,
-    /// The end.
+    /// When the last of its certificates ends.
     pub end: Timestamp,
 }
 
 impl PkiDir {
-    /// The identity here that another one under the same CA, from this bundle, would take the place of; none when there is
-    /// none, or it is that of the bundle.
+    /// The identity here that this bundle, under the same CA, would replace; `None` when there is none, or it is that
+    /// of the bundle.
     ///
     /// # Errors
-    /// [`PkiError::Occupied`] when a key is here whose certificate cannot be read or is of another CA; as the loading of the
-    /// CA and of a key pair.
+    /// [`PkiError::Occupied`] when a key is here whose certificate cannot be read or is of another CA; as the loading
+    /// of the CA and of a key pair.
     pub fn given_up_for(&self, bundle: &Bundle) -> Result<Option<TerminalName>, PkiError> {
         let pairs = [(CLIENT, bundle.keys.tls.public()), (TERMINAL, bundle.keys.ecka.public())];
         let mut found: Option<TerminalName> = None;
         for (pair, key) in pairs {
             let path = self.path(pair.key);
-            // A run that was killed half-way has put one of the two there.
+            // An interrupted run may have put only one of the two there.
             if !load::exists(&path)? || load::key_pair(&path)?.public() == key {
                 continue;
             }
@@ -53,10 +53,10 @@ impl PkiDir {
 }
 
 impl Bundle {
-    /// Whose it is, and until when.
+    /// The name in the bundle, and when its certificate ends.
     ///
     /// # Errors
-    /// [`PkiError::Bundle`] names the certificate in it that is not valid.
+    /// [`PkiError::Bundle`] names the certificate in it that is invalid.
     pub fn identity(&self) -> Result<TerminalName, PkiError> {
         let wrong = |_| PkiError::Bundle("the TLS certificate");
         let ca = x509::Authority::read(&self.certificates.ca).map_err(|_| PkiError::Bundle("the CA"))?;
@@ -64,7 +64,7 @@ impl Bundle {
         Ok(TerminalName { name: self.name.clone(), end: read.not_after() })
     }
 
-    /// Refuses a bundle whose certificates have ended: nobody hears a terminal that has them.
+    /// Refuses a bundle whose certificates have expired: a terminal with them would be refused everywhere.
     ///
     /// # Errors
     /// [`PkiError::BundleExpired`]; as [`Self::identity`].

@@ -1,5 +1,5 @@
-//! Which cards were counted in which set: `sets/ID.json`, written before a card is touched. So a set never has more tokens
-//! than it may, and a card that comes again joins the set that it was meant for.
+//! Counts which cards belong to which set, in `sets/ID.json`, written before a card is touched. So a set never has more
+//! tokens than it may, and a card that is presented again joins the set it was meant for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,39 +18,39 @@ use crate::{
     },
 };
 
-/// How many tokens a set may be made for.
+/// The sizes that a set may have.
 pub const SET_SIZES: RangeInclusive<u16> = 32..=256;
 
 /// The content of `sets/ID.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct MembershipFile {
-    /// The most tokens that it is to have.
+    /// The most tokens of the set.
     size: u16,
     /// The diversification data of its cards, in hex.
     cards: Vec<String>,
-    /// The set whose place it takes.
+    /// The set that it replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) follows: Option<Follows>,
 }
 
-/// How far the tokens of a set have the key of the one that follows it.
+/// The progress of moving the tokens of a replaced set to the key of the set that follows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Follows {
     /// Its identifier, 16 hex digits.
     pub set: String,
     /// How many tokens it had.
     pub tokens: usize,
-    /// Tokens that were begun, by their ids, and whether they are done.
+    /// The tokens whose move has begun, and whether it is complete.
     pub moved: BTreeMap<Uuid, bool>,
 }
 
 impl MembershipFile {
-    /// A set that nobody is counted in yet.
+    /// A set in which no card is counted yet.
     const fn of(size: u16) -> Self {
         Self { size, cards: Vec::new(), follows: None }
     }
 
-    /// What takes the place of a set with this membership: it has room for the same cards.
+    /// The membership of the set that replaces one with this membership: it has room for the same cards.
     pub(super) fn following(before: Option<Self>, set: SetId) -> Self {
         let before = before.unwrap_or(Self::of(*SET_SIZES.end()));
         let follows = Follows { set: set.to_string(), tokens: before.cards.len(), moved: BTreeMap::new() };
@@ -70,12 +70,12 @@ impl PkiDir {
     /// The set with this identifier.
     ///
     /// # Errors
-    /// [`PkiError::NoSet`]; else as [`Self::load_set`].
+    /// [`PkiError::NoSet`]; otherwise as [`Self::load_set`].
     pub fn find_set(&self, id: SetId) -> Result<Set, PkiError> {
         if exists(&self.set_path(id, "crt"))? { self.load_set(id) } else { Err(PkiError::NoSet(id)) }
     }
 
-    /// Counts this card in the set, unless it is in it already.
+    /// Counts this card in the set, unless it already is.
     ///
     /// # Errors
     /// [`PkiError::NoSet`], [`PkiError::SetReplaced`] or [`PkiError::SetFull`]; as [`Self::load_set`];
@@ -91,10 +91,11 @@ impl PkiDir {
         Ok(set)
     }
 
-    /// Counts this card in a set for `size` tokens: the one that it is in, or one that has room, or a new one.
+    /// Counts this card in a set for `size` tokens: the one in which it is counted already, or one with room, or a new
+    /// one.
     ///
     /// # Errors
-    /// What `create` answers when it fails; as [`Self::load_set`]; [`PkiError::Io`].
+    /// The error of `create`; as [`Self::load_set`]; [`PkiError::Io`].
     pub fn join_set_of(
         &self,
         size: u16,
@@ -112,7 +113,7 @@ impl PkiDir {
                 continue;
             }
             let set = match self.load_set(id) {
-                // Of the CA before this one.
+                // The set belongs to the previous CA.
                 Err(PkiError::Certificate { .. }) => continue,
                 set => set?,
             };
@@ -129,7 +130,7 @@ impl PkiDir {
         Ok(set)
     }
 
-    /// The card was given up: its place in any set is free again.
+    /// Frees the place of a card that was given up, in any set.
     ///
     /// # Errors
     /// [`PkiError::Io`] and [`PkiError::KeyPermissions`] of the files that say which cards are counted.
@@ -157,7 +158,7 @@ impl PkiDir {
         self.keep(id, &membership)
     }
 
-    /// The sets in whose place there is another one.
+    /// The sets that were replaced by another one.
     fn replaced(&self) -> Result<BTreeSet<String>, PkiError> {
         let mut replaced = BTreeSet::new();
         for id in self.sets()? {

@@ -1,5 +1,5 @@
-//! Another set in the place of one whose key may be known to others: each of its tokens gets the new key, one by one. How
-//! far that is stands beside the new set, in `sets/ID.json`.
+//! Replaces a set whose key may be known to others: each of its tokens gets the key of the new set, one by one. The
+//! progress is stored beside the new set, in `sets/ID.json`.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use uuid::Uuid;
 use super::{Set, membership::MembershipFile};
 use crate::pki::{PkiDir, PkiError, SetId, load::exists};
 
-/// How far the key of a set is replaced.
+/// The progress of replacing the key of a set.
 #[derive(Debug, Clone)]
 pub struct SetRotation {
-    /// The set before.
+    /// The replaced set.
     pub from: SetId,
-    /// The set in its place.
+    /// The set that replaces it.
     pub to: Set,
-    /// How many tokens the one before had.
+    /// How many tokens the replaced set had.
     pub tokens: usize,
-    /// Tokens that were begun, by their ids, and whether they are done.
+    /// The tokens whose move has begun, and whether it is complete.
     moved: BTreeMap<Uuid, bool>,
 }
 
@@ -34,7 +34,7 @@ impl SetRotation {
 }
 
 impl PkiDir {
-    /// How far it is.
+    /// The progress of the rotation.
     ///
     /// # Errors
     /// [`PkiError::NoSetRotation`] when no set follows this one; as [`PkiDir::load_set`]; [`PkiError::Io`].
@@ -42,10 +42,10 @@ impl PkiDir {
         self.find_set_rotation(from)?.ok_or(PkiError::NoSetRotation(from))
     }
 
-    /// Puts another set in the place of this one, unless there is one: whoever is killed says it again.
+    /// Replaces this set by another one, unless that has happened already, so that an interrupted run can be repeated.
     ///
     /// # Errors
-    /// [`PkiError::NoSet`] for a set that is not here; what `create` answers when it fails; [`PkiError::Io`].
+    /// [`PkiError::NoSet`] for a set that is not here; the error of `create`; [`PkiError::Io`].
     pub fn begin_set_rotation(
         &self,
         from: SetId,
@@ -63,8 +63,8 @@ impl PkiDir {
         self.set_rotation(from)
     }
 
-    /// Notes that the token is being moved, or that it is; it is on disk when this returns. A token that was not begun
-    /// here was enrolled into the new set.
+    /// Records that the move of a token has begun, or is complete; it is on disk when this returns. A token whose move
+    /// was not begun here was enrolled into the new set, and is not recorded.
     ///
     /// # Errors
     /// [`PkiError::NoSet`] and [`PkiError::NoSetRotation`] when the rotation has ended meanwhile; [`PkiError::Io`].
@@ -82,7 +82,7 @@ impl PkiDir {
         self.keep(id, &membership)
     }
 
-    /// Destroys the key of the set before: no card gets it any more.
+    /// Destroys the key of the replaced set, so that no card can get it any more.
     ///
     /// # Errors
     /// [`PkiError::NoSetRotation`] when no set follows this one; [`PkiError::Io`].
@@ -93,7 +93,7 @@ impl PkiDir {
         Ok(rotation)
     }
 
-    /// The set that follows this one, of whatever CA.
+    /// The set that follows this one, of any CA.
     pub(super) fn follower(&self, from: SetId) -> Result<Option<SetId>, PkiError> {
         let name = from.to_string();
         for id in self.sets()? {
@@ -114,7 +114,7 @@ impl PkiDir {
                 continue;
             };
             match self.load_set(id) {
-                // Of the CA before this one: its tokens go on from there.
+                // It belongs to the previous CA: its tokens continue from there.
                 Err(PkiError::Certificate { .. }) => {}
                 to => return Ok(Some(SetRotation { from, to: to?, tokens: follows.tokens, moved: follows.moved })),
             }

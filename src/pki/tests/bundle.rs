@@ -1,4 +1,4 @@
-//! A second terminal, set up from one file.
+//! Sets up a second terminal from one file.
 
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ fn a_bundle_makes_a_terminal_and_holds_no_ca_key() {
     let ca_key = fs::read_to_string(first.path("ca.key")).unwrap();
     let secret = ca_key.lines().nth(1).unwrap();
     assert!(!String::from_utf8(json.to_vec()).unwrap().contains(secret));
-    // As an editor of another system saves it.
+    // An editor on another system may save it with a byte order mark.
     let marked = [b"\xEF\xBB\xBF".as_slice(), &json].concat();
     let read = Bundle::read(&marked).unwrap();
     assert_eq!(read.server.as_deref(), Some("https://server:7443"));
@@ -45,7 +45,7 @@ fn a_bundle_makes_a_terminal_and_holds_no_ca_key() {
     }
 }
 
-/// Nothing that `pki init` could do would bring it back.
+/// `pki init` could not bring these files back.
 #[test]
 fn what_came_in_a_bundle_comes_back_with_it() {
     let (first, second) = (Place::initialised(), Place::new());
@@ -99,7 +99,7 @@ fn a_bundle_that_does_not_fit_together_is_refused() {
     }
 }
 
-/// Fresh certificates are taken for our keys only.
+/// Fresh certificates are accepted only for our keys.
 #[test]
 fn renewed_certificates_are_those_of_our_keys() {
     let (first, second) = (Place::initialised(), Place::new());
@@ -125,7 +125,7 @@ fn renewed_certificates_are_those_of_our_keys() {
     assert!(second.contents() == before);
 }
 
-/// An identity under the same CA is given up for another one, from any half-way on; nothing of another CA is.
+/// An identity under the same CA is replaced by another one, even from a half-finished state; nothing of another CA is.
 #[test]
 fn a_new_bundle_takes_the_place_of_an_identity_that_has_ended() {
     let (first, door) = (Place::initialised(), Place::new());
@@ -138,7 +138,7 @@ fn a_new_bundle_takes_the_place_of_an_identity_that_has_ended() {
     assert_eq!(new.identity().unwrap(), known);
     new.check_in_time(known.end - SECOND).unwrap();
     assert_eq!(code(new.check_in_time(known.end).unwrap_err()), "pki.bundle");
-    // Killed after the first of the two keys.
+    // Interrupted after the first of the two keys.
     let half = fs::read(door.path("terminal-ecka.key")).unwrap();
     door.home.take_over(&new).unwrap();
     assert_eq!(door.home.given_up_for(&new).unwrap(), None);
@@ -151,7 +151,7 @@ fn a_new_bundle_takes_the_place_of_an_identity_that_has_ended() {
     assert_eq!(code(first.home.take_over(&new).unwrap_err()), "pki.occupied");
 }
 
-/// Whatever stands in it as the address of the server is read back, and so are its keys and certificates, byte by byte.
+/// Any server address in a bundle is read back, as are its keys and certificates, byte by byte.
 #[test]
 fn a_bundle_that_is_read_writes_itself_again() {
     let made = bundle(&Place::initialised());

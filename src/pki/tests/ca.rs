@@ -28,9 +28,9 @@ fn one_key_is_never_certified_for_two_purposes() {
     let random = &mut SystemRandom;
     let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
     ca.certify_identity(id, key.public(), now(), random).unwrap();
-    // The same once more: a step whose answer was lost.
+    // The same again, as after an answer that was lost.
     ca.certify_identity(id, key.public(), now(), random).unwrap();
-    // Also by a process that starts afterwards, and with --yes.
+    // Refused also by a process that starts afterwards, and with --yes.
     for clock_check in [ClockCheck::Enforced, ClockCheck::Skipped] {
         let mut ca = place.home.load_ca(clock_check).unwrap();
         let request = CertificateRequest::verify(&CertificateRequest::sign(&key, &id.to_string()).unwrap()).unwrap();
@@ -44,7 +44,7 @@ fn one_key_is_never_certified_for_two_purposes() {
             assert_eq!(code(refused.unwrap_err()), "pki.key-taken");
         }
     }
-    // A terminal's key gets no second role, and the CA's key nothing at all.
+    // A terminal's key gets no second role, and the CA's key no certificate at all.
     let terminal = place.home.load_terminal(now()).unwrap();
     let request = CertificateRequest::sign(&terminal.key, terminal.certificate.subject()).unwrap();
     let request = CertificateRequest::verify(&request).unwrap();
@@ -76,11 +76,11 @@ fn a_clock_that_jumped_issues_nothing() {
         assert_eq!(code(place.renew(wrong).unwrap_err()), "pki.clock");
         assert_eq!(record::entries(&place.home.record()).unwrap().len(), lines);
     }
-    // A little behind is as now: time does not go back.
+    // Slightly behind counts as now: time does not go back.
     let stood = issue(ClockCheck::Enforced, now() - CLOCK_TOLERANCE).unwrap();
     assert_eq!(stood.not_before(), now() - CLOCK_TOLERANCE);
     issue(ClockCheck::Enforced, ahead - SECOND).unwrap();
-    // The operator knows better; and what was issued last is what counts.
+    // The operator overrides the check; then the last issue counts.
     issue(ClockCheck::Skipped, now()).unwrap();
     issue(ClockCheck::Enforced, now()).unwrap();
 }
@@ -97,7 +97,7 @@ fn the_record_survives_a_crash_and_tells_damage() {
     assert_eq!(lines[0].key, fingerprint(authority.point()));
     assert_eq!(lines[0].serial, hex::encode(authority.serial()));
 
-    // Torn in the last line, at every byte.
+    // The last line is cut off at various bytes.
     let start = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     for length in [start + 1, start + 40, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();
@@ -116,7 +116,7 @@ fn the_record_survives_a_crash_and_tells_damage() {
 fn several_processes_may_issue_at_once() {
     const PROCESSES: u8 = 8;
     let place = Place::initialised();
-    // In every round all want the same key, each for another token: one has it.
+    // In every round all want the same key, each for another token: only one gets it.
     let keys: Vec<_> = (0..20).map(|_| test_key()).collect();
     let start = std::sync::Barrier::new(PROCESSES.into());
     std::thread::scope(|scope| {

@@ -1,15 +1,15 @@
-//! A terminal without the CA key follows a rotation.
+//! Lets a terminal without the CA key follow a rotation.
 
 use super::*;
 use crate::pki::{Bundle, BundledCertificates, BundledPrevious, Followed, TerminalKeys};
 
-/// A CA that is being rotated, and a terminal that was set up before.
+/// A CA that is being rotated, and a terminal set up before.
 struct Pair {
     issuer: Place,
     door: Place,
 }
 
-/// What the server answers to a renewal, as both CAs of the issuer certify it.
+/// The server's answer to a renewal, certified by both CAs of the issuer.
 fn renewal(issuer: &Place, door: &Place) -> BundledCertificates {
     let requests = door.home.renewal(now()).unwrap();
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
@@ -62,7 +62,7 @@ fn a_terminal_follows_its_ca_and_lets_go_of_the_old_one_at_the_end() {
     assert!(issuer.home.endorsement().unwrap().is_none());
     begin(&issuer);
     let new = *issuer.home.load_authority().unwrap().point();
-    // What a run that was killed has left behind is no obstacle.
+    // Leftovers of an interrupted run do no harm.
     fs::create_dir(door.home.folder().with_file_name("pki.next")).unwrap();
     assert_eq!(door.home.renewed(&renewal(&issuer, &door)).unwrap(), Followed::Begun);
     assert_eq!(door.home.load_trusted().unwrap(), [new, old]);
@@ -80,7 +80,7 @@ fn a_terminal_follows_its_ca_and_lets_go_of_the_old_one_at_the_end() {
     assert_eq!(left.len(), 1, "{left:?}");
 }
 
-/// A server that shows the old CA's certificates until the end, and takes those of both.
+/// The server presents the old CA's certificates until the end, and accepts those of both.
 #[test]
 fn the_server_shows_what_every_terminal_knows() {
     let issuer = Place::initialised();
@@ -127,7 +127,7 @@ fn only_the_own_ca_brings_another_one() {
         assert_eq!(code(door.home.renewed(&told).unwrap_err()), expected);
         assert!(door.contents() == before && door.home.previous().unwrap().is_none());
     }
-    // And no CA comes in from behind: what is told of one before that was never trusted here is left out.
+    // No CA can be smuggled in as a previous one: one that was never trusted here is ignored.
     assert_eq!(door.home.renewed(&right).unwrap(), Followed::Begun);
     issuer.home.finish_rotation().unwrap();
     assert_eq!(door.home.renewed(&renewal(&issuer, &door)).unwrap(), Followed::Ended);
@@ -136,7 +136,7 @@ fn only_the_own_ca_brings_another_one() {
     assert_eq!(door.home.load_trusted().unwrap().len(), 1);
 }
 
-/// Who is set up in the middle knows both from the beginning.
+/// A terminal set up during a rotation knows both CAs from the beginning.
 #[test]
 fn a_bundle_of_the_time_between_brings_both() {
     let issuer = Place::initialised();

@@ -52,7 +52,7 @@ fn a_second_init_changes_nothing() {
     assert_eq!(place.contents(), before);
 }
 
-/// Fails at the n-th use: every key, serial number and secret is a place to be interrupted at.
+/// Fails at the n-th use: the run can be interrupted at every key, serial number and secret.
 struct Failing(u32);
 
 impl Random for Failing {
@@ -91,12 +91,12 @@ fn an_init_that_was_killed_between_two_files_is_finished_by_the_next() {
     for kept in 0..ALL.len() {
         let place = Place::initialised();
         for name in &ALL[kept..] {
-            // The record is written before the certificates that it speaks of.
+            // The record is written before the certificates that it lists.
             if *name != "issued.ndjson" || kept < 2 {
                 fs::remove_file(place.path(name)).unwrap();
             }
         }
-        // A half of the file that was being written.
+        // An unfinished copy of the file being written.
         let leftover = place.path(&format!(".{}.4711", ALL[kept]));
         fs::write(&leftover, "-----BEGIN").unwrap();
         let before = place.contents();
@@ -116,7 +116,7 @@ fn a_ca_is_never_replaced() {
     fs::remove_file(place.path("ca.key")).unwrap();
     assert_eq!(code(place.init(now()).unwrap_err()), "pki.no-ca-key");
     assert_eq!(code(place.renew(now()).unwrap_err()), "pki.no-ca-key");
-    // The terminal goes on without it.
+    // The terminal works without it.
     place.home.load_terminal(now()).unwrap();
     let other = Place::initialised();
     fs::copy(other.path("ca.key"), place.path("ca.key")).unwrap();

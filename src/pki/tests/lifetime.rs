@@ -1,4 +1,4 @@
-//! How long certificates are valid, where somebody asks for it.
+//! How long certificates are valid when that is requested.
 
 use super::*;
 use crate::failure::ExitClass;
@@ -10,7 +10,7 @@ fn of(number: u16) -> Option<CertificateDays> {
     days
 }
 
-/// The days of the certificates for tokens, for TLS and of the server, from the moment of their issue.
+/// The durations of the certificates for tokens, for TLS, and of the server, from their issue.
 fn lives(place: &Place, at: Timestamp) -> [SignedDuration; 4] {
     let home = &place.home;
     [
@@ -39,7 +39,7 @@ fn what_was_asked_for_once_holds_for_every_renewal_and_under_the_next_ca() {
     place.home.init(&names(), of(60), ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
     assert_eq!(lives(&place, now()), [days(60); 4]);
     assert_eq!(place.home.load_admin_terminal(now()).unwrap().certificate.not_after(), now() + days(60));
-    // Once more changes nothing of what is there.
+    // Another init changes nothing that is there.
     place.home.init(&names(), of(5), ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
     assert_eq!(lives(&place, now()), [days(60); 4]);
     let later = now() + days(30);
@@ -62,7 +62,7 @@ fn what_was_asked_for_once_holds_for_every_renewal_and_under_the_next_ca() {
 fn without_a_word_it_is_what_is_usual() {
     let place = Place::initialised();
     assert_eq!(lives(&place, now()), [TERMINAL_LIFE, TERMINAL_LIFE, SERVER_LIFE, SERVER_LIFE]);
-    // A clock that runs a little behind makes them no shorter.
+    // A clock slightly behind does not shorten them.
     place.renew(now() - SignedDuration::from_secs(60)).unwrap();
     assert_eq!(lives(&place, now()), [TERMINAL_LIFE, TERMINAL_LIFE, SERVER_LIFE, SERVER_LIFE]);
 }
@@ -84,7 +84,7 @@ fn nothing_is_valid_for_longer_than_its_ca_and_who_asks_for_it_hears_the_bound()
     assert_eq!((code(init.unwrap_err()), place.contents()), ("pki.days", before));
     renew(of(20)).unwrap();
     assert_eq!(lives(&place, late), [days(20); 4]);
-    // What nobody asked for is cut short, and is not kept so under the next CA.
+    // A lifetime that was not requested is cut short, but not kept that short under the next CA.
     let last = end - days(3);
     let renewed = place.home.renew(&names(), None, ClockCheck::Skipped, last, &mut SystemRandom);
     renewed.unwrap();

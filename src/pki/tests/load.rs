@@ -21,7 +21,7 @@ fn the_inventory_tells_what_is_there_and_hides_nothing() {
     );
     assert!(items.iter().all(|item| !broken(item)));
 
-    // One broken key: its row and that of its certificate, and no other.
+    // One broken key affects its own row and that of its certificate, and no other.
     fs::set_permissions(place.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
     let items = place.home.inventory().unwrap();
     let bad: Vec<_> = items.iter().filter(|item| broken(item)).map(|item| item.file.as_str()).collect();
@@ -148,7 +148,7 @@ fn certificates_that_do_not_belong_are_refused() {
         fs::write(place.path(certificate), own).unwrap();
         place.load_all(now()).unwrap();
     }
-    // A right certificate beside another key.
+    // A valid certificate beside another key.
     fs::copy(place.path("terminal-admin.key"), place.path("terminal-ecka.key")).unwrap();
     assert!(matches!(place.home.load_terminal(now()), Err(PkiError::Mismatch(_))));
 }
@@ -166,7 +166,7 @@ fn certificates_of_a_terminal_expire_and_are_renewed() {
     let early = place.home.load_terminal(now() - CLOCK_TOLERANCE - SECOND).unwrap_err();
     assert_eq!(code(early), "pki.clock");
 
-    // init keeps them: only renew makes new ones.
+    // init keeps them; only renew makes new ones.
     place.init(last + SECOND).unwrap();
     assert_eq!(code(place.home.load_terminal(last + SECOND).unwrap_err()), "pki.terminal-expired");
     let report = place.renew(last + SECOND).unwrap();
@@ -194,7 +194,7 @@ fn nothing_secret_is_printed() {
     assert!(!printed.contains(&hex::encode(&start.expose()[..4])));
 }
 
-/// What brings a file back depends on how the others came here; and it is told before a card comes.
+/// How a file can be recovered depends on how the others came here; and it is reported before a card is presented.
 #[test]
 fn what_is_missing_is_told_with_what_brings_it_back() {
     let told = |home: &PkiDir, has_server, named_perso| {
@@ -216,7 +216,7 @@ fn what_is_missing_is_told_with_what_brings_it_back() {
         assert_eq!(told(&place.home, false, false), []);
         fs::remove_file(place.path(gone)).unwrap();
         assert_eq!(told(&place.home, false, false), [(gone, stops, by)]);
-        // A key without its certificate, and neither.
+        // A key without its certificate, and neither of them.
         if let Some(pair) = gone.strip_suffix(".crt").filter(|pair| *pair != "server-signature") {
             fs::remove_file(place.path(&format!("{pair}.key"))).unwrap();
             assert_eq!(told(&place.home, false, false).len(), 2, "{pair}");
@@ -226,11 +226,11 @@ fn what_is_missing_is_told_with_what_brings_it_back() {
     fs::remove_file(place.path("terminal-tls.crt")).unwrap();
     fs::remove_file(place.path("perso.key")).unwrap();
     assert_eq!(told(&place.home, true, true), [("terminal-tls.crt", MissingUse::Server, init)]);
-    // Cards were issued with it: another one would open none of them.
+    // Cards were issued with it: another key would open none of them.
     let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
     ca.certify_identity(Uuid::nil(), test_key().public(), now(), &mut SystemRandom).unwrap();
     assert_eq!(told(&place.home, true, false)[1], ("perso.key", MissingUse::Enrolling, lost));
-    // The CA key is kept elsewhere, and a server renews.
+    // The CA key is kept elsewhere, and a server renews the certificates.
     fs::remove_file(place.path("ca.key")).unwrap();
     assert_eq!(told(&place.home, true, true), [("terminal-tls.crt", MissingUse::Server, lost)]);
     let hint = Failure::from(place.home.load_terminal_tls(now()).unwrap_err()).hint.unwrap();

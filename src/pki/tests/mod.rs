@@ -1,4 +1,4 @@
-//! The folder and its CA. Here is what the groups of tests share.
+//! Tests of the folder and its CA, with what the groups of tests share.
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // we made these files
 

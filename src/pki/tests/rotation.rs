@@ -1,4 +1,4 @@
-//! Another CA in the place of the one that is here.
+//! Replacing the CA by a new one.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ fn both_cas_are_here_until_it_ends() {
         let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
         ca.certify_token_ecka(id, &key, now(), &mut SystemRandom).unwrap();
     }
-    // What a run that was killed has left behind is no obstacle, and nothing of it is used.
+    // Leftovers of an interrupted run do no harm, and are not used.
     fs::create_dir(place.home.folder().with_file_name("pki.next")).unwrap();
     fs::write(place.home.folder().with_file_name("pki.next").join("ca.key"), "half").unwrap();
     begin(&place, now()).unwrap();
@@ -36,7 +36,7 @@ fn both_cas_are_here_until_it_ends() {
     assert_eq!((previous.authority.point(), previous.key.public()), (old.authority.point(), old.key.public()));
     assert!(place.home.load_admin_terminal(now()).unwrap().previous.is_some());
 
-    // Both are renewed, and neither is forgotten.
+    // Both are renewed.
     let later = now() + SignedDuration::from_hours(24 * 6);
     place.renew(later).unwrap();
     let both = place.home.load_terminal(later).unwrap();

@@ -1,4 +1,4 @@
-//! Cards are counted in sets.
+//! Counting cards in sets.
 
 use super::*;
 use crate::pki::Set;
@@ -31,7 +31,7 @@ fn a_set_takes_its_size_and_the_next_one_begins() {
     let first: Vec<_> = (0..32).map(|number| place.join(SIZE, &card(number))).collect();
     assert!(first.iter().all(|id| *id == first[0]));
     assert_eq!(place.sets(), 1);
-    // Whoever comes again is in already, also when the set is full.
+    // A card that comes again is already counted, even when the set is full.
     assert_eq!((place.join(SIZE, &card(0)), place.join(SIZE, &card(31))), (first[0], first[0]));
     let second = place.join(SIZE, &card(32));
     assert!(second != first[0] && place.sets() == 2);
@@ -39,10 +39,10 @@ fn a_set_takes_its_size_and_the_next_one_begins() {
         assert_eq!(place.join(SIZE, &card(number)), first[0], "although another set has room");
     }
     assert_eq!(place.join(SIZE, &card(33)), second);
-    // Another size is another set.
+    // Another size needs another set.
     let other = place.join(64, &card(34));
     assert!(other != second && place.sets() == 3);
-    // A place that was given up is there for another card.
+    // A place that was given up is free for another card.
     place.home.leave_sets(&card(7)).unwrap();
     place.home.leave_sets(&card(99)).unwrap();
     let free = (SIZE - 1).into();
@@ -56,7 +56,7 @@ fn a_set_takes_its_size_and_the_next_one_begins() {
 fn a_named_set_is_refused_when_it_is_full_or_not_here() {
     let place = Place::initialised();
     let id = place.set().unwrap().id;
-    // Nobody said how large it is to be: 256 at most.
+    // Without a stated size it is at most 256.
     let at_most = usize::from(*crate::pki::SET_SIZES.end());
     let cards: Vec<_> = (0..at_most - 1).map(card).collect();
     let membership = serde_json::json!({ "size": at_most, "cards": cards }).to_string();
@@ -115,7 +115,7 @@ fn another_set_takes_the_place_of_one_with_all_its_cards() {
     let second = rotation.to.id;
     assert_eq!((rotation.tokens, rotation.done(), rotation.left()), (2, 0, 2));
     assert_eq!((begin(first).unwrap().to.id, place.sets()), (second, 2), "said again");
-    // Whoever was counted is counted there, and nobody joins the one before.
+    // A counted card is counted in the new set, and no card joins the replaced one.
     assert_eq!((place.join(SIZE, &card(1)), place.join(SIZE, &card(2))), (second, second));
     assert_eq!(code(home.join_set(first, &card(3)).unwrap_err()), "pki.set-replaced");
     // A token that was enrolled into the new set has never been moved.
@@ -126,10 +126,10 @@ fn another_set_takes_the_place_of_one_with_all_its_cards() {
     home.note_moved(&mut rotation, moved, true).unwrap();
     home.note_moved(&mut rotation, moved, false).unwrap();
     assert_eq!((rotation.left(), home.set_rotation(first).unwrap().left()), (1, 1));
-    // And the next one.
+    // The new set can be replaced, too.
     let third = begin(second).unwrap();
     assert_eq!((third.tokens, third.to.id == second), (3, false));
-    // Its key is destroyed; who is late is moved nevertheless.
+    // Its key is destroyed; late tokens are moved nevertheless.
     for _ in 0..2 {
         assert_eq!(home.finish_set_rotation(first).unwrap().to.id, second);
     }

@@ -15,7 +15,7 @@ fn openssl_says(place: &Place, arguments: &[&str]) -> String {
 #[test]
 fn openssl_reads_and_accepts_every_file() {
     let place = Place::new();
-    // The tool looks at the clock of the machine.
+    // The tool uses the machine's clock.
     let today = Timestamp::now();
     place.init(today).unwrap();
     for name in ALL.iter().filter(|name| name.ends_with(".crt")) {
