@@ -8,18 +8,18 @@ use super::{CryptoError, Key128};
 /// The block length of AES in bytes.
 pub const BLOCK: usize = 16;
 
-/// Encrypts whole blocks with AES-128-CBC. `data` must be a multiple of 16 bytes, or OpenSSL refuses it.
+/// Encrypts whole blocks with AES-128-CBC. OpenSSL refuses `data` unless its length is a multiple of 16 bytes.
 ///
 /// # Errors
-/// [`CryptoError`] for another length, or when OpenSSL fails.
+/// [`CryptoError`] for any other length, or when OpenSSL fails.
 pub fn cbc_encrypt(key: &Key128, iv: &[u8; BLOCK], data: &[u8]) -> Result<Vec<u8>, CryptoError> {
     run(Cipher::aes_128_cbc(), Mode::Encrypt, key, Some(iv), data).map(|v| v.to_vec())
 }
 
-/// Decrypts whole blocks with AES-128-CBC. `data` must be a multiple of 16 bytes, or OpenSSL refuses it.
+/// Decrypts whole blocks with AES-128-CBC. OpenSSL refuses `data` unless its length is a multiple of 16 bytes.
 ///
 /// # Errors
-/// [`CryptoError`] for another length, or when OpenSSL fails.
+/// [`CryptoError`] for any other length, or when OpenSSL fails.
 pub fn cbc_decrypt(key: &Key128, iv: &[u8; BLOCK], data: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
     run(Cipher::aes_128_cbc(), Mode::Decrypt, key, Some(iv), data)
 }

@@ -1,4 +1,4 @@
-//! P-256: points that are on the curve, key pairs, ECDH, ECDSA with SHA-256 (SEC 1, FIPS 186-5).
+//! P-256: points verified to be on the curve, key pairs, ECDH, and ECDSA with SHA-256 (SEC 1, FIPS 186-5).
 
 use std::sync::OnceLock;
 
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{CryptoError, random::Random, sha256};
 
-/// Why bytes are not a key.
+/// Why bytes are not a valid key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// Not 65 bytes that begin with 04 (SEC 1 uncompressed), or not on P-256.
@@ -37,7 +37,7 @@ impl From<openssl::error::ErrorStack> for KeyError {
     }
 }
 
-/// P-256, made once: that takes a seventh of the time of verifying a signature.
+/// P-256, created once, because that takes a seventh of the time of verifying a signature.
 fn group() -> Result<&'static EcGroupRef, CryptoError> {
     static GROUP: OnceLock<EcGroup> = OnceLock::new();
     if let Some(group) = GROUP.get() {
@@ -52,7 +52,7 @@ fn group() -> Result<&'static EcGroupRef, CryptoError> {
 pub struct Point([u8; 65]);
 
 impl Point {
-    /// Parses 65 bytes `04 x y`; anything else, infinity and compressed forms included, is refused.
+    /// Parses 65 bytes `04 x y`; refuses anything else, including infinity and compressed forms.
     ///
     /// # Errors
     /// [`KeyError::NotAPoint`]; [`KeyError::Crypto`] when OpenSSL fails.
@@ -63,7 +63,7 @@ impl Point {
         }
         let group = group()?;
         let mut context = BigNumContext::new().map_err(CryptoError)?;
-        // OpenSSL refuses here what is off the curve; P-256 has cofactor 1, so nothing more is to check.
+        // OpenSSL refuses points off the curve here; P-256 has cofactor 1, so no further check is needed.
         EcPoint::from_bytes(group, &bytes, &mut context).map_err(|_| KeyError::NotAPoint)?;
         Ok(Self(bytes))
     }
@@ -85,7 +85,7 @@ impl Point {
         id
     }
 
-    /// The key as OpenSSL holds it.
+    /// The key in OpenSSL's form.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
@@ -99,12 +99,12 @@ impl Point {
     /// Verifies a DER-encoded ECDSA signature over SHA-256 of the message.
     ///
     /// # Errors
-    /// [`CryptoError`] when OpenSSL fails. A signature that does not hold, or is not in its one encoding, is `false`.
+    /// [`CryptoError`] when OpenSSL fails. An invalid signature, or one not in its only valid encoding, gives `false`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
         let Ok(parsed) = EcdsaSig::from_der(signature) else {
             return Ok(false);
         };
-        // OpenSSL's parser takes trailing bytes and loose lengths; a signature has one encoding only.
+        // OpenSSL's parser accepts trailing bytes and loose lengths, but a signature has only one encoding.
         if parsed.to_der()? != signature {
             return Ok(false);
         }
@@ -119,7 +119,7 @@ impl std::fmt::Debug for Point {
     }
 }
 
-/// A P-256 key pair. The private half cannot be printed; OpenSSL clears it when it is freed.
+/// A P-256 key pair. The private half cannot be printed; OpenSSL clears it when freeing it.
 #[derive(Clone)]
 pub struct KeyPair {
     private: PKey<Private>,
@@ -127,7 +127,7 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// A new key pair from the given source of randomness, by rejection of scalars out of range.
+    /// Generates a key pair from the given source of randomness, rejecting scalars out of range.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL or `random` fails.
@@ -165,7 +165,7 @@ impl KeyPair {
     /// Reads a PEM file (PKCS#8, or the older EC form). A key on another curve is refused.
     ///
     /// # Errors
-    /// [`KeyError::NotPem`] for anything else, a key with a passphrase included; [`KeyError::Crypto`] when OpenSSL
+    /// [`KeyError::NotPem`] for anything else, including a key with a passphrase; [`KeyError::Crypto`] when OpenSSL
     /// fails.
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
         let key = PKey::private_key_from_pem_callback(pem, |_| Ok(0)).map_err(|_| KeyError::NotPem)?;
@@ -207,7 +207,7 @@ impl KeyPair {
         &self.public
     }
 
-    /// The key as OpenSSL holds it.
+    /// The key in OpenSSL's form.
     pub const fn as_pkey(&self) -> &PKey<Private> {
         &self.private
     }
@@ -276,7 +276,7 @@ pub fn signature_to_raw(der: &[u8]) -> Option<[u8; RAW_SIGNATURE]> {
 /// Turns `r ‖ s` into a DER signature.
 ///
 /// # Errors
-/// [`CryptoError`] when OpenSSL fails. That `r` and `s` are in range is not checked.
+/// [`CryptoError`] when OpenSSL fails. Whether `r` and `s` are in range is not checked.
 pub fn signature_from_raw(raw: &[u8; RAW_SIGNATURE]) -> Result<Vec<u8>, CryptoError> {
     let r = BigNum::from_slice(&raw[..32])?;
     let s = BigNum::from_slice(&raw[32..])?;

@@ -1,7 +1,7 @@
-//! What a server signs for use while it is away: compact JWS (RFC 7515) with ES256 (RFC 7518, 3.4) of one fixed form.
+//! Signatures of a server for offline use: compact JWS (RFC 7515) with ES256 (RFC 7518, 3.4) in one fixed form.
 //!
 //! The header is exactly `{"alg":"ES256","typ":…,"x5c":[leaf]}`; the leaf is of the class server-signature under the CA
-//! that the reader trusts anyway. Nothing in a header chooses how it is verified.
+//! that the reader already trusts. Nothing in a header chooses how it is verified.
 //!
 //! Deliberately absent: what the payload means, and how old it may be.
 
@@ -18,22 +18,22 @@ use super::{
 /// The longest JWS that is read, in bytes.
 pub const LIMIT: usize = 256 * 1024;
 
-/// Why a text is not what a server signed.
+/// Why a text is not accepted as signed by a server.
 #[derive(Debug, thiserror::Error)]
 pub enum JwsError {
-    /// Longer than [`LIMIT`], not three parts in base64url, or another header.
+    /// Longer than [`LIMIT`], not three parts in base64url, or with another header.
     #[error("not in the form that a server signs")]
     Form,
     /// Signed for another use.
     #[error("it was signed for another use ({0})")]
     Type(String),
-    /// The certificate is not one of a server's signature key.
+    /// The certificate is not that of a server's signature key.
     #[error("its certificate is not valid: {0}")]
     Certificate(#[from] CertificateError),
     /// The key of the certificate did not sign this.
     #[error("its signature is wrong")]
     Signature,
-    /// The library underneath failed.
+    /// The underlying library failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
 }
@@ -43,7 +43,7 @@ pub enum JwsError {
 pub struct VerifiedJws {
     /// What was signed.
     pub payload: Vec<u8>,
-    /// The certificate of who signed.
+    /// The certificate of the signer.
     pub certificate: Certificate,
 }
 
@@ -56,7 +56,7 @@ struct Header {
     x5c: [String; 1],
 }
 
-/// The header of what one key signs for one use, as it travels: it is the same in each message.
+/// The encoded header of the messages that one key signs for one use: it is the same in each of them.
 pub struct EncodedHeader(String);
 
 impl EncodedHeader {
@@ -92,12 +92,12 @@ pub fn sign(payload: &[u8], typ: &str, key: &KeyPair, certificate: &[u8]) -> Res
     EncodedHeader::new(typ, certificate).sign(payload, key)
 }
 
-/// Verifies a message for one use under the CA's key. The certificate need only have been valid when it signed, which
-/// its payload tells: the caller calls [`VerifiedJws::check_time`] with that moment.
+/// Verifies a message for one use under the CA's key. The certificate need only have been valid at the time of signing,
+/// which the payload contains: the caller passes that time to [`VerifiedJws::check_time`].
 ///
 /// # Errors
-/// [`JwsError::Form`], [`JwsError::Type`] for another use, [`JwsError::Certificate`] for a certificate that does not
-/// hold, [`JwsError::Signature`]; [`JwsError::Crypto`] when OpenSSL fails.
+/// [`JwsError::Form`], [`JwsError::Type`] for another use, [`JwsError::Certificate`] for an invalid certificate,
+/// [`JwsError::Signature`]; [`JwsError::Crypto`] when OpenSSL fails.
 pub fn verify(jws: &str, typ: &str, ca: &Point) -> Result<VerifiedJws, JwsError> {
     if jws.len() > LIMIT {
         return Err(JwsError::Form);
@@ -121,10 +121,10 @@ pub fn verify(jws: &str, typ: &str, ca: &Point) -> Result<VerifiedJws, JwsError>
 }
 
 impl VerifiedJws {
-    /// Refuses what was signed at a moment when the certificate was not valid.
+    /// Refuses a message signed at a time when the certificate was not valid.
     ///
     /// # Errors
-    /// [`JwsError::Certificate`] with which end of its life it was outside.
+    /// [`JwsError::Certificate`] says whether it was not valid yet or had expired.
     pub fn check_time(&self, signed: Timestamp) -> Result<(), JwsError> {
         Ok(self.certificate.check_time(signed)?)
     }
@@ -186,7 +186,7 @@ mod tests {
         assert!(matches!(verify(&jws, TYP, ca.public()), Err(JwsError::Signature)));
     }
 
-    /// No algorithm of the sender's choice, nothing more in the header, and one certificate.
+    /// The sender cannot choose the algorithm, add to the header, or send more than one certificate.
     #[test]
     fn the_header_is_exactly_ours() {
         let (ca, key) = (pair(), pair());
@@ -226,7 +226,7 @@ mod tests {
         assert!(matches!(verify(&"A".repeat(LIMIT + 1), TYP, ca.public()), Err(JwsError::Form)));
     }
 
-    /// As many bytes as are allowed are read, and not one more, though what is longer was signed as well.
+    /// A message of exactly the limit is read, but not one byte more, although a longer one can be signed.
     #[test]
     fn a_message_may_be_as_long_as_the_limit() {
         assert_eq!(LIMIT, 262_144);
@@ -236,7 +236,8 @@ mod tests {
             let room = LIMIT - sign(b"", typ, &key, &der).unwrap().len();
             sign(&vec![b' '; room * 3 / 4 + more], typ, &key, &der).unwrap()
         };
-        // No part in base64 has one character more than a multiple of four: then the header takes one or two of them.
+        // A base64 part never has one character more than a multiple of four; if it had to, the header takes one or two
+        // of them.
         let typ = ["a", "ab"].into_iter().find(|typ| filled(typ, 0).len() == LIMIT).unwrap();
         assert!(verify(&filled(typ, 0), typ, ca.public()).is_ok());
         assert!(matches!(verify(&filled(typ, 1), typ, ca.public()), Err(JwsError::Form)));

@@ -16,8 +16,8 @@ pub fn x963(secret: &[u8], shared_info: &[u8], length: usize) -> Zeroizing<Vec<u
     out
 }
 
-/// One block of 16 bytes of the SCP03 derivation (GP Amendment D, 4.1.5; NIST SP 800-108 counter mode); `bits` is the
-/// length of all that is derived.
+/// One 16-byte block of the SCP03 derivation (GP Amendment D, 4.1.5; NIST SP 800-108 counter mode); `bits` is the
+/// length of the whole derived key.
 ///
 /// # Errors
 /// [`CryptoError`] when OpenSSL fails.
@@ -25,8 +25,8 @@ pub fn scp03_block(key: &Key128, constant: u8, bits: u16, context: &[u8]) -> Res
     cmac(key, &[&scp03_head(constant, bits), context])
 }
 
-/// What comes before the context in that block: the label, which is eleven zero bytes and `constant`, then `00`, the
-/// length in bits, and the counter 01.
+/// What precedes the context in that block: the label (eleven zero bytes and `constant`), then `00`, the length in
+/// bits, and the counter 01.
 pub fn scp03_head(constant: u8, bits: u16) -> [u8; 16] {
     let mut head = [0; 16];
     head[11] = constant;

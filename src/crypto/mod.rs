@@ -1,4 +1,4 @@
-//! The primitives that the token protocol uses, over OpenSSL: no cryptography of our own.
+//! The cryptographic primitives of the token protocol, all from OpenSSL: no cryptography of our own.
 //!
 //! Deliberately absent: any protocol state, any I/O, any knowledge of APDUs.
 
@@ -22,7 +22,7 @@ impl Key128 {
         Self(bytes)
     }
 
-    /// The 16 key bytes, for the primitives and for wrapping only.
+    /// The 16 key bytes, only for the primitives and for wrapping.
     pub const fn expose(&self) -> &[u8; 16] {
         &self.0
     }
@@ -42,12 +42,12 @@ impl std::fmt::Debug for Key128 {
     }
 }
 
-/// The library underneath failed where it cannot by its contract (out of memory, broken installation).
+/// The underlying library failed where it normally cannot (out of memory, broken installation).
 #[derive(Debug, thiserror::Error)]
 #[error("the cryptographic library failed: {0}")]
 pub struct CryptoError(#[from] openssl::error::ErrorStack);
 
-/// Compares bytes in time that depends on their lengths only.
+/// Compares bytes in time that depends only on their lengths.
 pub fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && openssl::memcmp::eq(a, b)
 }

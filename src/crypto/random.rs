@@ -1,4 +1,4 @@
-//! Randomness is passed in, so that vectors can fix it and tests can repeat it.
+//! Randomness is passed in as a parameter, so that test vectors can fix it and tests can repeat it.
 
 use super::CryptoError;
 
@@ -7,11 +7,11 @@ pub trait Random {
     /// Fills the whole buffer.
     ///
     /// # Errors
-    /// [`CryptoError`] when there is no randomness: nothing of the buffer may be used then.
+    /// [`CryptoError`] when there is no randomness: then nothing in the buffer may be used.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<(), CryptoError>;
 }
 
-/// The system's generator, by OpenSSL.
+/// The system's generator, through OpenSSL.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemRandom;
 

@@ -1,4 +1,4 @@
-//! Finds the identity that a terminal would give up for a bundle, so that the user can be asked first.
+//! Finds which identity of this terminal a bundle would replace, so that the caller can decide before that happens.
 
 use jiff::Timestamp;
 

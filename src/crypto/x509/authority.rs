@@ -1,4 +1,4 @@
-//! The certificate of a CA: self-signed, and the only one that may sign others.
+//! The certificate of a CA: self-signed, and the only kind that may sign others.
 
 use jiff::Timestamp;
 
@@ -29,11 +29,11 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads a CA certificate in DER strictly. That it signs itself proves nothing: whoever puts the file there is
+    /// Reads a CA certificate in DER strictly. Its self-signature proves nothing: whoever puts the file there is
     /// trusted.
     ///
     /// # Errors
-    /// [`CertificateError`] says what is outside the profile of a CA, or that its own key did not sign it.
+    /// [`CertificateError`] says what is outside the profile of a CA, or that it is not signed by its own key.
     pub fn read(der: &[u8]) -> Result<Self, CertificateError> {
         let outer = Outer::bound(der, LIMIT)?;
         let (head, extensions) = walk(outer.signed)?;
@@ -48,7 +48,7 @@ impl Authority {
     /// Issues the certificate of a new CA with this common name.
     ///
     /// # Errors
-    /// [`IssueError::Name`], [`IssueError::Validity`], [`IssueError::Refused`] when it would not be read back;
+    /// [`IssueError::Name`], [`IssueError::Validity`], [`IssueError::Refused`] when reading it back would fail;
     /// [`IssueError::Crypto`] when OpenSSL or `random` fails.
     pub fn issue(
         key: &KeyPair,
@@ -59,14 +59,14 @@ impl Authority {
     ) -> Result<Self, IssueError> {
         let common = Common { issuer: name, subject: name, key: key.public(), not_before, not_after };
         let mut builder = begin(&common, random)?;
-        // cA true, and no CA below it.
+        // cA is true, and no CA may be below it.
         builder.append_extension(extension("2.5.29.19", true, &[0x30, 6, 1, 1, 0xFF, 2, 1, 0])?)?;
         builder.append_extension(extension("2.5.29.15", true, &[0x03, 0x02, 0x02, KEY_CERT_SIGN])?)?;
         builder.append_extension(subject_key_identifier(key.public())?)?;
         Ok(Self::read(&finish(builder, key)?)?)
     }
 
-    /// Refuses a CA that is not valid at this moment.
+    /// Refuses a CA that is not valid at this time.
     ///
     /// # Errors
     /// [`CertificateError::NotYetValid`] or [`CertificateError::Expired`].
@@ -79,12 +79,12 @@ impl Authority {
         &self.der
     }
 
-    /// Its common name, which is the issuer of all that it signs.
+    /// Its common name, which is the issuer name in everything it signs.
     pub fn name(&self) -> &str {
         &self.head.subject
     }
 
-    /// The CA's key: what a terminal and a card trust.
+    /// The CA's key, which terminals and cards trust.
     pub const fn point(&self) -> &Point {
         &self.head.point
     }
@@ -94,12 +94,12 @@ impl Authority {
         &self.head.serial
     }
 
-    /// The start of its life.
+    /// The start of its validity.
     pub const fn not_before(&self) -> Timestamp {
         self.head.not_before.moment
     }
 
-    /// The end of its life.
+    /// The end of its validity.
     pub const fn not_after(&self) -> Timestamp {
         self.head.not_after.moment
     }
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!((authority.name(), authority.point()), ("Rollcall CA", key.public()));
         assert_eq!((authority.not_before(), authority.not_after()), (from(), to()));
         assert_eq!(Authority::read(authority.der()).unwrap(), authority);
-        // It is none of what a CA gives to others.
+        // It is not a certificate of any class that a CA issues to others.
         assert!(Certificate::verify(authority.der(), key.public(), &CertificateProfile::ALL).is_err());
     }
 

@@ -1,9 +1,9 @@
-//! A strict DER reader (X.690, 10 and 11) for the little of it that a certificate of the profile needs.
+//! A strict DER reader (X.690, 10 and 11), only for what a certificate of the profile needs.
 //!
-//! It never recurses and never allocates: a caller opens the one object that it expects. Tags have one byte, lengths
-//! at most two behind their first, and only the shortest form is taken.
+//! It never recurses and never allocates: the caller opens the one object that it expects. A tag has one byte, a length
+//! at most two after its first, and only the shortest form is accepted.
 
-/// Why bytes are not the DER that was expected.
+/// Why bytes are not the expected DER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DerError {
     /// The bytes end inside a tag, a length or a value.
@@ -12,15 +12,15 @@ pub enum DerError {
     /// A length that is not in its shortest form, indefinite, or above 65,535.
     #[error("a length is not in its shortest form")]
     Length,
-    /// Another tag than the one that has to stand here.
+    /// Another tag than the expected one.
     #[error("expected tag {expected:02X}, found {found:02X}")]
     Tag {
-        /// The tag that has to stand here.
+        /// The expected tag.
         expected: u8,
-        /// The tag that stands here.
+        /// The tag found instead.
         found: u8,
     },
-    /// Other bytes than those that the profile fixes here.
+    /// Other bytes than the ones fixed by the profile.
     #[error("not the value that the profile fixes")]
     Literal,
     /// Bytes after the last object.
@@ -62,12 +62,12 @@ impl<'a> DerReader<'a> {
         self.0.len()
     }
 
-    /// The tag that stands next.
+    /// The tag of the next object.
     pub fn peek(&self) -> Option<u8> {
         self.0.first().copied()
     }
 
-    /// The next object, which must have this tag: its value, and the whole of it.
+    /// The next object, which must have this tag: its value, and the whole object.
     ///
     /// # Errors
     /// [`DerError::Tag`] for another tag; [`DerError::Length`] and [`DerError::Truncated`].
@@ -90,7 +90,7 @@ impl<'a> DerReader<'a> {
         Ok(self.object(tag)?.0)
     }
 
-    /// A reader of what the next object holds, which must have this tag.
+    /// A reader for the content of the next object, which must have this tag.
     ///
     /// # Errors
     /// As [`Self::object`].
@@ -98,16 +98,16 @@ impl<'a> DerReader<'a> {
         self.value(tag).map(Self)
     }
 
-    /// Exactly these bytes.
+    /// Skips exactly these bytes.
     ///
     /// # Errors
-    /// [`DerError::Literal`] for any others.
+    /// [`DerError::Literal`] for any other bytes.
     pub fn literal(&mut self, expected: &[u8]) -> Result<(), DerError> {
         self.0 = self.0.strip_prefix(expected).ok_or(DerError::Literal)?;
         Ok(())
     }
 
-    /// This many bytes as they are.
+    /// The next bytes, this many.
     ///
     /// # Errors
     /// [`DerError::Truncated`] when there are fewer.
@@ -117,7 +117,7 @@ impl<'a> DerReader<'a> {
         Ok(value)
     }
 
-    /// Refuses bytes that are left.
+    /// Refuses any remaining bytes.
     ///
     /// # Errors
     /// [`DerError::Trailing`].
@@ -145,10 +145,10 @@ impl<'a> DerReader<'a> {
     }
 }
 
-/// Reads bytes that are exactly one object with this tag, and returns a reader of what it holds.
+/// Reads bytes that are exactly one object with this tag, and returns a reader for its content.
 ///
 /// # Errors
-/// [`DerError::Trailing`] for bytes behind it; as [`DerReader::object`].
+/// [`DerError::Trailing`] for bytes after it; as [`DerReader::object`].
 pub fn only(bytes: &[u8], tag: u8) -> Result<DerReader<'_>, DerError> {
     let mut reader = DerReader::new(bytes);
     let inner = reader.enter(tag)?;

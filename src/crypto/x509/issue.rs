@@ -1,4 +1,4 @@
-//! Issuing certificates of the profile, with OpenSSL's builder.
+//! Issues certificates of the profile, with OpenSSL's builder.
 
 use jiff::Timestamp;
 use openssl::{
@@ -21,27 +21,27 @@ use crate::crypto::{
     random::{self, Random},
 };
 
-/// The first second that `UTCTime` cannot say (RFC 5280, 4.1.2.5): 2050-01-01T00:00:00Z.
+/// The first second beyond `UTCTime` (RFC 5280, 4.1.2.5): 2050-01-01T00:00:00Z.
 pub const UTC_TIME_END: i64 = 2_524_608_000;
-/// 2000-01-01T00:00:00Z: before it, two digits mean another century to a card.
+/// 2000-01-01T00:00:00Z: before it, a card would read the two-digit year as another century.
 const UTC_TIME_START: i64 = 946_684_800;
-/// What a certificate begins with; the second is the older label, which OpenSSL takes as well.
+/// The first line of a certificate; the second is the older label, which OpenSSL accepts, too.
 const LABELS: [&str; 2] = ["-----BEGIN CERTIFICATE-----", "-----BEGIN X509 CERTIFICATE-----"];
-/// Length of a serial number in bytes: 62 random bits, and two that keep it positive and always as long.
+/// The length of a serial number in bytes: 62 random bits, and two that keep it positive and of constant length.
 const SERIAL_LENGTH: usize = 8;
 
-/// What a certificate shall say.
+/// The content of a certificate to issue.
 #[derive(Debug, Clone, Copy)]
 pub struct CertificateTemplate<'a> {
-    /// What it is for.
+    /// Its class.
     pub class: CertificateProfile,
-    /// The common name: a token's is its id as UUID, a set's `set ` and random hex.
+    /// The common name: for a token its id as UUID, for a set `set ` and random hex.
     pub subject: &'a str,
     /// The certified key.
     pub key: &'a Point,
-    /// The start of its life; fractions of a second are cut off.
+    /// The start of its validity; fractions of a second are cut off.
     pub not_before: Timestamp,
-    /// The end of its life; fractions of a second are cut off.
+    /// The end of its validity; fractions of a second are cut off.
     pub not_after: Timestamp,
 }
 
@@ -51,10 +51,10 @@ pub enum IssueError {
     /// A name is empty, longer than 64 characters, or has control characters.
     #[error("not a common name of 1 to 64 printable characters")]
     Name,
-    /// The dates are in the wrong order, or outside what `UTCTime` can say (2000 to 2049).
+    /// The dates are in the wrong order, or outside the range of `UTCTime` used here (2000 to 2049).
     #[error("the dates are in the wrong order, or outside the years 2000 to 2049")]
     Validity,
-    /// What was made is not what a card would accept; for a terminal the subject is too long.
+    /// A card would not accept the result; for a terminal, the subject is too long.
     #[error("the certificate would be rejected: {0}")]
     Refused(#[from] CertificateError),
     /// The library failed.
@@ -68,11 +68,11 @@ impl From<ErrorStack> for IssueError {
     }
 }
 
-/// Issues a certificate under the CA's key; `issuer` is the common name of the CA's own certificate. The answer is DER,
-/// and was verified as a card would verify it.
+/// Issues a certificate under the CA's key; `issuer` is the common name in the CA's own certificate. Returns DER,
+/// verified as a card would verify it.
 ///
 /// # Errors
-/// [`IssueError::Name`], [`IssueError::Validity`], [`IssueError::Refused`] when a card would not take it;
+/// [`IssueError::Name`], [`IssueError::Validity`], [`IssueError::Refused`] when a card would not accept it;
 /// [`IssueError::Crypto`] when OpenSSL or `random` fails.
 pub fn issue(
     ca: &KeyPair,
@@ -91,13 +91,14 @@ pub fn issue(
 /// A certificate as PEM (RFC 7468).
 ///
 /// # Errors
-/// [`CryptoError`] for what is no certificate in DER, or when OpenSSL fails.
+/// [`CryptoError`] for anything but a certificate in DER, or when OpenSSL fails.
 pub fn to_pem(der: &[u8]) -> Result<Vec<u8>, CryptoError> {
     Ok(X509::from_der(der)?.to_pem()?)
 }
 
-/// The first certificate in a text file (RFC 7468) as DER, whatever else is in it; `None` when there is none. Whoever reads it checks
-/// what it says: OpenSSL would make its key ready, too, which takes as long as all else that is done before the first card.
+/// The first certificate in a text file (RFC 7468) as DER, whatever else is in it; `None` when there is none. Its
+/// content is checked by whoever reads it: OpenSSL would also prepare its key, which takes as long as everything else
+/// that is done before the first card.
 pub fn from_pem(text: &[u8]) -> Option<Vec<u8>> {
     let begin =
         LABELS.iter().filter_map(|label| text.windows(label.len()).position(|part| part == label.as_bytes())).min()?;
@@ -105,7 +106,7 @@ pub fn from_pem(text: &[u8]) -> Option<Vec<u8>> {
     only(&der, SEQUENCE).is_ok().then_some(der)
 }
 
-/// All that a certificate has before its extensions.
+/// Everything in a certificate before its extensions.
 pub struct Common<'a> {
     pub issuer: &'a str,
     pub subject: &'a str,
@@ -114,7 +115,7 @@ pub struct Common<'a> {
     pub not_after: Timestamp,
 }
 
-/// A certificate without extensions.
+/// Begins a certificate, without extensions.
 pub fn begin(common: &Common<'_>, random: &mut dyn Random) -> Result<X509Builder, IssueError> {
     let (from, to) = (common.not_before.as_second(), common.not_after.as_second());
     if !(UTC_TIME_START <= from && from < to && to < UTC_TIME_END) {
@@ -131,7 +132,7 @@ pub fn begin(common: &Common<'_>, random: &mut dyn Random) -> Result<X509Builder
     Ok(builder)
 }
 
-/// The three extensions that all certificates have but the CA's own.
+/// Adds the three extensions of all certificates except the CA's own.
 pub fn standard_extensions(builder: &mut X509Builder, ca: &Point, purpose: Purpose) -> Result<(), ErrorStack> {
     let [unused, bits] = purpose.key_usage();
     builder.append_extension(extension("2.5.29.15", true, &[0x03, 0x02, unused, bits])?)?;
@@ -140,7 +141,7 @@ pub fn standard_extensions(builder: &mut X509Builder, ca: &Point, purpose: Purpo
     builder.append_extension(extension("2.5.29.37", false, &usage(purpose))?)
 }
 
-/// The identifier of the certified key; cards do without it, so only a CA and TLS certificates have it.
+/// The identifier of the certified key; cards do not need it, so only CA and TLS certificates have it.
 pub fn subject_key_identifier(key: &Point) -> Result<X509Extension, ErrorStack> {
     extension("2.5.29.14", false, &[&[0x04, 0x14][..], &key.key_identifier()].concat())
 }
@@ -153,20 +154,20 @@ fn usage(purpose: Purpose) -> Vec<u8> {
     }
 }
 
-/// Signs; DER comes back.
+/// Signs the certificate; returns DER.
 pub fn finish(mut builder: X509Builder, ca: &KeyPair) -> Result<Vec<u8>, ErrorStack> {
     builder.sign(ca.as_pkey(), MessageDigest::sha256())?;
     builder.build().to_der()
 }
 
-/// The first bit is 0, the second 1.
+/// A random serial number whose first bit is 0 and second bit is 1.
 fn serial(random: &mut dyn Random) -> Result<Asn1Integer, IssueError> {
     let mut bytes: [u8; SERIAL_LENGTH] = random::bytes(random)?;
     bytes[0] = bytes[0] & 0x7F | 0x40;
     Ok(BigNum::from_slice(&bytes)?.to_asn1_integer()?)
 }
 
-/// A name that is this common name.
+/// A name consisting of this common name.
 pub fn name(text: &str) -> Result<X509Name, IssueError> {
     if !is_common_name(text) {
         return Err(IssueError::Name);
@@ -176,7 +177,7 @@ pub fn name(text: &str) -> Result<X509Name, IssueError> {
     Ok(builder.build())
 }
 
-/// An extension with this DER inside.
+/// An extension with this DER value.
 pub fn extension(oid: &str, critical: bool, value: &[u8]) -> Result<X509Extension, ErrorStack> {
     let oid = Asn1Object::from_str(oid)?;
     X509Extension::new_from_der(&oid, critical, &*Asn1OctetString::new_from_bytes(value)?)

@@ -1,4 +1,4 @@
-//! Certificates that a CA gave to somebody else: three extensions, each with what the profile lets it say.
+//! Certificates that a CA issued to somebody else: exactly three extensions, with contents that the profile allows.
 
 use super::{
     CLASS_ARC_DER, CertificateError, CertificateProfile, Purpose, TlsUse,
@@ -13,14 +13,14 @@ const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1D, 0x25];
 /// `[0]`: the keyIdentifier inside an authorityKeyIdentifier.
 const KEY_IDENTIFIER: u8 = 0x80;
 
-/// What such a certificate says.
+/// The content of such a certificate.
 pub struct Leaf {
     pub head: CertificateHead,
     pub authority: [u8; 20],
     pub purpose: Purpose,
 }
 
-/// Bounds, verifies under the CA's point, walks, in this order.
+/// Bounds the lengths, verifies the signature under the CA's point, and walks the content, in this order.
 pub fn verify(der: &[u8], ca: &Point, limit: usize) -> Result<Leaf, CertificateError> {
     let outer = Outer::bound(der, limit)?;
     outer.verify(ca)?;
@@ -32,7 +32,7 @@ pub fn verify(der: &[u8], ca: &Point, limit: usize) -> Result<Leaf, CertificateE
     Ok(Leaf { head, authority, purpose })
 }
 
-/// keyUsage critical, authorityKeyIdentifier and extendedKeyUsage not critical, in any order.
+/// keyUsage must be critical, authorityKeyIdentifier and extendedKeyUsage not, in any order.
 fn profile(mut extensions: Extensions<'_>) -> Result<([u8; 20], Purpose), CertificateError> {
     let key_usage = extensions.take(&KEY_USAGE, true, "key usage")?;
     let authority = key_identifier(extensions.take(&AUTHORITY_KEY_IDENTIFIER, false, "authority key identifier")?)?;
@@ -44,7 +44,7 @@ fn profile(mut extensions: Extensions<'_>) -> Result<([u8; 20], Purpose), Certif
     Ok((authority, purpose))
 }
 
-/// The keyIdentifier and nothing else (RFC 5280, 4.2.1.1).
+/// Only the keyIdentifier, nothing else (RFC 5280, 4.2.1.1).
 fn key_identifier(value: &[u8]) -> Result<[u8; 20], CertificateError> {
     const PART: &str = "authority key identifier";
     let mut reader = form(PART, only(value, SEQUENCE))?;

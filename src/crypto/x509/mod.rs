@@ -1,7 +1,7 @@
-//! The fixed certificate profile of the protocol (RFC 5280): its classes, who may be what, and how it is issued.
+//! The fixed certificate profile of the protocol (RFC 5280): its classes, and how certificates are issued and verified.
 //!
 //! Cards, terminals and server know one level of certificates: a CA whose key they hold, and what it certified. So
-//! there is no path building here, and no trust in anything but a point.
+//! there is no path building here, and nothing but the CA's public point is trusted.
 //!
 //! Deliberately absent: files, the clock, revocation.
 //!
@@ -28,29 +28,29 @@ pub use tls_use::TlsUse;
 
 use super::{CryptoError, ec::Point};
 
-/// The arc under which the classes stand; 32473 is the number that RFC 5612 keeps for examples.
+/// The arc of the classes; RFC 5612 reserves the number 32473 for examples.
 pub const CLASS_ARC: &str = "1.3.6.1.4.1.32473.82";
-/// The same as DER writes it (X.690, 8.19), without tag and length; the number of the class follows as one byte.
+/// The same in DER (X.690, 8.19), without tag and length; the number of the class follows as one byte.
 pub const CLASS_ARC_DER: [u8; 9] = [0x2B, 0x06, 0x01, 0x04, 0x01, 0x81, 0xFD, 0x59, 0x52];
 
-/// The longest certificate of a terminal that a card takes, in bytes.
+/// The longest certificate of a terminal that a card accepts, in bytes.
 pub const TERMINAL_LIMIT: usize = 416;
-/// The longest certificate of any other class, in bytes: what a card has room for.
+/// The longest certificate of any other class, in bytes: a card has no room for more.
 pub const CARD_LIMIT: usize = 480;
 
-/// What a terminal may do to a token. A role may do what the lower ones may.
+/// What a terminal may do to a token. Each role includes the lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TerminalRole {
     /// Authenticate and read.
     Read,
-    /// Write the user record too.
+    /// Also write the user record.
     Write,
-    /// Block, rotate keys, terminate too.
+    /// Also block, rotate keys, and terminate.
     Admin,
 }
 
 impl TerminalRole {
-    /// The word for people and for scripts: `read`, `write`, `admin`.
+    /// The word for people and scripts: `read`, `write`, `admin`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -60,7 +60,7 @@ impl TerminalRole {
     }
 }
 
-/// What a certificate of a card's world is for. Each side refuses every class but the one that it expects.
+/// What a certificate of the token protocol is for. Each side refuses every class except the one it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CertificateProfile {
     /// A terminal's key for the key agreement with tokens.
@@ -71,7 +71,7 @@ pub enum CertificateProfile {
     SetEcka,
     /// The key with which a token signs presence proofs.
     Identity,
-    /// The key with which a server signs what terminals take from it.
+    /// The key with which a server signs what terminals accept from it.
     ServerSignature,
 }
 
@@ -86,7 +86,7 @@ impl CertificateProfile {
         Self::Identity,
         Self::ServerSignature,
     ];
-    /// The classes of terminals: what a card expects.
+    /// The classes of terminals, which a card expects.
     pub const TERMINAL: [Self; 3] =
         [Self::Terminal(TerminalRole::Read), Self::Terminal(TerminalRole::Write), Self::Terminal(TerminalRole::Admin)];
 
@@ -116,7 +116,7 @@ impl CertificateProfile {
         }
     }
 
-    /// The word for people and for scripts.
+    /// The word for people and scripts.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Terminal(TerminalRole::Read) => "terminal-read",
@@ -138,7 +138,7 @@ impl CertificateProfile {
     }
 }
 
-/// All that a CA certifies keys for.
+/// Everything for which a CA certifies keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// The token protocol.
@@ -148,7 +148,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The word for people and for scripts.
+    /// The word for people and scripts.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Class(class) => class.word(),
@@ -166,16 +166,16 @@ impl std::fmt::Display for CertificateProfile {
 /// Why a certificate is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// Longer than a card would take.
+    /// Longer than a card would accept.
     #[error("the certificate is longer than {limit} bytes")]
     TooLong {
-        /// The most that is taken, in bytes.
+        /// The longest accepted, in bytes.
         limit: usize,
     },
-    /// The CA did not sign it, or it was changed since.
+    /// The CA did not sign it, or it was changed afterwards.
     #[error("the certificate was not signed by this authority")]
     Signature,
-    /// A part has not the form of the profile.
+    /// A part does not have the form of the profile.
     #[error("the {part} of the certificate: {error}")]
     Form {
         /// Which part.
@@ -183,7 +183,7 @@ pub enum CertificateError {
         /// What is wrong with its encoding.
         error: DerError,
     },
-    /// The encoding is right, and what it says is not what the profile allows.
+    /// The encoding is right, but the content is not allowed by the profile.
     #[error("the {0} of the certificate is outside the profile")]
     Profile(&'static str),
     /// The key is not an uncompressed point of P-256.
@@ -192,28 +192,28 @@ pub enum CertificateError {
     /// The authorityKeyIdentifier names another CA.
     #[error("the certificate names another authority")]
     Authority,
-    /// An extension that the profile needs is not there.
+    /// An extension that the profile requires is missing.
     #[error("the certificate has no {0}")]
     Missing(&'static str),
-    /// The same extension twice (RFC 5280, 4.2).
+    /// An extension occurs twice (RFC 5280, 4.2).
     #[error("the certificate has an extension twice")]
     Duplicate,
-    /// An extension that must be understood and is not.
+    /// A critical extension is unknown.
     #[error("the certificate has an unknown critical extension")]
     Critical,
-    /// A certificate of this authority, but for something else.
+    /// A certificate of this authority, but for another purpose.
     #[error("a certificate of the class {found} is not accepted here")]
     Class {
         /// What it is for: the word of a [`CertificateProfile`] or of a [`TlsUse`].
         found: &'static str,
     },
-    /// Its time has not come.
+    /// It is not valid yet.
     #[error("the certificate is valid only from {from}")]
     NotYetValid {
         /// Its notBefore.
         from: Timestamp,
     },
-    /// Its time is over.
+    /// It has expired.
     #[error("the certificate expired at {at}")]
     Expired {
         /// Its notAfter.
@@ -224,7 +224,7 @@ pub enum CertificateError {
     Crypto(#[from] CryptoError),
 }
 
-/// A certificate that was verified under a CA's point and read strictly. Only [`Certificate::verify`] makes one.
+/// A certificate that was verified under a CA's point and read strictly. Only [`Certificate::verify`] creates one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
@@ -234,8 +234,8 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Bounds the outer lengths, verifies the signature over what is signed with the CA's point, and only then walks
-    /// the signed bytes. Refuses every class that is not `expected`. The dates are not compared with any clock: see
+    /// Bounds the outer lengths, verifies the signature over the signed part with the CA's point, and only then walks
+    /// the signed bytes. Refuses every class that is not `expected`. The dates are not compared with a clock: see
     /// [`Certificate::check_time`].
     ///
     /// # Errors
@@ -254,10 +254,10 @@ impl Certificate {
         Ok(Self { der: der.to_vec(), head: leaf.head, class, authority: leaf.authority })
     }
 
-    /// The same under one of several CAs.
+    /// The same under any of several CAs.
     ///
     /// # Errors
-    /// As [`Certificate::verify`]: why it is refused says the CA that signed it, where one did.
+    /// As [`Certificate::verify`]: the error is that of the CA that signed it, if one did.
     pub fn verify_under(
         der: &[u8],
         authorities: &[Point],
@@ -274,7 +274,7 @@ impl Certificate {
         Err(refusal)
     }
 
-    /// Refuses a certificate that is not valid at this moment; both ends belong to its life (RFC 5280, 4.1.2.5).
+    /// Refuses a certificate that is not valid at this time; both ends are included (RFC 5280, 4.1.2.5).
     ///
     /// # Errors
     /// [`CertificateError::NotYetValid`] or [`CertificateError::Expired`].
@@ -287,12 +287,12 @@ impl Certificate {
         &self.der
     }
 
-    /// What it is for.
+    /// Its class.
     pub const fn class(&self) -> CertificateProfile {
         self.class
     }
 
-    /// The common name of the subject: a token's is its id as UUID. At most 64 characters, no control characters.
+    /// The common name of the subject: for a token its id as UUID. At most 64 characters, no control characters.
     pub fn subject(&self) -> &str {
         &self.head.subject
     }
@@ -307,22 +307,22 @@ impl Certificate {
         &self.head.serial
     }
 
-    /// The start of its life.
+    /// The start of its validity.
     pub const fn not_before(&self) -> Timestamp {
         self.head.not_before.moment
     }
 
-    /// The end of its life.
+    /// The end of its validity.
     pub const fn not_after(&self) -> Timestamp {
         self.head.not_after.moment
     }
 
-    /// The start of its life as it stands there, `YYMMDDhhmmss` in ASCII: what a card compares.
+    /// The start of its validity as encoded, `YYMMDDhhmmss` in ASCII, which a card compares.
     pub const fn not_before_digits(&self) -> [u8; 12] {
         self.head.not_before.digits
     }
 
-    /// The end of its life as it stands there, `YYMMDDhhmmss` in ASCII.
+    /// The end of its validity as encoded, `YYMMDDhhmmss` in ASCII.
     pub const fn not_after_digits(&self) -> [u8; 12] {
         self.head.not_after.digits
     }

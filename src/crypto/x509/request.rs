@@ -1,4 +1,4 @@
-//! Requests for a certificate (PKCS#10, RFC 2986): how a key shows that its holder wants it certified.
+//! Certificate requests (PKCS#10, RFC 2986), which prove that the holder of a key wants it certified.
 
 use openssl::{error::ErrorStack, hash::MessageDigest, x509::X509Req};
 
@@ -17,7 +17,7 @@ const VERSION_1: [u8; 3] = [0x02, 0x01, 0x00];
 /// `[0]`, constructed: the attributes.
 const ATTRIBUTES: u8 = 0xA0;
 
-/// A request whose signature was verified under the key that it is for.
+/// A request whose signature was verified with the key to be certified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateRequest {
     subject: String,
@@ -26,7 +26,7 @@ pub struct CertificateRequest {
 
 impl CertificateRequest {
     /// Reads a request in DER: bounds the lengths, finds the key, verifies the signature with it, and reads strictly.
-    /// What the attributes ask for is passed over: the CA decides what it certifies.
+    /// The attributes are ignored: the CA decides what it certifies.
     ///
     /// # Errors
     /// [`CertificateError`] says what is wrong: the length, the form of a part, the key, or the signature.
@@ -42,7 +42,7 @@ impl CertificateRequest {
         Ok(Self { subject, point })
     }
 
-    /// Makes a request for this key; DER comes back.
+    /// Makes a request for this key; returns DER.
     ///
     /// # Errors
     /// [`IssueError::Name`]; [`IssueError::Crypto`] when OpenSSL fails.
@@ -59,12 +59,12 @@ impl CertificateRequest {
         Ok(build()?)
     }
 
-    /// The common name that is asked for.
+    /// The requested common name.
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// The key that is to be certified.
+    /// The key to be certified.
     pub const fn point(&self) -> &Point {
         &self.point
     }
@@ -82,7 +82,7 @@ mod tests {
         let read = CertificateRequest::verify(&der).unwrap();
         assert_eq!((read.subject(), read.point()), ("terminal-0", key.public()));
 
-        // Another key put into it, with the signature as it was.
+        // Another key put into it, with the original signature.
         let other = KeyPair::generate(&mut SystemRandom).unwrap();
         let own = key.public().as_bytes();
         let at = der.windows(65).position(|window| window == own).unwrap();
@@ -104,7 +104,7 @@ mod tests {
         assert!(CertificateRequest::verify(&[&good[..], &[0]].concat()).is_err());
     }
 
-    /// Signed with the key that it is for, so that nothing else refuses it.
+    /// Signed with the key to be certified, so that nothing else is wrong.
     #[test]
     fn a_request_is_of_the_one_version_and_ends_with_its_attributes() {
         use crate::card::tlv::object;

@@ -1,4 +1,5 @@
-//! Certificates for TLS between terminal and server (RFC 5280, 4.2.1.12): from the same CA, and never of a card's class.
+//! Certificates for TLS between terminal and server (RFC 5280, 4.2.1.12): from the same CA, but never of a card's
+//! class.
 
 use std::net::IpAddr;
 
@@ -19,7 +20,7 @@ use crate::crypto::{
     random::Random,
 };
 
-/// The longest TLS certificate that is read, in bytes: room for a dozen names.
+/// The longest TLS certificate that is read, in bytes, with room for a dozen names.
 const LIMIT: usize = 2048;
 
 /// A name under which a server is reached.
@@ -47,25 +48,25 @@ impl ServerName {
     }
 }
 
-/// What a TLS certificate shall say.
+/// The content of a TLS certificate to issue.
 #[derive(Debug, Clone, Copy)]
 pub struct TlsTemplate<'a> {
-    /// Which side it is for.
+    /// The side that it is for.
     pub usage: TlsUse,
     /// The names of a server, at least one; a client has none.
     pub names: &'a [ServerName],
-    /// The common name, which only people read.
+    /// The common name, which is only for people.
     pub subject: &'a str,
     /// The certified key.
     pub key: &'a Point,
-    /// The start of its life; fractions of a second are cut off.
+    /// The start of its validity; fractions of a second are cut off.
     pub not_before: Timestamp,
-    /// The end of its life; fractions of a second are cut off.
+    /// The end of its validity; fractions of a second are cut off.
     pub not_after: Timestamp,
 }
 
-/// A TLS certificate that was verified under a CA's point and read strictly, but for the names of a server: those are
-/// for the TLS library.
+/// A TLS certificate that was verified under a CA's point and read strictly, except for the names of a server, which
+/// the TLS library checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsCertificate {
     der: Vec<u8>,
@@ -73,7 +74,7 @@ pub struct TlsCertificate {
 }
 
 impl TlsCertificate {
-    /// As [`super::Certificate::verify`]; a certificate for the other side, or of a card's class, is refused.
+    /// Like [`super::Certificate::verify`]; a certificate for the other side, or of a card's class, is refused.
     ///
     /// # Errors
     /// As [`super::Certificate::verify`].
@@ -85,7 +86,7 @@ impl TlsCertificate {
         Ok(Self { der: der.to_vec(), head: leaf.head })
     }
 
-    /// Issues one under the CA's key; `issuer` is the common name of the CA's own certificate.
+    /// Issues one under the CA's key; `issuer` is the common name in the CA's own certificate.
     ///
     /// # Errors
     /// [`IssueError::Name`] also for a server without names or a client with some; [`IssueError::Validity`],
@@ -108,7 +109,7 @@ impl TlsCertificate {
         Ok(Self::verify(&finish(builder, ca)?, ca.public(), usage)?)
     }
 
-    /// Refuses a certificate that is not valid at this moment.
+    /// Refuses a certificate that is not valid at this time.
     ///
     /// # Errors
     /// [`CertificateError::NotYetValid`] or [`CertificateError::Expired`].
@@ -121,7 +122,7 @@ impl TlsCertificate {
         &self.der
     }
 
-    /// The names of a server, so that a renewed certificate has them too; those of other kinds are passed over.
+    /// The names of a server, so that a renewed certificate can keep them; names of other kinds are skipped.
     pub fn names(&self) -> Vec<ServerName> {
         let names = openssl::x509::X509::from_der(&self.der).ok().and_then(|der| der.subject_alt_names());
         let one = |name: &openssl::x509::GeneralNameRef| match (name.dnsname(), name.ipaddress()) {
@@ -148,21 +149,21 @@ impl TlsCertificate {
         &self.head.serial
     }
 
-    /// The start of its life.
+    /// The start of its validity.
     pub const fn not_before(&self) -> Timestamp {
         self.head.not_before.moment
     }
 
-    /// The end of its life.
+    /// The end of its validity.
     pub const fn not_after(&self) -> Timestamp {
         self.head.not_after.moment
     }
 }
 
-/// A name of a client is this and its name, percent-encoded (RFC 3986, 2.1).
+/// The name of a client is this prefix and its common name, percent-encoded (RFC 3986, 2.1).
 const CLIENT_URI: &str = "rollcall:terminal:";
 
-/// The names of a server, or that of a client as a URI: verifiers of other makers refuse a certificate without any.
+/// The names of a server, or that of a client as a URI, because some other verifiers refuse a certificate without any.
 fn alternative_names(builder: &X509Builder, names: &[ServerName], subject: &str) -> Result<X509Extension, ErrorStack> {
     let mut extension = SubjectAlternativeName::new();
     if names.is_empty() {

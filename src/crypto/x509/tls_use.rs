@@ -3,14 +3,14 @@
 /// Which side of TLS a certificate is for; never both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TlsUse {
-    /// A terminal that speaks to a server.
+    /// A terminal that connects to a server.
     Client,
     /// A server.
     Server,
 }
 
 impl TlsUse {
-    /// The word for people and for scripts.
+    /// The word for people and scripts.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Client => "tls-client",

@@ -1,4 +1,4 @@
-//! The strict walk over the parts that every certificate of ours has. A card does the same one.
+//! Strictly reads the parts that every certificate of ours has, as a card does.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
@@ -24,10 +24,10 @@ const POINT_LENGTH: usize = 65;
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 /// The most characters of a common name (RFC 5280, appendix A.1: ub-common-name).
 pub const COMMON_NAME_LIMIT: usize = 64;
-/// The first year, as two digits, that a card does not read as one of this century.
+/// The first two-digit year that a card does not read as one of this century.
 const FIRST_REFUSED_YEAR: i16 = 80;
 
-/// What a certificate says before its extensions.
+/// The content of a certificate before its extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateHead {
     pub serial: Vec<u8>,
@@ -39,7 +39,7 @@ pub struct CertificateHead {
 }
 
 impl CertificateHead {
-    /// Refuses a certificate that is not valid at this moment; both ends belong to its life (RFC 5280, 4.1.2.5).
+    /// Refuses a certificate that is not valid at this time; both ends are included (RFC 5280, 4.1.2.5).
     ///
     /// # Errors
     /// [`CertificateError::NotYetValid`] or [`CertificateError::Expired`].
@@ -55,19 +55,19 @@ impl CertificateHead {
     }
 }
 
-/// One end of a certificate's life.
+/// One end of a certificate's validity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ValidityTime {
     pub digits: [u8; 12],
     pub moment: Timestamp,
 }
 
-/// Names the part in which an encoding is wrong.
+/// Adds to an encoding error the name of the part that it is in.
 pub fn form<T>(part: &'static str, result: Result<T, DerError>) -> Result<T, CertificateError> {
     result.map_err(|error| CertificateError::Form { part, error })
 }
 
-/// The three parts of a certificate or of a request, bounded and not looked into.
+/// The parts of a certificate or of a request, with bounded lengths, but not parsed any further.
 pub struct Outer<'a> {
     pub signed: &'a [u8],
     pub signature: &'a [u8],
@@ -92,13 +92,13 @@ impl<'a> Outer<'a> {
         Ok(Self { signed, signature })
     }
 
-    /// Refuses what this key did not sign.
+    /// Fails unless this key signed it.
     pub fn verify(&self, key: &Point) -> Result<(), CertificateError> {
         if key.verify(self.signed, self.signature)? { Ok(()) } else { Err(CertificateError::Signature) }
     }
 }
 
-/// Walks what is signed, `TBSCertificate` of RFC 5280, 4.1, up to its extensions.
+/// Walks the signed part, `TBSCertificate` of RFC 5280, 4.1, up to its extensions.
 pub fn walk(signed: &[u8]) -> Result<(CertificateHead, Extensions<'_>), CertificateError> {
     let mut reader = form("frame", only(signed, SEQUENCE))?;
     form("version", reader.literal(&VERSION_3))?;
@@ -120,7 +120,7 @@ pub fn public_key(reader: &mut DerReader<'_>) -> Result<Point, CertificateError>
     Point::parse(point).map_err(|_| CertificateError::Key)
 }
 
-/// Positive, at most 20 bytes (RFC 5280, 4.1.2.2), in the shortest form (X.690, 8.3.2).
+/// Reads a serial number: positive, at most 20 bytes (RFC 5280, 4.1.2.2), in the shortest form (X.690, 8.3.2).
 fn serial(value: &[u8]) -> Result<Vec<u8>, CertificateError> {
     let magnitude = value.strip_prefix(&[0]).unwrap_or(value);
     let padded = magnitude.len() < value.len();
@@ -131,7 +131,7 @@ fn serial(value: &[u8]) -> Result<Vec<u8>, CertificateError> {
     Ok(magnitude.to_vec())
 }
 
-/// A name that is one common name and nothing else.
+/// Reads a name that is one common name and nothing else.
 pub fn common_name<'a>(part: &'static str, mut name: DerReader<'a>) -> Result<&'a str, CertificateError> {
     let (tag, value) = form(part, single_attribute(&mut name))?;
     let text = match tag {
@@ -155,7 +155,8 @@ fn single_attribute<'a>(name: &mut DerReader<'a>) -> Result<(u8, &'a [u8]), DerE
     Ok((tag, value))
 }
 
-/// Whether a text may be a common name: 1 to 64 characters, none of them a control character, for names are printed.
+/// Whether a text may be a common name: 1 to 64 characters, none of them a control character, because names are
+/// printed.
 pub fn is_common_name(text: &str) -> bool {
     (1..=COMMON_NAME_LIMIT).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
@@ -169,8 +170,8 @@ fn validity(mut reader: DerReader<'_>) -> Result<(ValidityTime, ValidityTime), C
     Ok((read(not_before)?, read(not_after)?))
 }
 
-/// `YYMMDDhhmmssZ` (RFC 5280, 4.1.2.5.1), where 50 and above is 19YY. A card has digits only and compares those, so
-/// both refuse 80 and above; what lies between has expired here.
+/// Reads `YYMMDDhhmmssZ` (RFC 5280, 4.1.2.5.1), where 50 and above is 19YY. A card compares only the digits, so both
+/// refuse 80 and above; years in between have expired here.
 fn utc_time(value: &[u8]) -> Option<ValidityTime> {
     let digits: [u8; 12] = value.strip_suffix(b"Z")?.try_into().ok()?;
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -188,7 +189,7 @@ fn utc_time(value: &[u8]) -> Option<ValidityTime> {
     Some(ValidityTime { digits, moment })
 }
 
-/// The extensions of a certificate: each at most once, and to be taken out one by one.
+/// The extensions of a certificate: each at most once, and taken out one by one.
 pub struct Extensions<'a>(Vec<Extension<'a>>);
 
 impl<'a> Extensions<'a> {
@@ -207,7 +208,7 @@ impl<'a> Extensions<'a> {
         Ok(Self(found))
     }
 
-    /// The value of the extension with this OID, which must be there and as critical as the profile has it.
+    /// The value of the extension with this OID, which must be present, and critical or not as the profile requires.
     pub fn take(&mut self, oid: &[u8], critical: bool, name: &'static str) -> Result<&'a [u8], CertificateError> {
         let at = self.0.iter().position(|extension| extension.oid == oid).ok_or(CertificateError::Missing(name))?;
         let extension = self.0.swap_remove(at);
@@ -217,7 +218,7 @@ impl<'a> Extensions<'a> {
         Ok(extension.value)
     }
 
-    /// What was not taken is passed over, as RFC 5280, 4.2 has it and as the card does, unless it is critical.
+    /// Ignores what was not taken, as RFC 5280, 4.2 requires and the card does, unless it is critical.
     pub fn end(self) -> Result<(), CertificateError> {
         if self.0.iter().any(|extension| extension.critical) { Err(CertificateError::Critical) } else { Ok(()) }
     }
@@ -244,7 +245,7 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// A bit string that is all of these bytes: the unused bits, then the bits.
+/// A bit string that takes up all of these bytes: the number of unused bits, then the bits.
 pub fn bit_string(value: &[u8]) -> Result<&[u8], DerError> {
     let mut reader = DerReader::new(value);
     let bits = reader.value(BIT_STRING)?;

@@ -1,4 +1,4 @@
-//! What stands at an edge: the longest certificate, the words, the names and dates that are still taken, PEM.
+//! Tests of limits: the longest certificate, and the words, names and dates that are just accepted; and PEM.
 
 use super::{
     super::{Authority, Purpose, ServerName, TlsCertificate, TlsTemplate, TlsUse, from_pem, to_pem},
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::crypto::{CryptoError, random::Random};
 
-/// A certificate of this class and exactly this length. The signature is 70 to 72 bytes long, so it is tried.
+/// A certificate of this class and exactly this length. A signature has 70 to 72 bytes, so lengths are tried.
 fn of_length(ca: &KeyPair, class: CertificateProfile, length: usize) -> Vec<u8> {
     let mut draft = Draft::good(ca, &key());
     draft.extensions[2] = extension("0603551d25", "", &class_value(class.number()));
@@ -79,7 +79,7 @@ fn pem_carries_the_same_bytes() {
     assert!(pem.starts_with(b"-----BEGIN CERTIFICATE-----\n"));
     assert_eq!(from_pem(&pem), Some(der.clone()));
     assert_eq!(from_pem(&der), None);
-    // As others write it: with an explanation before it, behind a key, in longer lines, or with the older label.
+    // As others write it: after an explanation, after a key, in longer lines, or with the older label.
     let text = String::from_utf8(pem).unwrap();
     let base64: String = text.lines().filter(|line| !line.starts_with('-')).collect();
     let written = [
@@ -107,7 +107,7 @@ fn pem_carries_the_same_bytes() {
     assert!(to_pem(&der[1..]).is_err());
 }
 
-/// A source that gives one byte for ever; keys are not made with it.
+/// A source that always gives the same byte; keys are not made with it.
 struct Constant(u8);
 
 impl Random for Constant {

@@ -1,4 +1,4 @@
-//! What is issued and what is read. Here is what both groups of tests share.
+//! Tests of issuing and reading, with what both groups of tests share.
 
 mod edges;
 mod walk;

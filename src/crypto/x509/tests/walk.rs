@@ -1,8 +1,8 @@
-//! Each part of a certificate wrong in turn, under a right signature.
+//! Makes each part of a certificate wrong in turn, under a valid signature.
 
 use super::*;
 
-/// A certificate put together byte by byte, so that each part can be wrong while its signature is right.
+/// A certificate assembled byte by byte, so that any part can be wrong while its signature is valid.
 #[derive(Clone)]
 pub(super) struct Draft {
     version: Vec<u8>,
@@ -60,7 +60,7 @@ pub(super) fn class_value(number: u8) -> String {
 }
 
 impl Draft {
-    /// The token's certificate as it should be.
+    /// A correct certificate of a token.
     pub(super) fn good(ca: &KeyPair, key: &KeyPair) -> Self {
         let algorithm = hexed("300a06082a8648ce3d040302");
         let authority = format!("30168014{}", hex::encode(ca.public().key_identifier()));
@@ -110,7 +110,7 @@ impl Draft {
     }
 }
 
-/// Changes one part of a good draft, signs it, and returns why it is refused.
+/// Changes one part of a correct draft, signs it, and returns the error.
 fn refusal(change: impl FnOnce(&mut Draft)) -> CertificateError {
     let (ca, pair) = (key(), key());
     let mut draft = Draft::good(&ca, &pair);
@@ -210,7 +210,7 @@ fn times_are_utc_times() {
         refused!(|d| d.validity = times(bad, "361119150405Z"), CertificateError::Profile("validity"));
         refused!(|d| d.validity = times("261122150405Z", bad), CertificateError::Profile("validity"));
     }
-    // Two digits from 50 on are the last century.
+    // Two digits from 50 on are in the last century.
     let late = accepted(|d| d.validity = times("261122150405Z", "500101000000Z"));
     assert!(matches!(late.check_time(from()), Err(CertificateError::Expired { .. })));
     assert_eq!(&late.not_after_digits(), b"500101000000");
@@ -332,12 +332,12 @@ fn what_is_behind_the_end_is_refused() {
     let verify = |der: &[u8]| Certificate::verify(der, ca.public(), &CertificateProfile::ALL);
     verify(&good).unwrap();
     assert!(verify(&[&good[..], &[0]].concat()).is_err());
-    // Inside the frame, behind the signature; and with a length that is not the shortest.
+    // Extra bytes inside the frame, after the signature; and a length that is not the shortest.
     let inner = &good[4..];
     assert!(verify(&der(0x30, &[inner, &[0x05, 0x00]])).is_err());
     let length = u16::try_from(inner.len()).unwrap().to_be_bytes();
     assert!(verify(&[&[0x30, 0x83, 0x00][..], &length, inner].concat()).is_err());
-    // The same inside what is signed.
+    // The same inside the signed part.
     let mut parts = only(&good, 0x30).unwrap();
     let (signed, _) = parts.object(0x30).unwrap();
     let length = u16::try_from(signed.len()).unwrap().to_be_bytes();
@@ -345,22 +345,22 @@ fn what_is_behind_the_end_is_refused() {
     assert!(verify(&draft.framed(&ca, &loose)).is_err());
 }
 
-/// Signed by the right CA, so that nothing else refuses it.
+/// Signed by the right CA, so that nothing else is wrong.
 #[test]
 fn what_is_behind_the_end_is_refused_inside_too() {
     let trailing = |part: &'static str, found: &CertificateError| matches!(found, CertificateError::Form { part: p, error: DerError::Trailing } if *p == part);
-    // Behind the text of a name.
+    // After the text of a name.
     let attribute = der(0x30, &[&hexed("0603550403"), &der(0x0C, &[b"x"]), &[5, 0]]);
     let subject = der(0x30, &[&der(0x31, &[&attribute])]);
     let found = refusal(|d| d.subject = subject);
     assert!(trailing("subject", &found), "{found:?}");
-    // Behind the value of an extension, of one that is known and of one that is not.
+    // After the value of an extension, known or unknown.
     for oid in [USAGE, "06022a03"] {
         let value = der(4, &[&hexed("03020308")]);
         let found = refusal(|d| d.extensions.push(der(0x30, &[&hexed(oid), &value, &[5, 0]])));
         assert!(trailing("extensions", &found), "{oid}: {found:?}");
     }
-    // Behind the list of extensions, inside its wrapper.
+    // After the list of extensions, inside its wrapper.
     let (ca, pair) = (key(), key());
     let mut draft = Draft::good(&ca, &pair);
     let list: Vec<_> = draft.extensions.iter().map(Vec::as_slice).collect();
@@ -420,7 +420,7 @@ proptest! {
         prop_assert!(Certificate::verify(&bytes, ca.public(), &CertificateProfile::ALL).is_err());
     }
 
-    // The walk behind a right signature: whatever an authority signs is read or refused, and nothing breaks.
+    // The walk under a valid signature: whatever an authority signs is read or refused without a panic.
     #[test]
     fn any_signed_body_is_read_or_refused(at in 0..320_usize, new in any::<u8>(), cut in 0..320_usize) {
         let (ca, pair) = (key(), key());
