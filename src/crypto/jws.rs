@@ -236,8 +236,7 @@ mod tests {
             let room = LIMIT - sign(b"", typ, &key, &der).unwrap().len();
             sign(&vec![b' '; room * 3 / 4 + more], typ, &key, &der).unwrap()
         };
-        // A base64 part never has one character more than a multiple of four; if it had to, the header takes one or two
-        // of them.
+        // The length of a base64 part is never 1 modulo 4; a header of another length then makes the parts fit exactly.
         let typ = ["a", "ab"].into_iter().find(|typ| filled(typ, 0).len() == LIMIT).unwrap();
         assert!(verify(&filled(typ, 0), typ, ca.public()).is_ok());
         assert!(matches!(verify(&filled(typ, 1), typ, ca.public()), Err(JwsError::Form)));

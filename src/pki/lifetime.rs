@@ -131,7 +131,7 @@ impl RenewalTime {
 }
 
 /// When a certificate should be renewed: with three sevenths of its life left, and after 30 days at the latest. For a
-/// terminal that is during the fourth of its seven days.
+/// terminal that is after four of its seven days.
 fn renewal_due(not_before: Timestamp, not_after: Timestamp) -> Timestamp {
     let life = life(not_before, not_after);
     let left = (life / 7 * 3).max(life - RENEWED_AFTER);

@@ -382,7 +382,7 @@ mod tests {
             assert_eq!(verify(&log, &end, vec![head(&log[1])]), Ok(4));
             blank(&mut log[1]);
             assert_eq!(verify(&log, &end, vec![head(&log[1])]), Ok(4));
-            // Nothing else of it can be changed, and nothing put in its place.
+            // Nothing else in it can be changed, and nothing put in its place.
             let changes: [fn(&mut AuditRecord); 3] =
                 [|r| r.subject = "x".into(), |r| r.detail = "{}".into(), |r| r.hash[0] ^= 1];
             for change in changes {

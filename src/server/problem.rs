@@ -198,7 +198,7 @@ impl IntoResponse for ApiError {
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        // The log middleware finds here what the client is not shown.
+        // `auth::admit` logs from here what the client is not shown.
         response.extensions_mut().insert(self);
         response
     }

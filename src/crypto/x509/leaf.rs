@@ -1,4 +1,4 @@
-//! Certificates that a CA issued to somebody else: exactly three extensions, with contents that the profile allows.
+//! Certificates that a CA issued to others: checks their three extensions against the profile.
 
 use super::{
     CLASS_ARC_DER, CertificateError, CertificateProfile, Purpose, TlsUse,

@@ -59,7 +59,7 @@ const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     execution_time BIGINT NOT NULL
 )";
 
-/// Rows that one statement asks for by values of their own, since each statement costs a round trip.
+/// How many rows one statement asks for by bound values: many, since each statement costs a round trip.
 pub const ROWS_AT_ONCE: usize = 100;
 
 /// Most connections of one process.

@@ -51,8 +51,8 @@ pub const HOLD_TO_GIVE: &str = "";
 /// Appended to a SELECT of tokens that must not be given to another user meanwhile; empty for the reason at
 /// [`HOLD_HEAD`].
 pub const HOLD_AS_GIVEN: &str = "";
-/// Rows that one statement asks for by values of their own: a statement costs no round trip here, but looking up many
-/// values by their numbers is costly.
+/// How many rows one statement asks for by bound values: a statement costs no round trip here, but looking up many values
+/// by their numbers is costly.
 pub const ROWS_AT_ONCE: usize = 1;
 
 /// Statements that take these rows; the first value of a row is never null. The places are not numbered, because SQLite
