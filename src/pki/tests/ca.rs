@@ -1,3 +1,4 @@
+//! What the CA certifies, what it refuses, and its record.
 use super::*;
 
 #[test]

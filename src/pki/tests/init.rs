@@ -1,3 +1,4 @@
+//! `pki init`: what it makes, and that an interrupted run is completed by the next.
 use super::*;
 
 #[test]

@@ -1,3 +1,4 @@
+//! Which files are loaded, refused, missing or listed.
 use super::*;
 use crate::pki::MissingUse;
 

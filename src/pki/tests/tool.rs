@@ -1,3 +1,4 @@
+//! The openssl command-line tool reads our files, and we read its.
 use super::*;
 
 fn openssl(place: &Place, arguments: &[&str]) -> Output {

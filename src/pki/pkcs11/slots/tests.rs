@@ -1,3 +1,4 @@
+//! Tests which tokens fit a URI, and what is said of the others.
 use cryptoki::{context::Function, error::RvError};
 
 use super::*;

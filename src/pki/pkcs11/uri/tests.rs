@@ -1,3 +1,4 @@
+//! Tests which URIs are read, and which are refused.
 use super::*;
 
 /// A key as `p11tool --list-all` prints it, with the library and the PIN added.

@@ -1,3 +1,4 @@
+//! Tests that a store survives a backup and a restore unchanged.
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

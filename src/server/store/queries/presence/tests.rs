@@ -1,3 +1,4 @@
+//! Tests when a terminal counts as silent.
 use jiff::SignedDuration;
 
 use super::*;

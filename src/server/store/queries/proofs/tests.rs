@@ -1,3 +1,4 @@
+//! Tests which presence proofs are accepted, and which reveal a copy.
 use super::*;
 
 type Taken = std::result::Result<Freshness, ProofRefusal>;
