@@ -63,7 +63,7 @@ pub async fn decide(
     let mut ledger = Ledger::open_at(c, "", joined).await?;
     let tasks = tasks.as_slice();
     let subjects: Vec<_> = tasks.iter().map(|task| task.token_id.to_string()).collect();
-    // Proofs before their tokens: if a user is forgotten in between, the token shows it.
+    // Proofs before their tokens: a server of an earlier release may purge in between, and then the floor shows it.
     let mut proofs = Presented::read(c, tasks, &subjects, now).await?;
     let tokens = tokens(c, &subjects).await?;
     proofs.rise_from(tokens.iter().map(|(id, token)| (id.as_str(), token.highest)).collect());
