@@ -1,4 +1,4 @@
-//! Commands as an operator types them, one after the other, to the card in one reader: plain, or inside a channel.
+//! Runs commands typed by an operator against the card in one reader, one after the other, plain or inside a channel.
 
 use std::{
     collections::BTreeMap,
@@ -33,14 +33,14 @@ use crate::{
     },
 };
 
-/// One command, and what came back.
+/// One command and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApduExchange {
     /// When the answer came.
     pub at: Timestamp,
-    /// Which one it is, from 1.
+    /// Its number, from 1.
     pub number: u32,
-    /// Whether it went through a channel: command and answer are as they are without it.
+    /// Whether it went through a channel: command and answer are shown without the secure messaging.
     pub is_secure: bool,
     /// The command APDU.
     pub command: Vec<u8>,
@@ -48,21 +48,21 @@ pub struct ApduExchange {
     pub data: Vec<u8>,
     /// The status word.
     pub status: Status,
-    /// What was expected, as it was typed; empty when anything is right.
+    /// The expected answers, as typed; empty when any answer is accepted.
     pub expected: Vec<String>,
-    /// Whether one of these came; nothing when nothing was expected.
+    /// Whether the answer is one of those; `None` when nothing was expected.
     pub as_expected: Option<bool>,
-    /// What went to the card in place of the command, each with its answer: at T=0 that is more than one; empty where
-    /// the command itself went.
+    /// The commands sent in place of this one, each with its answer: T=0 may need more than one. Empty when the command
+    /// itself was sent.
     pub carried: Vec<CarriedCommand>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// Bytes that went to the card, and what came back.
+/// A command as sent to the card, and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CarriedCommand {
-    /// As they were sent.
+    /// The bytes sent.
     pub command: Vec<u8>,
     /// The data of the answer.
     pub data: Vec<u8>,
@@ -77,7 +77,7 @@ impl CarriedCommand {
     }
 }
 
-/// The data of an answer, and its status word.
+/// The data and the status word of an answer.
 fn parts(answer: &[u8]) -> (Vec<u8>, Status) {
     let (data, status) = answer.split_at(answer.len().saturating_sub(2));
     (data.to_vec(), Status(status.try_into().map(u16::from_be_bytes).unwrap_or_default()))
@@ -86,10 +86,10 @@ fn parts(answer: &[u8]) -> (Vec<u8>, Status) {
 /// Why a step was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ApduError {
-    /// The step makes no command, for it names a variable that has no value, or its bytes are too many.
+    /// The step yields no command: it names a variable without a value, or it has too many bytes.
     #[error(transparent)]
     Script(#[from] ScriptError),
-    /// Inside a channel, or for a card, these bytes are no command.
+    /// These bytes are not a command, inside a channel or for a card.
     #[error("not a command APDU")]
     NoCommand,
     /// The link failed.
@@ -101,7 +101,8 @@ pub enum ApduError {
 }
 
 impl ApduError {
-    /// What the operator sees: in which line of a script it was (from 1; 0: it was typed), or at which command.
+    /// The failure as the operator sees it: `line` is the line of the script, from 1 (0: typed), `number` that of the
+    /// command.
     pub fn to_failure(&self, line: usize, number: u32) -> Failure {
         let place = if line == 0 { format!("command {number}") } else { format!("line {line}") };
         match self {
@@ -114,16 +115,16 @@ impl ApduError {
     }
 }
 
-/// What was typed, or stands in a script, is no step.
+/// The failure for a line, typed or in a script, that is not a step.
 pub fn unreadable(place: &str, error: &ScriptError) -> Failure {
     Failure::new(ExitClass::Data, "apdu.syntax", format!("{place}: {error}"))
         .hint("write HEX, HEX=9000 or HEX=9000,61xx; see rollcall apdu --help")
 }
 
-/// Connects to the card in this reader, and runs commands in one transaction; with credentials, inside a channel.
+/// Connects to the card in this reader and runs commands in one transaction; with credentials, inside a channel.
 ///
 /// # Errors
-/// When there is no card, no transaction or no channel; otherwise what `work` says.
+/// When there is no card, no transaction or no channel; otherwise the error of `work`.
 pub fn with_card<T>(
     terminal: &TerminalContext,
     reader: &str,
@@ -136,7 +137,7 @@ pub fn with_card<T>(
         let session = open_channel(&mut transaction, credentials)?;
         return work(&mut ApduRun::new(&mut transaction, Some(session)));
     }
-    // What T=0 asks for beside the command is done where it can be shown.
+    // The extra commands of T=0 are issued here, where they can be shown.
     let is_followed = matches!(mode, ApduMode::Plain) && transaction.is_t0();
     transaction.raw();
     let run = ApduRun::new(&mut transaction, None);
@@ -146,15 +147,15 @@ pub fn with_card<T>(
 /// How commands go to the card.
 #[derive(Debug, Clone, Copy)]
 pub enum ApduMode<'a> {
-    /// As they are, and at T=0 with what that protocol asks for beside them.
+    /// Unchanged; with T=0, followed by the further commands that this protocol requires.
     Plain,
-    /// As they are, whatever the protocol.
+    /// Unchanged, whatever the protocol.
     Raw,
     /// Inside a channel of the role READ.
     Secure(&'a Credentials),
 }
 
-/// A channel of the role READ: the card itself refuses whatever would change it.
+/// Opens a channel of the role READ: the card itself refuses anything that would change it.
 ///
 /// # Errors
 /// `token.foreign` without the applet; the failure of the link, of SELECT or of the handshake; `crypto.failed`.
@@ -176,11 +177,11 @@ pub fn open_channel(link: &mut dyn Link, credentials: &Credentials) -> Result<Se
     Ok(context.open(link, &selected).map_err(|e| token_failure(&e, 1))?.session)
 }
 
-/// The steps of one run.
+/// Runs the steps of a script.
 pub struct ApduRun<'a> {
     link: &'a mut dyn Link,
     session: Option<Session>,
-    /// Whether what T=0 leaves to the sender is done here, and shown.
+    /// Present when the sender's part of T=0 is done here, and shown.
     t0: Option<T0>,
     carried: Vec<CarriedCommand>,
     variables: BTreeMap<String, Vec<u8>>,
@@ -188,27 +189,27 @@ pub struct ApduRun<'a> {
 }
 
 impl<'a> ApduRun<'a> {
-    /// No step was carried out yet. With a session every command goes through its channel.
+    /// No step has been carried out yet. With a session every command goes through its channel.
     pub fn new(link: &'a mut dyn Link, session: Option<Session>) -> Self {
         Self { link, session, t0: None, carried: Vec::new(), variables: BTreeMap::new(), number: 0 }
     }
 
-    /// Follows the rules of T=0, over a link that does not do it by itself, and tells what was sent for it.
+    /// Follows the rules of T=0, over a link that does not do so itself, and records the commands sent for it.
     #[must_use]
     pub fn at_t0(self) -> Self {
         Self { t0: Some(T0::default()), ..self }
     }
 
-    /// How many commands were begun.
+    /// The number of commands started.
     pub const fn number(&self) -> u32 {
         self.number
     }
 
-    /// Carries out one step; nothing comes back of one that only sets a variable.
+    /// Carries out one step; returns `None` for one that only sets a variable.
     ///
     /// # Errors
     /// [`ApduError::Script`] when the bytes make no command; [`ApduError::NoCommand`]; [`ApduError::Link`] and
-    /// [`ApduError::Token`] when the exchange fails. An answer that was not expected is none.
+    /// [`ApduError::Token`] when the exchange fails. An unexpected answer is not an error.
     pub fn carry_out(&mut self, step: &ScriptStep) -> Result<Option<ApduExchange>, ApduError> {
         match step {
             ScriptStep::Set { name, bytes } => {
@@ -220,7 +221,7 @@ impl<'a> ApduRun<'a> {
                 let command = command.bytes(&self.variables)?;
                 self.number += 1;
                 let began = Instant::now();
-                // An answer that is expected as the card gives it first is not followed.
+                // If the card's first answer is one of those expected, no follow-up command is sent.
                 let is_first = |answer: &[u8]| expected.iter().any(|one| one.matches(answer));
                 let answer = self.exchange(&command, &is_first)?;
                 let took = began.elapsed();
@@ -246,7 +247,7 @@ impl<'a> ApduRun<'a> {
         }
     }
 
-    /// The answer with its status word. Inside a channel it is what came out of a verified one.
+    /// The answer with its status word. Inside a channel, its R-MAC has been verified.
     fn exchange(&mut self, apdu: &[u8], is_enough: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ApduError> {
         let Some(session) = &mut self.session else {
             if apdu.len() < 4 {
@@ -276,7 +277,7 @@ impl<'a> ApduRun<'a> {
             carried.push(CarriedCommand::new(tpdu, &answer));
             if first && is_enough(&answer) {
                 enough = Some(answer);
-                // Ends the exchange, with nothing more sent.
+                // Ends the T=0 exchange without sending anything more.
                 return Ok(Status::OK.0.to_be_bytes().to_vec());
             }
             Ok(answer)
@@ -289,7 +290,7 @@ impl<'a> ApduRun<'a> {
 mod tests {
     use super::*;
 
-    /// Answers in turn, and keeps what it was sent.
+    /// Gives these answers in turn, and records what was sent.
     struct Card(Vec<&'static str>, Vec<String>);
 
     impl Link for Card {
@@ -317,9 +318,9 @@ mod tests {
             (vec!["00A4040001AA".into(), "00C0000002".into()], vec!["00A4040001AA".into(), "00C0000002".into()])
         );
         assert_eq!(told.carried[0].status, Status(0x6102));
-        // Le alone was taken away.
+        // Only Le was dropped.
         assert_eq!(run("00A4040001AA00", true, &["9000"]).0.carried.len(), 1);
-        // Nothing was done about it.
+        // Nothing was sent in its place.
         assert_eq!(run("00CA000000", true, &["9000"]).0.carried, []);
         let (told, sent) = run("00A4040001AA00", false, &["6102"]);
         assert_eq!((told.status, told.carried, sent), (Status(0x6102), vec![], vec!["00A4040001AA00".into()]));

@@ -1,12 +1,12 @@
-//! Work with a card that begins again by itself.
+//! Retries work with a card after failures that are likely to be transient.
 
-/// How often work with a card begins again that another program, or a failed exchange, has broken.
+/// How many retries follow a first attempt that another program or a failed exchange interrupted.
 pub const AGAIN: u32 = 2;
 
-/// Makes an attempt, and [`AGAIN`] more at most while what it failed with passes.
+/// Makes one attempt, and at most [`AGAIN`] more while `passes` says that the failure is transient.
 ///
 /// # Errors
-/// What the last attempt failed with.
+/// The error of the last attempt.
 pub fn attempts<T, E>(passes: impl Fn(&E) -> bool, mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     let mut result = attempt();
     for _ in 0..AGAIN {

@@ -1,4 +1,4 @@
-//! What this machine is as a terminal, whichever command runs: where its state lies, its keys, its server, its limits.
+//! The configuration of this machine as a terminal, shared by all commands: state folder, keys, server, limits.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,22 +18,22 @@ use crate::{
     token::open::Credentials,
 };
 
-/// What the operator has said about this terminal.
+/// The operator's settings for this terminal.
 #[derive(Clone)]
 pub struct TerminalContext {
     /// The folder of `terminal.db`, `enrollments` and all other state.
     pub state_folder: PathBuf,
     /// The folder of keys and certificates.
     pub pki: PkiDir,
-    /// The server; none for a terminal without one.
+    /// The server; `None` for a terminal without one.
     pub server: Option<ServerAccess>,
-    /// The personalisation key, where it is not in the file of the PKI folder.
+    /// The personalisation key, if it is not a file in the PKI folder.
     pub perso_key: Option<pkcs11::Uri>,
-    /// The time limit of one exchange with a card.
+    /// The time limit for one exchange with a card.
     pub exchange: Duration,
-    /// Whether a CA here doubts the clock.
+    /// Whether a local CA checks the clock before it issues certificates.
     pub clock_check: ClockCheck,
-    /// Who counts as present.
+    /// The rules for who counts as present.
     pub policy: Arc<dyn Policy + Send + Sync>,
 }
 
@@ -52,7 +52,7 @@ impl TerminalContext {
         TerminalStore::open(&self.state_folder)
     }
 
-    /// The keys with the highest role that is here: where the CA key lies there are keys for administration, too.
+    /// The keys with the highest role available: where the CA key is, there are administration keys too.
     ///
     /// # Errors
     /// As [`PkiDir::load_admin_terminal`], or as [`PkiDir::load_terminal`] where there is no CA key.
@@ -62,7 +62,7 @@ impl TerminalContext {
         Ok(credentials(keys))
     }
 
-    /// The keys for administration: they are there where the CA key lies.
+    /// The administration keys, which exist where the CA key is.
     ///
     /// # Errors
     /// As [`PkiDir::load_admin_terminal`].
@@ -70,19 +70,19 @@ impl TerminalContext {
         Ok(credentials(self.pki.load_admin_terminal(now)?))
     }
 
-    /// The limits of a connection to a card that is worked on, and not just tapped.
+    /// The limits of a connection for work on a card, as opposed to a tap.
     pub const fn card_limits(&self) -> CardLimits {
         CardLimits { exchange: self.exchange, connect: self.exchange, deadline: None }
     }
 }
 
-/// What a renewal has brought.
+/// The result of a renewal.
 pub struct RenewedCertificates {
     /// The keys for tokens.
     pub credentials: Credentials,
-    /// The server, asked under the fresh certificate, where there is one.
+    /// The server client under the new certificate, if there is a server.
     pub server: Option<ServerClient>,
-    /// When they are to be renewed again, and when they end.
+    /// When the certificates are due for renewal, and when they expire.
     pub time: RenewalTime,
 }
 
@@ -92,7 +92,7 @@ impl fmt::Debug for RenewedCertificates {
     }
 }
 
-/// The keys as a handshake takes them.
+/// The keys in the form that a handshake takes.
 pub fn credentials(keys: TerminalIdentity) -> Credentials {
     let previous = keys.previous.map(|previous| Box::new(credentials(*previous)));
     Credentials { ca: *keys.authority.point(), key: keys.key, certificate: keys.certificate, previous }

@@ -1,4 +1,4 @@
-//! One connection and one transaction with the card that is looked at or changed.
+//! One connection and one transaction with a card in a reader, for commands that inspect or change a single card.
 
 use jiff::Timestamp;
 
@@ -24,15 +24,15 @@ use crate::{
     },
 };
 
-/// What came of a visit, and the certificates that were read in it.
+/// The result of the work, and the certificates that were read during it.
 pub type VisitResult<T> = (T, Vec<(RememberedItem, Option<Vec<u8>>)>);
 
-/// Connects to the card in this reader, and does the work in one transaction, with all that a channel takes. Where another
-/// program has reset the card, or an exchange has failed, the work begins again with the same card.
+/// Connects to the card in this reader and runs `work` in one transaction, with everything a channel needs. If another
+/// program resets the card, or an exchange fails, `work` is retried on the same card.
 ///
 /// # Errors
-/// The failure of the link (no card, a mute one, a reader that is gone or taken), or what `work` answers, with how far
-/// the exchange had come; `crypto.failed` when there is no randomness.
+/// The failure of the link (no card, a mute card, a reader that is missing or in use), or the error of `work` with the
+/// number of exchanges completed; `crypto.failed` when there is no randomness.
 pub fn in_transaction<T>(
     terminal: &TerminalContext,
     credentials: &Credentials,
@@ -45,7 +45,7 @@ pub fn in_transaction<T>(
     visited.map_err(|(error, exchanges)| error.to_failure(exchanges))
 }
 
-/// The same, with work that does not begin again by itself.
+/// Like [`in_transaction`], but without retries, for work that must not be repeated automatically.
 ///
 /// # Errors
 /// As [`in_transaction`].
@@ -59,7 +59,7 @@ pub fn in_one_attempt<T>(
     visit(&mut card, credentials, work).map_err(|(error, exchanges)| error.to_failure(exchanges))
 }
 
-/// One transaction; an error comes with the number of exchanges.
+/// Runs the work in one transaction; an error comes with the number of exchanges.
 fn visit<T>(
     card: &mut Card,
     credentials: &Credentials,
@@ -84,8 +84,8 @@ fn visit<T>(
     Ok((worked.map_err(|error| (error, exchanges))?, context.learned))
 }
 
-/// The answer to reset (at most 33 bytes) of the card in this reader, and what it says of itself: nothing of it is
-/// proved, and no key of ours is needed.
+/// The answer to reset (at most 33 bytes) of the card in this reader and its answer to SELECT. Nothing in it is
+/// authenticated, and no key of ours is needed.
 ///
 /// # Errors
 /// The failure of the link or of SELECT; `token.foreign` for a card without the applet.
@@ -97,7 +97,7 @@ pub fn inspect(terminal: &TerminalContext, reader: &str) -> Result<(Vec<u8>, Sel
     Ok((atr, selected.map_err(|e| token(&e, 1))?.ok_or_else(|| TapError::Foreign.to_failure(1))?))
 }
 
-/// The portrait on the card, at most 8192 bytes, over the channel of the tap; nothing when there is none.
+/// The portrait on the card, at most 8192 bytes, read over the tap's channel; `None` when there is none.
 ///
 /// # Errors
 /// The failure of the link, of the channel, or of an answer of another form.

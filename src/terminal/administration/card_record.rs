@@ -1,4 +1,4 @@
-//! What a token says of its user, read to be changed.
+//! Reads the user information of a token, as the basis for changing it.
 
 use super::{AdministrationError, Target, check_role_of, is_private, open};
 use crate::{
@@ -20,12 +20,12 @@ use crate::{
 pub struct CardRecord {
     compact: Vec<u8>,
     details: Vec<u8>,
-    /// Whose token it says it is; nothing when a torn write left what cannot be read.
+    /// The user named on the token; `None` when an interrupted write left it unreadable.
     pub user: Option<User>,
 }
 
 impl CardRecord {
-    /// Reads it through a channel under the token's own key; nothing on the card changes.
+    /// Reads the record through a channel under the token's own key; nothing on the card changes.
     ///
     /// # Errors
     /// [`AdministrationError::Role`] and [`AdministrationError::Foreign`]; [`AdministrationError::Token`] for a token that is
@@ -56,7 +56,7 @@ impl CardRecord {
         Ok((target, Self { compact, details, user: user.ok() }))
     }
 
-    /// Whether the token says exactly this already.
+    /// Whether the token already holds exactly this.
     pub fn is(&self, layout: &Layout) -> bool {
         self.compact == layout.compact && self.details == layout.details.clone().unwrap_or_default()
     }

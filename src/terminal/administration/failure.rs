@@ -1,4 +1,4 @@
-//! Why a token was not changed, and what an operator sees of it.
+//! The reasons why a token was not changed, and how each is shown to an operator.
 
 use crate::{
     card::link::LinkError,
@@ -20,41 +20,41 @@ pub enum AdministrationError {
     /// A token in open mode has no set.
     #[error("the token is in open mode: it has no set key")]
     Open,
-    /// A private token of another set than the one whose key is replaced.
+    /// The private token belongs to another set than the one whose key is replaced.
     #[error("the token is of the set {0}")]
     OtherSet(String),
-    /// A card that came with the public test keys takes no set key.
+    /// The card came with the public test keys, so it accepts no set key.
     #[error("the token takes no set key")]
     NoSetKey,
-    /// What was begun or done could not be noted.
+    /// The progress of the rotation could not be recorded.
     #[error("the list of tokens that have the new key cannot be written: {0}")]
     NotNoted(String),
-    /// There is no CA before the one that is here.
+    /// There is no previous CA here.
     #[error("the CA is not being rotated")]
     NoRotation,
     /// The new CA does not certify the token's keys.
     #[error("the new CA did not certify the token's keys: {0}")]
     NotCertified(String),
-    /// Another card lies there than the one that was confirmed.
+    /// The card on the reader is not the one that was confirmed.
     #[error("this is not the card that was confirmed, or its state has changed")]
     OtherCard,
-    /// This terminal's certificate has too low a role.
+    /// The role in this terminal's certificate is too low.
     #[error("this needs a terminal with the role {needed}; this one has {held}", needed = .needed.word(), held = .held.word())]
     Role {
-        /// What it takes.
+        /// The role that is required.
         needed: TerminalRole,
-        /// What the certificate says.
+        /// The role in the certificate.
         held: TerminalRole,
     },
 }
 
 impl AdministrationError {
-    /// Whether the same card may be asked again at once.
+    /// Whether the operation may be retried at once with the same card.
     pub fn worth_another_try(&self) -> bool {
         matches!(self, Self::Token(TokenError::Link(error)) if error.worth_another_try())
     }
 
-    /// What an operator sees of it; `exchanges` says how far it had come.
+    /// The failure as an operator sees it; `exchanges` says how far the operation had come.
     pub fn to_failure(&self, exchanges: u32) -> Failure {
         let message = self.to_string();
         match self {

@@ -1,5 +1,5 @@
-//! A whole fleet of tokens: card after card, at every reader that is meant, until none is left, nobody brings one, or too
-//! many fail in a row.
+//! Rotates many tokens: card after card, at every selected reader, until all are moved, no card comes for some time, or
+//! too many cards fail in a row.
 
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
@@ -11,20 +11,20 @@ use crate::{
     terminal::event_loop::{EventLoop, Handler, Message, Stopper, Wait},
 };
 
-/// What happens in a fleet.
+/// What happens during a run.
 #[derive(Debug)]
 pub enum FleetEvent {
-    /// The next card may come.
+    /// The next card may be presented.
     Free,
-    /// The PC/SC service is away; the run goes on once it is back.
+    /// The PC/SC service is down; the run continues once it is back.
     ServiceLost,
-    /// What keeps the service from working now.
+    /// Why the service does not work at the moment.
     ServiceAway(Failure),
-    /// A card was moved, or had been before.
+    /// A card was moved now, or had been moved before.
     Moved {
         /// The reader.
         reader: String,
-        /// Which token, and whether there was something to do.
+        /// The token, and whether it still had to be moved.
         moved: Move,
     },
     /// A card was not moved.
@@ -36,37 +36,37 @@ pub enum FleetEvent {
     },
 }
 
-/// Who is told of a fleet.
+/// Receives the events of a run.
 pub trait FleetObserver {
-    /// Something happened; `goal` says how far the fleet is.
+    /// Handles one event; `goal` holds the progress.
     ///
     /// # Errors
-    /// What keeps the observer from telling it: it ends the run.
+    /// Why the observer could not report the event: it ends the run.
     fn event(&mut self, event: FleetEvent, goal: &RotationGoal) -> Result<(), Failure>;
 
-    /// Whether nobody hears it any more: then no further card is begun.
+    /// Whether the observer's output is closed: then no further card is started.
     fn is_closed(&self) -> bool;
 }
 
-/// When a run is to end before all tokens are moved.
+/// When a run ends before all tokens are moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FleetLimits {
-    /// So many failures in a row.
+    /// This many failures in a row.
     pub failures: u32,
-    /// No card for this long; none: it waits for ever.
+    /// No card for this long; `None` waits forever.
     pub quiet: Option<Duration>,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FleetEnd {
-    /// Tokens that are not known to be moved.
+    /// Tokens not known to have been moved.
     pub left: usize,
-    /// Whether too many cards in a row failed.
+    /// Whether too many cards failed in a row.
     pub has_failed: bool,
 }
 
-/// A run over the readers.
+/// Runs a rotation over several readers.
 pub struct FleetRun<'a> {
     rotation: &'a mut RotationRun,
     readers: Selection,
@@ -75,17 +75,17 @@ pub struct FleetRun<'a> {
 }
 
 impl<'a> FleetRun<'a> {
-    /// A run over the readers that are meant; nothing happens yet.
+    /// A run over the selected readers; nothing happens yet.
     pub fn new(rotation: &'a mut RotationRun, readers: Selection, limits: FleetLimits) -> Self {
         Self { rotation, readers, limits, events: EventLoop::new() }
     }
 
-    /// What ends it before its time: no further card is begun.
+    /// Stops the run early: no further card is started.
     pub fn stopper(&self) -> Stopper {
         self.events.stopper()
     }
 
-    /// Begins to watch the readers.
+    /// Starts watching the readers.
     ///
     /// # Errors
     /// `system.no-thread` when the thread cannot be started.
@@ -96,8 +96,8 @@ impl<'a> FleetRun<'a> {
     /// Runs until all tokens are moved or something stops it.
     ///
     /// # Errors
-    /// What the observer answers, and what the files and the store of the rotation answer. A card that cannot be moved
-    /// is an event.
+    /// Errors of the observer, and of the files and the store of the rotation. A card that cannot be moved is reported
+    /// as an event instead.
     pub fn run(self, observer: &mut dyn FleetObserver) -> Result<FleetEnd, Failure> {
         let Self { rotation, readers, limits, mut events } = self;
         let mut handler = FleetHandler { rotation, readers, limits, failures: 0, awake: BTreeMap::new(), observer };
@@ -106,13 +106,13 @@ impl<'a> FleetRun<'a> {
     }
 }
 
-/// A run, and who is told of it.
+/// A run and its observer.
 struct FleetHandler<'a> {
     rotation: &'a mut RotationRun,
     readers: Selection,
     limits: FleetLimits,
     failures: u32,
-    /// What looked mute and answered all the same: the insertion at each reader.
+    /// Cards that looked mute but answered when tried: the insertion at each reader.
     awake: BTreeMap<String, Insertion>,
     observer: &'a mut dyn FleetObserver,
 }
@@ -131,7 +131,7 @@ impl Handler for FleetHandler<'_> {
             Message::Reader(
                 ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardWoke { reader, insertion, .. },
             ) if self.readers.matches(&reader) && self.is_news(&reader, insertion) => self.one(reader, None)?,
-            // A card that looks mute is asked itself before it is called so.
+            // The monitor says the card is mute; try it before reporting that.
             Message::Reader(ReaderEvent::CardMute { reader, insertion }) if self.readers.matches(&reader) => {
                 self.one(reader, Some(insertion))?;
             }
@@ -157,12 +157,12 @@ impl FleetHandler<'_> {
         self.failures >= self.limits.failures
     }
 
-    /// The monitor tells of a card, too, that the question after something mute has woken.
+    /// False for the second event of a card that was mute at first: the attempt itself woke it.
     fn is_news(&self, reader: &str, insertion: Insertion) -> bool {
         self.awake.get(reader) != Some(&insertion)
     }
 
-    /// One card, reported at once; which insertion it is when it looks mute.
+    /// Moves one card and reports the result at once; `looks_mute` is the insertion when the monitor saw a mute card.
     fn one(&mut self, reader: String, looks_mute: Option<Insertion>) -> Result<(), Failure> {
         let result = self.rotation.rotate(&reader, None);
         let stays_mute = result.as_ref().is_err_and(|failure| failure.code == "token.mute");
@@ -174,11 +174,11 @@ impl FleetHandler<'_> {
                 self.tell(FleetEvent::Moved { reader, moved })?;
                 self.failures = 0;
             }
-            // What is wrong here would be wrong with every card.
+            // A failure of the local disk would recur with every card.
             Err(failure) if failure.class == ExitClass::Io => return Err(failure),
             Err(failure) => {
                 self.tell(FleetEvent::Failed { reader, failure })?;
-                // It may be a slot that never has a token.
+                // A mute slot may simply never hold a token, so it is not counted.
                 self.failures += u32::from(!(stays_mute && looks_mute.is_some()));
             }
         }

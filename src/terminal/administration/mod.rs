@@ -1,8 +1,8 @@
 //! Administration of one issued token over an SCP11a channel of the role WRITE or ADMIN: its user information and its
-//! life cycle. Every change is written so that repeating it finishes what a lifted card has left half-done.
+//! life cycle. Every change is ordered so that repeating it completes what a card removed too early left half-done.
 //!
-//! A private token shows neither id nor state until it is opened under its own key, so it is opened before it is asked
-//! whether it is meant, too.
+//! A private token reveals neither id nor state until it is opened under its own key, so it is opened even before the
+//! operator is asked whether it is the right one.
 
 pub mod card;
 pub mod card_record;
@@ -33,21 +33,21 @@ use crate::{
     },
 };
 
-/// What is to be done to a token.
+/// A change to a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenOperation {
-    /// Replace its user information by this.
+    /// Replace its user information with this.
     Write(Layout),
-    /// Take it out of use for now.
+    /// Take it out of use temporarily.
     Block,
-    /// Take it into use again.
+    /// Put it back into use.
     Unblock,
-    /// Take it out of use for ever.
+    /// Take it out of use permanently.
     Terminate,
 }
 
 impl TokenOperation {
-    /// The least role that may do this.
+    /// The lowest role that may do this.
     pub const fn role(&self) -> TerminalRole {
         match self {
             Self::Write(_) => TerminalRole::Write,
@@ -55,7 +55,7 @@ impl TokenOperation {
         }
     }
 
-    /// The state in which this leaves the token.
+    /// The state of the token after this operation.
     pub const fn target(&self, now: LifeCycle) -> LifeCycle {
         match self {
             Self::Write(_) => now,
@@ -65,18 +65,19 @@ impl TokenOperation {
         }
     }
 
-    /// Whether a token in this state has nothing left to do. What a record says is not seen from outside.
+    /// Whether a token in this state needs no change. The state does not show what the record says, so a write never
+    /// counts.
     fn is_done(&self, state: LifeCycle) -> bool {
         !matches!(self, Self::Write(_)) && self.target(state) == state
     }
 }
 
-/// A token whose keys are to be replaced: by its id.
+/// A token whose keys are to be replaced, by its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RotationTarget {
-    /// Nothing is left to do.
+    /// It has been moved already.
     Moved(Uuid),
-    /// It has the keys before.
+    /// It still has the previous keys.
     Old(Uuid),
 }
 
@@ -89,19 +90,19 @@ impl RotationTarget {
     }
 }
 
-/// A token as it shows itself, before anything of it is proved, or as a private one was opened: enough to ask whether it
-/// is meant.
+/// A token as it presents itself before anything is proved, or, if private, after it was opened: enough to ask the
+/// operator whether it is the right one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
-    /// Its id. A terminated token tells none.
+    /// Its id. A terminated token does not reveal it.
     pub token_id: Option<Uuid>,
     /// Its state.
     pub state: LifeCycle,
 }
 
 impl Target {
-    /// Looks at the card, which changes nothing on it, and refuses what can never be changed so. One SELECT tells enough
-    /// of a token in open mode.
+    /// Identifies the card without changing it, and refuses one that can never be changed this way. A single SELECT is
+    /// enough for a token in open mode.
     ///
     /// # Errors
     /// [`AdministrationError::Foreign`] without the applet; [`AdministrationError::Token`] for a token in a state that
@@ -126,13 +127,13 @@ impl Target {
         }
     }
 
-    /// Whether there is nothing to do: an earlier run has done it, and perhaps its answer was lost.
+    /// Whether nothing is left to do: an earlier run did it, and its answer may have been lost.
     pub fn is_done(&self, change: &TokenOperation) -> bool {
         change.is_done(self.state)
     }
 }
 
-/// Refuses a terminal that may not do this, before a card is touched.
+/// Refuses a terminal whose role does not allow the change, before a card is touched.
 ///
 /// # Errors
 /// [`AdministrationError::Role`].
@@ -148,14 +149,14 @@ fn check_role_of(class: CertificateProfile, needed: TerminalRole) -> Result<(), 
     if held >= needed { Ok(()) } else { Err(AdministrationError::Role { needed, held }) }
 }
 
-/// Does it to the token that was confirmed, and to no other. True when there was something to do.
+/// Changes the token that was confirmed, and no other. Returns true when there was something to do.
 ///
-/// `is_sent` says whether an earlier attempt with the same card has sent what changes it: then nobody knows whether it was
-/// carried out, and where it was, it is done. It is set before anything is sent.
+/// `is_sent` says whether an earlier attempt with the same card sent the changing command: whether it was carried out
+/// is then unknown, and a token already in the target state counts as changed. It is set before anything is sent.
 ///
 /// # Errors
-/// [`AdministrationError::Role`]; [`AdministrationError::OtherCard`] when another card lies there, or the same in
-/// another state; [`AdministrationError::Token`] when the link or the channel fails, or the token refuses.
+/// [`AdministrationError::Role`]; [`AdministrationError::OtherCard`] for another card, or the same card in another
+/// state; [`AdministrationError::Token`] when the link or the channel fails, or the token refuses.
 pub fn change(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
@@ -168,11 +169,11 @@ pub fn change(
     let selected = identify(link, context.format)?.ok_or(AdministrationError::OtherCard)?;
     if !is_private(&selected) {
         let found = Target::of(&selected, change)?;
-        // One that is terminated tells no id.
+        // A terminated token reveals no id.
         if *is_sent && change.is_done(found.state) && found.token_id.is_none_or(|id| confirmed.token_id == Some(id)) {
             return Ok(true);
         }
-        // Where there was nothing to do nobody was asked: so the state counts, too.
+        // When there was nothing to do, the operator was not asked; so the state must match too.
         if found != *confirmed {
             return Err(AdministrationError::OtherCard);
         }
@@ -209,8 +210,8 @@ const fn is_private(selected: &Selected) -> bool {
     matches!(selected.mode, Some(TokenMode::Private(_)))
 }
 
-/// Opens the token under its own key. The certificate that this checks names the id; that the token holds its key is shown
-/// by the receipt.
+/// Opens the token under its own key. The certificate, which is verified here, names the id; the receipt proves that
+/// the token holds that key.
 fn open(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
@@ -219,14 +220,15 @@ fn open(
     let (token_id, mut channel) = context.open_own(link, selected)?;
     let state = match channel.session.heartbeat(link) {
         Err(refusal @ TokenError::Refused { status: Status::CONDITIONS, .. }) if is_private(selected) => {
-            // It does not show in SELECT that it is blocked, and then this is for an administrator.
+            // SELECT of a private token does not show that it is blocked; only an administrator may go on with a
+            // blocked one.
             return Err(match context.blocked_or_outdated(link, selected, &mut channel.session, refusal) {
                 TokenError::Refused { .. } => TokenError::NotIssued(LifeCycle::Blocked),
                 other => other,
             }
             .into());
         }
-        // The first command of a channel: here a token refuses an outdated certificate.
+        // The first command of the channel: this is where a token refuses an outdated terminal certificate.
         Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => {
             return Err(TokenError::TerminalRefused(Status::CONDITIONS).into());
         }
@@ -235,9 +237,9 @@ fn open(
     Ok((Target { token_id: Some(token_id), state }, channel.session))
 }
 
-/// Replaces the record. The compact one is written after the details that it points to, and old details that nothing
-/// points to any more are emptied last. Torn between the two, the token shows its old or its new user whole; only when
-/// both have details and their ids differ is it refused, until this is run again.
+/// Replaces the record. Details are written before the compact record that points to them, and details that nothing
+/// points to any more are cleared last. If interrupted, the token shows its old or its new user in full; only when both
+/// have details and their ids differ is it refused until this is run again.
 fn write(link: &mut dyn Link, session: &mut Session, layout: &Layout) -> Result<(), TokenError> {
     const STEP: CommandName = CommandName::PutData;
     let compact = commands::write_object(TAG_RECORD, &layout.compact);

@@ -1,6 +1,7 @@
-//! A token is moved from the CA before to the one that is here: it learns the new CA key, gets certificates of it for its
-//! own keys, and forgets the old one last. Each step asks first what the card has, so that repeating all of it finishes
-//! what a lifted card has left half-done; whoever trusts both CAs authenticates the token at every point between.
+//! Moves one token from the previous CA to the current one: it receives the new CA key and new certificates for its own
+//! keys, and the old CA key is deleted last. Each step first checks what the card already has, so repeating the whole
+//! completes what a card removed too early left half-done; a terminal that trusts both CAs can authenticate the token
+//! at every point in between.
 
 use crate::channel::CommandName;
 use uuid::Uuid;
@@ -24,25 +25,25 @@ use crate::{
     },
 };
 
-/// The new CA, as a token that is moved to it needs it.
+/// What moving a token requires of the new CA.
 pub trait RotationAuthority {
-    /// Certifies both keys of a token: the own ECKA key and the identity key, in this order.
+    /// Certifies both keys of a token: its own ECKA key and its identity key, returned in this order.
     ///
     /// # Errors
     /// [`AdministrationError::NotCertified`] when the CA does not certify a key.
     fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), AdministrationError>;
 
-    /// The set that follows the one that a private token announces; one that is of the new CA follows itself.
+    /// The set that succeeds the one a private token announces; a set of the new CA succeeds itself.
     ///
     /// # Errors
     /// [`AdministrationError::NotCertified`] when the set cannot be loaded or made.
     fn follower(&mut self, announced: [u8; 8]) -> Result<SetKey, AdministrationError>;
 }
 
-/// Looks at the card, and says under which CA it is. One SELECT tells that of an open token; a private one is opened.
+/// Determines under which CA the card is. One SELECT is enough for an open token; a private one is opened.
 ///
 /// # Errors
-/// [`AdministrationError::NoRotation`] without a CA before; [`AdministrationError::Role`] below ADMIN;
+/// [`AdministrationError::NoRotation`] without a previous CA; [`AdministrationError::Role`] below ADMIN;
 /// [`AdministrationError::Foreign`]; [`AdministrationError::Token`] for a token of a third CA or one that is not
 /// issued, and when the link or the channel fails.
 pub fn find(
@@ -52,7 +53,7 @@ pub fn find(
     Ok(locate(link, context)?.0)
 }
 
-/// How a token was met: a private one is open by now, under its own key.
+/// A located token; a private one comes with the session opened under its own key.
 type FoundToken = (RotationTarget, Selected, Option<Session>);
 
 fn locate(link: &mut dyn Link, context: &mut AuthenticationContext<'_>) -> Result<FoundToken, AdministrationError> {
@@ -78,12 +79,12 @@ fn locate(link: &mut dyn Link, context: &mut AuthenticationContext<'_>) -> Resul
     }
 }
 
-/// Moves the token, and has it prove itself under the new CA. `meant` is the one that was confirmed. True when there was
-/// something to do.
+/// Moves the token and authenticates it under the new CA. `meant` is the token that was confirmed. Returns true when
+/// there was something to do.
 ///
 /// # Errors
-/// As [`find`]; [`AdministrationError::OtherCard`] when it is not the one that was confirmed, or changes on the way;
-/// what `authority` answers.
+/// As [`find`]; [`AdministrationError::OtherCard`] when it is not the confirmed token, or another card replaces it
+/// during the move; the errors of `authority`.
 pub fn rotate(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
@@ -109,7 +110,8 @@ pub fn rotate(
         move_over(link, context, (&selected, session), id, authority)?;
     }
     let selected = identify(link, context.format)?.ok_or(AdministrationError::OtherCard)?;
-    // A private token that is blocked does not show it, and proves nothing: it opens under its own key.
+    // A blocked private token does not show its state and refuses to prove presence, but it still opens under its own
+    // key.
     let proved =
         if is_private { context.open_own(link, &selected)?.0 } else { context.authenticate(link, &selected)?.token_id };
     if proved == id { Ok((id, matches!(found, RotationTarget::Old(_)))) } else { Err(AdministrationError::OtherCard) }
@@ -130,7 +132,8 @@ fn move_over(
         Some(kvn) => kvn,
         None => put_ca(link, &mut session, other(old_kvn), &new)?,
     };
-    // Said again, it changes nothing; a card that was lifted before it does not find the key by its name.
+    // Sent every time because repeating it is harmless: a card removed before this step cannot find the key by its
+    // name.
     session.tell(link, CommandName::StoreData, &commands::store_ca_identifier(new_kvn, &new.key_identifier()))?;
     certificates(link, context, &mut session, id, authority)?;
     if let Some(TokenMode::Private(announced)) = selected.mode {
@@ -171,8 +174,8 @@ fn ca_keys(link: &mut dyn Link, session: &mut Session) -> Result<Vec<([u8; 20], 
     parse().ok_or(TokenError::Form(STEP))
 }
 
-/// Certificates of the new CA for both keys, where the card has not got them yet. The own key has just been used in the
-/// handshake, and that of an open token's identity in its proof; a private one has the certificate of the CA before.
+/// Gives the card certificates of the new CA for both keys, unless it has them. Its own key was just used in the
+/// handshake, and an open token's identity key in its proof; those of a private token are certified by the previous CA.
 fn certificates(
     link: &mut dyn Link,
     context: &AuthenticationContext<'_>,

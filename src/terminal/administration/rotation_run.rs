@@ -1,7 +1,7 @@
-//! Moves cards, one by one, to the new CA or to the new key of their set.
+//! A key rotation: moves cards, one by one, to the new CA or to the new key of their set.
 //!
-//! What is done stands on the cards themselves; a list beside the CA or the set says which tokens are left. So whatever
-//! ends a run, the next one goes on.
+//! The cards themselves hold the progress; a list stored with the CA or the set says which tokens are left. So the next
+//! run continues wherever an earlier one ended.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -21,21 +21,21 @@ use crate::{
     token::open::Credentials,
 };
 
-/// What the tokens are moved to, and how far that is.
+/// What the tokens are moved to, and the progress so far.
 #[derive(Debug)]
 pub enum RotationGoal {
-    /// To the CA that is here.
+    /// To the current CA.
     Ca(Rotation),
-    /// To the key of another set.
+    /// To the key of a new set.
     Set(Box<SetRotation>),
 }
 
 impl RotationGoal {
-    /// The rotation of the CA, or of the key of this set, that is under way.
+    /// Loads the rotation of the CA, or of the key of this set, that is in progress.
     ///
     /// # Errors
-    /// [`PkiError::NoRotation`] or [`PkiError::NoSetRotation`] when none is under way; those of the files that say how
-    /// far it is.
+    /// [`PkiError::NoRotation`] or [`PkiError::NoSetRotation`] when none is in progress; errors of the files that hold
+    /// the progress.
     pub fn load(pki: &PkiDir, set: Option<SetId>) -> Result<Self, PkiError> {
         Ok(match set {
             Some(set) => Self::Set(Box::new(pki.set_rotation(set)?)),
@@ -43,7 +43,7 @@ impl RotationGoal {
         })
     }
 
-    /// How many tokens there are.
+    /// The number of tokens in the rotation.
     pub fn tokens(&self) -> usize {
         match self {
             Self::Ca(rotation) => rotation.done.len() + rotation.left.len(),
@@ -51,7 +51,7 @@ impl RotationGoal {
         }
     }
 
-    /// How many are not known to be moved.
+    /// The number of tokens not known to have been moved.
     pub fn left(&self) -> usize {
         match self {
             Self::Ca(rotation) => rotation.left.len(),
@@ -60,16 +60,16 @@ impl RotationGoal {
     }
 }
 
-/// What came of one card.
+/// The result for one card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
     /// The token.
     pub token_id: Uuid,
-    /// Whether there was something to do.
+    /// Whether it still had to be moved.
     pub was_old: bool,
 }
 
-/// A rotation at work, with what it takes.
+/// A running rotation and the keys and store that it needs.
 pub struct RotationRun {
     terminal: TerminalContext,
     ca: Ca,
@@ -79,10 +79,10 @@ pub struct RotationRun {
 }
 
 impl RotationRun {
-    /// Loads the CA that is here, the keys for administration, and the store.
+    /// Loads the current CA, the administration keys, and the store.
     ///
     /// # Errors
-    /// What keeps the CA, the keys for administration or the store from being loaded: `pki.…` and `store.…`.
+    /// When the CA, the administration keys or the store cannot be loaded: `pki.…` and `store.…`.
     pub fn open(terminal: TerminalContext, goal: RotationGoal) -> Result<Self, Failure> {
         Ok(Self {
             ca: terminal.pki.load_ca(terminal.clock_check)?,
@@ -98,10 +98,10 @@ impl RotationRun {
         &self.goal
     }
 
-    /// Looks at the card in this reader, which changes nothing on it.
+    /// Identifies the card in this reader without changing it.
     ///
     /// # Errors
-    /// As [`in_transaction`], with what the look at the card answers.
+    /// As [`in_transaction`], and the errors of identifying the card.
     pub fn find(&self, reader: &str) -> Result<RotationTarget, Failure> {
         let look = in_transaction(&self.terminal, &self.credentials, reader, |link, context| match &self.goal {
             RotationGoal::Ca(_) => find(link, context),
@@ -110,10 +110,10 @@ impl RotationRun {
         Ok(look?.0)
     }
 
-    /// Moves the card in this reader; `meant` is the one that was confirmed.
+    /// Moves the card in this reader; `meant` is the token that was confirmed.
     ///
     /// # Errors
-    /// As [`Self::find`]; what keeps it from being noted on disk that the token has moved.
+    /// As [`Self::find`]; an error when the move cannot be recorded on disk.
     pub fn rotate(&mut self, reader: &str, meant: Option<Uuid>) -> Result<Move, Failure> {
         let (terminal, credentials, pki) = (&self.terminal, &self.credentials, &self.terminal.pki);
         let ((token_id, was_old), learned) = match &mut self.goal {
@@ -139,7 +139,7 @@ impl RotationRun {
         remember(&mut self.store, &learned)?;
         self.note(token_id)?;
         if was_old {
-            // Its date in the register of the cards that were issued here.
+            // Updates its date in the register of the cards issued here.
             self.store.note_card(token_id, None, None, Timestamp::now())?;
         }
         Ok(Move { token_id, was_old })
@@ -160,7 +160,7 @@ impl RotationRun {
     }
 }
 
-/// The CA that is here, for a token that is moved to it.
+/// The current CA as the [`RotationAuthority`] of the tokens moved to it.
 struct RotationCertifier<'a> {
     ca: &'a mut Ca,
     pki: &'a PkiDir,
@@ -178,7 +178,7 @@ impl RotationAuthority for RotationCertifier<'_> {
         let (id, pki, ca) = (announced.into(), self.pki, &mut *self.ca);
         match pki.load_set(id) {
             Ok(set) => Ok(key_of(&set)),
-            // Of the CA before: all its tokens go to one new set.
+            // A set of the previous CA: all its tokens move to one new set.
             Err(PkiError::Certificate { .. }) => {
                 let mut create = || pki.create_set(ca, Timestamp::now(), &mut SystemRandom);
                 Ok(key_of(&pki.begin_set_rotation(id, &mut create).map_err(|e| refused(&e))?.to))

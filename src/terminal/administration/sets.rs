@@ -1,5 +1,6 @@
-//! The key of a private token's set is replaced by another: it comes under the other key number, and the old one is
-//! deleted last. Until then the token announces the old one, so that a lifted card is found again and finished.
+//! Replaces the set key of a private token: the new key is stored under the other key number, and the old one is
+//! deleted last. Until then the token announces the old set, so a card removed too early is recognised and finished
+//! later.
 
 use crate::channel::CommandName;
 use uuid::Uuid;
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-/// The key of a set, as its tokens get it.
+/// The key of a set, as its tokens receive it.
 #[derive(Debug, Clone)]
 pub struct SetKey {
     /// The identifier of the set: the first 8 bytes of SHA-256 of the certificate.
@@ -31,7 +32,7 @@ pub struct SetKey {
     pub certificate: Certificate,
 }
 
-/// Opens the card under its own key, and says whether it is of the set before or has been moved. Nothing is changed.
+/// Opens the card under its own key and says whether it is in the old set or has been moved. Nothing is changed.
 ///
 /// # Errors
 /// [`AdministrationError::Role`] below ADMIN; [`AdministrationError::Foreign`]; [`AdministrationError::Open`] for a
@@ -46,11 +47,11 @@ pub fn find(
     Ok(locate(link, context, from, to)?.0)
 }
 
-/// Gives a token of the set `from` the key of the set `to`. `begin` is told its id before the first step that changes it,
-/// and may refuse. True when there was something to do.
+/// Gives a token of the set `from` the key of the set `to`. `begin` is called with its id before the first changing
+/// step, and may refuse. Returns true when there was something to do.
 ///
 /// # Errors
-/// As [`find`]; what `begin` answers; [`AdministrationError::NoSetKey`] when the token takes none.
+/// As [`find`]; the error of `begin`; [`AdministrationError::NoSetKey`] when the token accepts no set key.
 pub fn replace(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
@@ -86,7 +87,7 @@ fn locate(
     Ok((found, selected, channel.session))
 }
 
-/// Puts the key of a set in the place of the one that is announced under this KVN, in a channel under the own key. A step
+/// Replaces the set key announced under this KVN by the key of `set`, in a channel under the token's own key. A step
 /// that was done before is not repeated.
 pub(super) fn put(
     link: &mut dyn Link,
@@ -103,7 +104,7 @@ pub(super) fn put(
         match session.send(link, STEP, &command) {
             Ok(answer) if answer == [kvn] => {}
             Ok(_) => return Err(TokenError::Form(STEP).into()),
-            // It came with the public test keys, and never takes one.
+            // It came with the public test keys, and never accepts a set key.
             Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => return Err(AdministrationError::NoSetKey),
             Err(error) => return Err(error.into()),
         }
@@ -112,7 +113,7 @@ pub(super) fn put(
     Ok(session.tell(link, CommandName::DeleteKey, &commands::delete_key(KEY_ECKA, announced))?)
 }
 
-/// Whether the key is in force under this KVN. It comes into force with its certificate, in one step.
+/// Whether the key is active under this KVN. Storing its certificate is the step that activates it.
 fn holds(link: &mut dyn Link, session: &mut Session, kvn: u8, set: &SetKey) -> Result<bool, TokenError> {
     match session.send(link, CommandName::GetCertificate, &commands::ecka_certificate(kvn)) {
         Ok(der) => Ok(der == set.certificate.der()),
@@ -121,7 +122,7 @@ fn holds(link: &mut dyn Link, session: &mut Session, kvn: u8, set: &SetKey) -> R
     }
 }
 
-/// The token announces its new set, and opens under that set's key and under its own.
+/// Checks that the token announces its new set, and that it opens under that set's key and under its own.
 pub(super) fn check(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,

@@ -1,5 +1,5 @@
-//! What the server is told when a card was blocked, unblocked or terminated: terminals that ask it, or live on its feed,
-//! are to refuse the token also where the card was copied, or is not read any more.
+//! Reports to the server that a card was blocked, unblocked or terminated: terminals that query it or follow its feed
+//! then refuse the token even when it is a copy, or when the card itself can no longer be read.
 
 use uuid::Uuid;
 
@@ -13,28 +13,28 @@ use crate::{
     terminal::server_access::{ServerAccess, patiently},
 };
 
-/// What a server has a token registered as.
+/// The status under which a server has a token registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerStatus {
-    /// With this status.
+    /// Registered with this status.
     Status(TokenStatus),
-    /// This server does not know it.
+    /// Not registered at this server.
     Unknown,
 }
 
 impl ServerStatus {
-    /// Whether the server knows it, and does not let it in.
+    /// Whether the server knows the token and refuses it.
     pub const fn is_refused(self) -> bool {
         !matches!(self, Self::Status(TokenStatus::Active) | Self::Unknown)
     }
 }
 
-/// Reports what was done to a token, and gives how the server then has it registered; nothing where there is no server,
-/// or nothing to report. What the server knows better stays: a lost token is not merely suspended, and a card does not
-/// reactivate it.
+/// Reports a change to the server and returns the status that the token then has there; `None` without a server, or
+/// when there is nothing to report. A stronger status at the server stays: a lost token is not downgraded to suspended,
+/// nor reactivated because its card was unblocked.
 ///
 /// # Errors
-/// The failure of the connection or of the server, with the command that tells it later: the card is changed by then.
+/// The failure of the connection or of the server, with the command that reports it later: the card is changed already.
 pub fn report(
     operation: &TokenOperation,
     token_id: Uuid,
@@ -67,7 +67,7 @@ fn send(operation: &TokenOperation, token_id: Uuid, server: &ServerAccess) -> Re
     Ok(ServerStatus::Status(patiently(|| server.set_status(token_id, status, reason.clone()))?.status))
 }
 
-/// The status that follows, and why; none where the one that is there says as much or more.
+/// The new status and its reason; `None` when the current status says as much or more.
 const fn next(operation: &TokenOperation, found: TokenStatus) -> Option<(TokenStatus, Option<&'static str>)> {
     match (operation, found) {
         (TokenOperation::Block, TokenStatus::Active) => Some((TokenStatus::Suspended, Some("the card was blocked"))),

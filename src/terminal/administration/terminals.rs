@@ -1,5 +1,5 @@
-//! A second terminal: its keys and certificates in one file, by the CA that lies here or through the server; and the
-//! renewal of this terminal's own.
+//! Issues keys and certificates for another terminal as one bundle file, by the local CA or through the server; and
+//! renews the certificates of this terminal.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ use crate::{
     server_client::ServerClient,
 };
 
-/// A terminal that the server registers and certifies, for `days`, or for as long as usual.
+/// A terminal that the server registers and certifies, for `days` or for the default lifetime.
 ///
 /// # Errors
 /// `crypto.failed`, a name that the profile does not allow, the failure of the server, or `pki.bundle` when its answer
@@ -44,11 +44,11 @@ pub fn through_server(
     Ok(Bundle::new(name, Some(server.url()), keys, decoded(&answer)?)?)
 }
 
-/// A terminal that the CA here certifies, for a place without a server; while another CA is rotated out, by both.
+/// A terminal certified by the local CA, for a site without a server; during a CA rotation, by both CAs.
 ///
 /// # Errors
-/// As [`PkiDir::load_ca`]; [`PkiError::BeyondCa`]; [`PkiError::Issue`] for a name that the profile does not allow; those of
-/// the record of what was issued.
+/// As [`PkiDir::load_ca`]; [`PkiError::BeyondCa`]; [`PkiError::Issue`] for a name that the profile does not allow;
+/// errors of the record of issued certificates.
 pub fn by_ca(
     pki: &PkiDir,
     clock_check: ClockCheck,
@@ -76,7 +76,7 @@ pub fn by_ca(
     Bundle::new(name, None, keys, certificates)
 }
 
-/// For the tokens that were not moved yet.
+/// The terminal's certificate under the previous CA, for tokens not yet moved.
 fn under_previous(
     ca: &mut Ca,
     role: Role,
@@ -103,7 +103,7 @@ pub fn renew(server: &ServerClient, home: &PkiDir) -> Result<Followed, Failure> 
     Ok(home.renewed(&decoded(&answer)?)?)
 }
 
-/// What a terminal with this role may do to tokens.
+/// The role towards tokens that follows from this role at the server.
 const fn card_role(role: Role) -> x509::TerminalRole {
     match role {
         Role::Read => x509::TerminalRole::Read,
@@ -134,10 +134,10 @@ fn decoded(answer: &v1::TerminalCertificates) -> Result<BundledCertificates, Fai
     })
 }
 
-/// Writes a bundle into a file that only this user may read.
+/// Writes a bundle to a file that only this user may read.
 ///
 /// # Errors
-/// [`PkiError::Io`]; those of [`Bundle::to_json`].
+/// [`PkiError::Io`]; the errors of [`Bundle::to_json`].
 pub fn write(bundle: &Bundle, file: &Path) -> Result<(), PkiError> {
     files::replace(file, &bundle.to_json()?).map_err(|error| PkiError::Io { path: file.to_owned(), error })
 }

@@ -1,4 +1,4 @@
-//! Changes against the software token, in one process, torn at every exchange.
+//! Changes to the software token, in one process, interrupted at every exchange.
 
 use super::*;
 use crate::card::apdu::ApduFormat;
@@ -14,14 +14,14 @@ use crate::{
 
 mod keys;
 
-/// An fixture that has enrolled a token.
+/// A fixture that has enrolled a token.
 fn enrolled(user: &User) -> (EnrollmentFixture, Slot) {
     let (fixture, mut slot) = (EnrollmentFixture::new(), blank());
     fixture.enroll(&mut slot, user).unwrap();
     (fixture, slot)
 }
 
-/// The same, of a private one.
+/// The same with a private token.
 fn enrolled_privately(user: &User) -> (EnrollmentFixture, Slot) {
     let (fixture, mut slot) = (EnrollmentFixture::private(), ours());
     fixture.enroll(&mut slot, user).unwrap();
@@ -46,7 +46,7 @@ fn find(fixture: &EnrollmentFixture, slot: &mut Slot, what: &TokenOperation) -> 
     fixture.with_context(ApduFormat::Short, |context| Target::find(slot, context, what))
 }
 
-/// Finds and changes, as the command does it.
+/// Finds and changes, as the command does.
 fn run(fixture: &EnrollmentFixture, slot: &mut Slot, what: &TokenOperation) -> Result<bool, AdministrationError> {
     let target = find(fixture, slot, what)?;
     slot.token.reset();
@@ -62,7 +62,7 @@ fn scan(fixture: &EnrollmentFixture, slot: &mut Slot) -> Result<User, TapError> 
     }
 }
 
-/// A card that is lifted once it has carried out a number of exchanges, and its last answer is lost.
+/// A card that is removed after a number of exchanges; the answer to the last one is lost.
 struct Torn<'a> {
     slot: &'a mut Slot,
     left: u32,
@@ -76,7 +76,7 @@ impl Link for Torn<'_> {
     }
 }
 
-/// Does it with the card lifted after `n` exchanges, and says whether it came to its end nevertheless.
+/// Performs the change with the card removed after `n` exchanges; says whether it completed nevertheless.
 fn torn(fixture: &EnrollmentFixture, slot: &mut Slot, what: &TokenOperation, n: u32) -> bool {
     let target = find(fixture, slot, what).unwrap();
     slot.token.reset();
@@ -134,8 +134,8 @@ fn a_state_is_set_by_the_next_run_wherever_the_card_was_lifted() {
     }
 }
 
-/// The answer to any command is lost, and the work begins again with the same card: what was carried out is done, and no other
-/// card is taken for it.
+/// The answer to any command is lost and the work is retried with the same card: a change that was carried out counts
+/// as done, and no other card is mistaken for it.
 #[test]
 fn what_was_carried_out_before_its_answer_was_lost_is_done() {
     for (enrolled, what) in [
@@ -187,7 +187,7 @@ fn a_torn_write_shows_the_old_or_the_new_user_and_the_next_run_finishes_it() {
         (wordy(), wordier()),
         (ada(), User { id: "3".into(), ..ada() }),
     ] {
-        // Only here the details of one stand beside the record of the other.
+        // Only in this case do the details of one user stand beside the compact record of the other.
         let may_refuse = old == wordy() && new == wordier();
         let (fixture, mut slot) = enrolled(&old);
         let mut n = 0;
@@ -359,7 +359,7 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
         assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
         assert_eq!(scan(&fixture, &mut second).unwrap(), wordy());
     }
-    // Blocked meanwhile, it is not the token that was confirmed any more.
+    // Blocked in the meantime, it is no longer the token that was confirmed.
     let target = find(&fixture, &mut first, &TokenOperation::Terminate).unwrap();
     run(&fixture, &mut first, &TokenOperation::Block).unwrap();
     first.token.reset();
@@ -369,7 +369,8 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
 }
 
-/// Whoever extracted the key of a set can show the certificate of another token, and cannot answer under its key.
+/// An attacker with the extracted key of a set can present another token's certificate, but cannot answer under its
+/// key.
 #[test]
 fn the_own_certificate_of_another_token_opens_nothing() {
     let (fixture, mut first) = enrolled_privately(&ada());

@@ -1,4 +1,4 @@
-//! One change of the token in a reader: found, confirmed by whoever asked for it, carried out, and reported to the server.
+//! One change to the token in a reader: found, confirmed by the caller, carried out, and reported to the server.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -29,21 +29,21 @@ use crate::{
     },
 };
 
-/// What somebody asked for.
+/// A requested change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenOrder {
-    /// Change what is named of its user information.
+    /// Change the given parts of its user information.
     Write(UserPatch),
-    /// Take it out of use for now.
+    /// Take it out of use temporarily.
     Block,
-    /// Take it into use again.
+    /// Put it back into use.
     Unblock,
-    /// Take it out of use for ever.
+    /// Take it out of use permanently.
     Terminate,
 }
 
 impl TokenOrder {
-    /// The least role that may do this.
+    /// The lowest role that may do this.
     const fn role(&self) -> TerminalRole {
         match self {
             Self::Write(_) => TerminalRole::Write,
@@ -52,30 +52,30 @@ impl TokenOrder {
     }
 }
 
-/// What an order means for the token that was found.
+/// A request, resolved for the token that was found.
 #[derive(Debug)]
 pub struct PlannedChange {
-    /// What is to be done.
+    /// What to do.
     pub operation: TokenOperation,
-    /// To which token.
+    /// The token to change.
     pub target: Target,
-    /// Whose token it becomes by a write.
+    /// The token's user after a write.
     pub user: Option<User>,
-    /// What a write changes about what the card says.
+    /// How a write changes the user information on the card.
     pub changes: Vec<UserChange>,
-    /// The fields that the card has and the server does not know, which a write leaves as they are.
+    /// Fields on the card that the server does not know; a write keeps them.
     pub kept: Vec<String>,
-    /// What of the changes nobody named: the card says otherwise than the server, whose record is the base.
+    /// Changes that nobody requested: the card differs from the server, whose record is the base.
     pub drift: Vec<UserChange>,
-    /// What was named, and the server's record of the user does not say so: before is what it says.
+    /// Requested values that differ from the server's record of the user; `before` is the server's value.
     pub unlike_server: Vec<UserChange>,
-    /// Whether there is nothing left to do.
+    /// Whether nothing is left to do.
     pub is_done: bool,
-    /// Why the server was not asked what it knows of the user; then what the card says is the base.
+    /// Why the server's record of the user could not be fetched; the card is then the base.
     pub unasked: Option<Failure>,
 }
 
-/// A change that was asked for. Between [`TokenChangeRun::find`] and [`TokenChangeRun::carry_out`] no card is held.
+/// A requested change. Between [`TokenChangeRun::find`] and [`TokenChangeRun::carry_out`] no card is held.
 pub struct TokenChangeRun {
     terminal: TerminalContext,
     credentials: Credentials,
@@ -83,15 +83,15 @@ pub struct TokenChangeRun {
     order: TokenOrder,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug)]
 pub struct TokenChangeReport {
     /// Whether there was something to do.
     pub changed: bool,
-    /// The state that the token is in now.
+    /// The state that the token is now in.
     pub state: LifeCycle,
-    /// How the server then has the token registered; nothing where there is no server, or nothing to report. The card is
-    /// changed also when this failed.
+    /// The status of the token at the server afterwards; `None` without a server, or when there is nothing to report.
+    /// The card is changed even when this failed.
     pub server: Result<Option<ServerStatus>, Failure>,
 }
 
@@ -99,17 +99,17 @@ impl TokenChangeRun {
     /// Loads this terminal's keys, before a card is touched.
     ///
     /// # Errors
-    /// When they are missing, or their role does not suffice.
+    /// When they are missing, or their role is too low.
     pub fn open(terminal: TerminalContext, reader: String, order: TokenOrder) -> Result<Self, Failure> {
         let credentials = terminal.credentials(Timestamp::now())?;
         check_role_of(credentials.certificate.class(), order.role())?;
         Ok(Self { terminal, credentials, reader, order })
     }
 
-    /// The token in the reader, and what the order means for it; nothing on it changes.
+    /// Finds the token in the reader and plans the change; nothing on the card changes.
     ///
     /// # Errors
-    /// When there is none, or one that can never be changed so.
+    /// When there is no token, or one that can never be changed this way.
     pub fn find(&self) -> Result<PlannedChange, Failure> {
         let operation = match &self.order {
             TokenOrder::Write(patch) => return self.find_user(patch),
@@ -134,8 +134,8 @@ impl TokenChangeRun {
         })
     }
 
-    /// What the server knows of the user is the base, with the fields that only their card has; where the server knows
-    /// nothing, what the card says.
+    /// Plans a write. The base is the server's record of the user plus the fields that only the card has; without such
+    /// a record, what the card says.
     fn find_user(&self, patch: &UserPatch) -> Result<PlannedChange, Failure> {
         let ((target, record), _) = in_transaction(&self.terminal, &self.credentials, &self.reader, CardRecord::read)?;
         let (known, unasked) = match patch.id.as_ref().or(record.user.as_ref().map(|user| &user.id)) {
@@ -147,7 +147,7 @@ impl TokenChangeRun {
             None => (None, None),
         };
         let of_card = record.user.as_ref();
-        // Another write may have put onto the card what the server was never told.
+        // An earlier write may have put fields on the card that never reached the server.
         let of_one_user = matches!((&known, of_card), (Some(known), Some(card)) if known.id == card.id);
         let (base, mut kept) = match (&known, of_card) {
             (Some(known), Some(card)) if of_one_user => {
@@ -178,11 +178,11 @@ impl TokenChangeRun {
         })
     }
 
-    /// Does it to the token that was confirmed, and to no other.
+    /// Changes the token that was confirmed, and no other.
     ///
     /// # Errors
-    /// When another card lies there, or the exchange fails: where a change was sent, nobody knows whether it was carried out,
-    /// and the same once more finishes it.
+    /// When another card is there, or the exchange fails: if a change was sent, whether it was carried out is unknown,
+    /// and repeating it completes it.
     pub fn carry_out(&self, planned: &PlannedChange) -> Result<TokenChangeReport, Failure> {
         let PlannedChange { operation, target, .. } = planned;
         if planned.is_done && matches!(operation, TokenOperation::Write(_)) {
@@ -194,7 +194,7 @@ impl TokenChangeRun {
         };
         let visited = in_transaction(&self.terminal, &self.credentials, &self.reader, work);
         let (changed, _) = visited.map_err(|failure| if is_sent { unfinished(failure) } else { failure })?;
-        // The card is changed in any case: a register that cannot be written comes second to that.
+        // The card is changed in any case: a register that cannot be written is reported, but does not undo that.
         let noted = target.token_id.map_or(Ok(()), |id| self.note(id, planned));
         let server = self.terminal.server.as_ref();
         let server = target.token_id.map_or(Ok(None), |id| report(operation, id, server));
@@ -202,7 +202,7 @@ impl TokenChangeRun {
         Ok(TokenChangeReport { changed, state: operation.target(target.state), server })
     }
 
-    /// In the register of the cards that were issued here.
+    /// Records the change in the register of the cards issued here.
     fn note(&self, token_id: Uuid, planned: &PlannedChange) -> Result<(), Failure> {
         let Some(mut store) = TerminalStore::open_if_there(&self.terminal.state_folder)? else { return Ok(()) };
         let state = match planned.operation {
@@ -215,7 +215,7 @@ impl TokenChangeRun {
     }
 }
 
-/// Where card, reader or service do not answer any more, nobody knows what became of the change that was sent.
+/// When card, reader or service stopped responding, the outcome of the change that was sent is unknown.
 fn unfinished(failure: Failure) -> Failure {
     if !matches!(failure.class, ExitClass::CardLeft | ExitClass::Unavailable | ExitClass::Busy) {
         return failure;

@@ -1,6 +1,7 @@
-//! Whether a token that has proved itself is let in, and whose it is: one pure decision, [`Decision::decide`], from what the card
-//! showed, what this terminal knows of it, and what the server said. [`TapOutcome`] asks the store for the second and
-//! says what the list is to be given.
+//! Decides whether an authenticated token is admitted, and which user it stands for: one pure function,
+//! [`Decision::decide`], of what the card showed, what this terminal knows about it, and what the server said.
+//! [`TapOutcome`] reads the terminal's knowledge from the store and turns the decision into an input for the presence
+//! list.
 
 mod outcome;
 mod refusal;
@@ -24,69 +25,69 @@ pub use outcome::TapOutcome;
 pub use refusal::Refusal;
 pub use server::{Clearance, Rules, UserPreference, consult};
 
-/// What the server said to a token.
+/// The server's verdict on a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerVerdict {
-    /// It knows it, and lets it in.
+    /// The server knows the token and admits it.
     Known,
-    /// It did not answer.
+    /// The server did not answer.
     Away,
-    /// It knows it, and does not let it in; or it does not know it.
+    /// The server knows the token and refuses it, or does not know it.
     Refused,
 }
 
-/// What becomes of a card that was tapped.
+/// The decision about a card that was tapped.
 #[derive(Debug)]
 pub enum Decision {
-    /// It is let in.
+    /// The card is admitted.
     Admitted(Box<Admission>),
-    /// It told its id, and nothing was proved, as was asked for.
+    /// The card gave its id, and no proof was asked for.
     Identified(Uuid),
-    /// It is not let in.
+    /// The card is not admitted.
     Refused(Box<Rejection>),
 }
 
-/// A token that is let in.
+/// An admitted token.
 #[derive(Debug)]
 pub struct Admission {
-    /// The token; its user is the one that counts, whoever named it.
+    /// The token; its user is the one that counts, whether from the card or the server.
     pub token: AuthenticatedToken,
-    /// Who named the user.
+    /// Where the user comes from.
     pub source: Source,
-    /// What the server said; none when it was not asked.
+    /// The server's verdict; `None` when it was not asked.
     pub server: Option<ServerVerdict>,
-    /// What whoever stands there is to know, though it is no failure.
+    /// A message for the person at the reader that is not a failure.
     pub warning: Option<String>,
 }
 
-/// A card that is not let in.
+/// A card that is not admitted.
 #[derive(Debug)]
 pub struct Rejection {
     /// Why.
     pub reason: Refusal,
-    /// Which token it is and whose, where that was proved.
+    /// The token and its user, if that was proved.
     pub holder: Option<(Uuid, User)>,
-    /// What the server said; none when it was not asked, or did not matter.
+    /// The server's verdict; `None` when it was not asked or did not matter.
     pub server: Option<ServerVerdict>,
-    /// What whoever stands there is to know besides.
+    /// An additional message for the person at the reader.
     pub warning: Option<String>,
 }
 
-/// What this terminal knows of a token that has proved who it is.
+/// What this terminal knows about an authenticated token.
 pub struct Knowledge<'a> {
-    /// The newest use counter that was seen of it, where that of this proof is not greater.
+    /// The newest use counter seen, if the one in this proof is not greater.
     pub last_counter: Option<u32>,
-    /// By how much it is above the bound on distance, where it is.
+    /// How far the token exceeds the distance bound, if it does.
     pub too_far: Option<TooFar>,
     /// Whether the operator denied the token or the user with this id.
     pub denied: &'a dyn Fn(&str) -> bool,
-    /// What the server said, where it was asked, and what of it counts.
+    /// The server's answer, if it was asked, and the rules for applying it.
     pub server: Option<(&'a LookupOutcome, &'a Rules)>,
 }
 
 impl Decision {
-    /// Decides. What this terminal has against a token counts before the server is heard; whom the operator denied under
-    /// the id that the server gives is refused too.
+    /// Decides. Local objections to the token come before the server's answer; a user whom the operator denied is
+    /// refused also under the id that the server gives.
     pub fn decide(seen: Result<Seen, TapError>, known: &Knowledge<'_>, now: Timestamp) -> Self {
         let mut token = match seen {
             Ok(Seen::Identified(token_id)) => return Self::Identified(token_id),
@@ -119,17 +120,17 @@ impl Decision {
         }
     }
 
-    /// The token that is let in.
+    /// The token, if it is admitted.
     pub fn admitted(&self) -> Option<&Admission> {
         if let Self::Admitted(admission) = self { Some(admission) } else { None }
     }
 
-    /// Why not.
+    /// Why it is refused, if it is.
     pub fn refused(&self) -> Option<&Rejection> {
         if let Self::Refused(rejection) = self { Some(rejection) } else { None }
     }
 
-    /// Which token it is and whose, where that was proved; of a refused one too.
+    /// The token and its user, if that was proved; also for a refused token.
     pub fn holder(&self) -> Option<(Uuid, &User)> {
         match self {
             Self::Admitted(admission) => Some((admission.token.token_id, &admission.token.user)),
@@ -138,7 +139,7 @@ impl Decision {
         }
     }
 
-    /// What the server said; none when it was not asked, or did not matter.
+    /// The server's verdict; `None` when it was not asked or did not matter.
     pub fn server(&self) -> Option<ServerVerdict> {
         match self {
             Self::Admitted(admission) => admission.server,
@@ -147,7 +148,7 @@ impl Decision {
         }
     }
 
-    /// What whoever stands there is to know, though it is no failure.
+    /// A message for the person at the reader that is not a failure.
     pub fn warning(&self) -> Option<&str> {
         match self {
             Self::Admitted(admission) => admission.warning.as_deref(),

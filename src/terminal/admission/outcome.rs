@@ -1,4 +1,4 @@
-//! One tap and what became of it: decided by what the store knows, and what the list is given of it.
+//! One finished tap and its outcome: decides from what the store knows, and derives the input for the presence list.
 
 use std::time::Duration;
 
@@ -21,36 +21,36 @@ use crate::{
     },
 };
 
-/// One finished tap: where and when it was, and what was decided.
+/// One finished tap: where and when it happened, and the decision.
 #[derive(Debug)]
 pub struct TapOutcome {
     /// When it ended.
     pub at: Timestamp,
-    /// Where.
+    /// The reader.
     pub reader: String,
-    /// Which insertion, as all processes number it.
+    /// The insertion, as numbered across processes.
     pub insertion: Insertion,
-    /// What became of the card.
+    /// The decision about the card.
     pub decision: Decision,
-    /// The id that SELECT told, whether or not anything was proved afterwards.
+    /// The id that SELECT gave, whether or not anything was proved afterwards.
     pub told: Option<Uuid>,
     /// Exchanges with the card.
     pub exchanges: u32,
-    /// Where the time went.
+    /// How long each phase took.
     pub timings: Timings,
-    /// Whether the nonce was the server's, and a card was shown it.
+    /// Whether the nonce came from the server and was shown to a card.
     pub server_nonce: bool,
-    /// Whether the channel was resumed, also where it then led to nothing.
+    /// Whether the channel was resumed, even if that led to nothing.
     pub is_resumed: bool,
-    /// How long the request to the server took; none when it was not asked.
+    /// How long the request to the server took; `None` when it was not asked.
     pub server_took: Option<Duration>,
 }
 
 impl TapOutcome {
-    /// Takes a finished tap, remembers what is worth it, and decides by what the store knows. `insertion` is the reader's.
+    /// Decides a finished tap from what the store knows, and stores what later taps need. `insertion` is the reader's.
     ///
     /// # Errors
-    /// [`TerminalStoreError`] when the store cannot be read or written: then nobody is let in.
+    /// [`TerminalStoreError`] when the store cannot be read or written: then nobody is admitted.
     pub fn of(
         store: &mut TerminalStore,
         at: Timestamp,
@@ -69,7 +69,7 @@ impl TapOutcome {
         let mut outcome = match &tapped.result {
             Ok(Seen::Authenticated(token)) => {
                 let last_counter = if token.is_resumed() {
-                    // Such a tap does not raise it.
+                    // A resumed tap does not increment the counter.
                     store.counter(token.token_id)?.filter(|last| *last > token.counter())
                 } else {
                     unrisen_counter(store, token.token_id, token.counter())?
@@ -92,8 +92,8 @@ impl TapOutcome {
         Ok(outcome)
     }
 
-    /// The outcome of a tap that was played from a trace: this terminal knows nothing of the token, and what the one that
-    /// wrote the trace had against it is in there.
+    /// The outcome of a tap replayed from a trace. This terminal knows nothing about the token; the objections of the
+    /// terminal that wrote the trace are recorded in it.
     pub fn played(tap: Played) -> Self {
         let Played { at, reader, tapped, judged } = tap;
         let us = Duration::from_micros;
@@ -111,32 +111,32 @@ impl TapOutcome {
         Self { at, reader, insertion, decision, told, exchanges, timings, server_nonce, is_resumed, server_took }
     }
 
-    /// Which token was authenticated and let in.
+    /// The token, if it was authenticated and admitted.
     pub fn authenticated(&self) -> Option<Uuid> {
         self.decision.admitted().map(|admission| admission.token.token_id)
     }
 
-    /// The failure, when it is one.
+    /// The failure, if there is one.
     pub fn failure(&self) -> Option<Failure> {
         self.decision.refused().map(|rejection| rejection.reason.to_failure(self.exchanges))
     }
 
-    /// The class of the failure.
+    /// The class of the failure, if there is one.
     pub fn class(&self) -> Option<ExitClass> {
         self.failure().map(|failure| failure.class)
     }
 
-    /// Whether the card, or what is between, did not answer: the same card may be asked again.
+    /// Whether the card, or something between, did not answer: the same card may be tried again.
     pub fn is_unanswered(&self) -> bool {
         self.decision.refused().is_some_and(|rejection| rejection.reason.is_unanswered())
     }
 
-    /// Whether the reader has a card, and exchanges with it fail.
+    /// Whether the reader has a card but exchanges with it fail.
     pub fn is_broken(&self) -> bool {
         self.decision.refused().is_some_and(|rejection| rejection.reason.is_broken())
     }
 
-    /// What the list is given. An exchange that broke says nothing about who is there.
+    /// The input for the presence list. A broken exchange says nothing about who is there.
     pub fn input(&self) -> Option<Input> {
         let (reader, insertion) = (self.reader.clone(), self.insertion);
         match &self.decision {
@@ -158,7 +158,7 @@ impl TapOutcome {
         }
     }
 
-    /// What this terminal had against the token, for the trace.
+    /// This terminal's objection to the token, for the trace.
     fn judged(&self, server: bool) -> Judged {
         let mut judged = Judged { server, ..Judged::default() };
         match self.decision.refused().map(|rejection| &rejection.reason) {
@@ -176,18 +176,18 @@ impl TapOutcome {
 }
 
 impl Knowledge<'_> {
-    /// Of a card that has proved nothing.
+    /// For a card that has proved nothing.
     const NOTHING: Self = Self { last_counter: None, too_far: None, denied: &|_| false, server: None };
 }
 
-/// Writes into the trace, where there is one, what this terminal had against the token.
+/// Writes this terminal's objection to the token into the trace, if there is one.
 fn trace_judgement(tap: u32, judged: Judged) {
     if let Some(trace) = trace::write::current().filter(|_| tap > 0 && judged != Judged::default()) {
         trace.lone(tap, TraceRecord::Judged(judged));
     }
 }
 
-/// By how much a token is above the bound at this reader; of one that is not, the least time is remembered.
+/// How far the token exceeds the distance bound at this reader; when it does not, its least time is stored.
 fn too_far(
     store: &mut TerminalStore,
     (token_id, reader): (Uuid, &str),
@@ -203,7 +203,7 @@ fn too_far(
     Ok(too_far)
 }
 
-/// Records the counter; the last one, when this one is not greater.
+/// Records the counter; returns the last one when this one is not greater.
 fn unrisen_counter(store: &mut TerminalStore, token_id: Uuid, counter: u32) -> Result<Option<u32>, TerminalStoreError> {
     if store.record_counter(token_id, counter)? {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Why a card is not let in, and what a user sees of it.
+//! The reasons why a card is not admitted, and how each is shown to a user.
 
 use super::ServerVerdict;
 use crate::{
@@ -13,13 +13,13 @@ use crate::{
     token::TokenError,
 };
 
-/// Why a card is not let in.
+/// Why a card is not admitted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It is no issued token of ours, or the exchange with it broke.
+    /// It is not an issued token of ours, or the exchange with it broke.
     #[error(transparent)]
     Card(#[from] TapError),
-    /// The use counter did not rise: two cards share one identity, or a proof came a second time.
+    /// The use counter did not rise: two cards share one identity, or a proof was replayed.
     #[error("the token's use counter fell back: {found} after {last}")]
     Counter {
         /// The last counter that this terminal has seen.
@@ -27,21 +27,21 @@ pub enum Refusal {
         /// The counter of this proof.
         found: u32,
     },
-    /// The operator refused this token or its user here.
+    /// The operator denied this token or its user here.
     #[error("{}", denied_here().message)]
     Denied,
-    /// It answers too slowly: something may be between the card and this reader.
+    /// It answers too slowly: something may be relaying between the card and this reader.
     #[error("{0}")]
     TooFar(TooFar),
-    /// The server says that it is not active.
+    /// The server says that the token is not active.
     #[error("the token is {}{}", signed::word(*.status), because(.reason.as_deref()))]
     NotActive {
-        /// What it is.
+        /// Its status.
         status: TokenStatus,
-        /// Why.
+        /// The reason.
         reason: Option<String>,
     },
-    /// The server is needed, and refuses or does not answer.
+    /// The server is required, and refuses or does not answer.
     #[error(transparent)]
     Server(#[from] ServerError),
 }
@@ -51,7 +51,7 @@ fn because(reason: Option<&str>) -> String {
 }
 
 impl Refusal {
-    /// What the server said, in one word, where it is the server's refusal.
+    /// The server's verdict, if it is the server that refuses.
     pub const fn server_verdict(&self) -> Option<ServerVerdict> {
         match self {
             Self::NotActive { .. } | Self::Server(ServerError::Problem(_)) => Some(ServerVerdict::Refused),
@@ -60,13 +60,14 @@ impl Refusal {
         }
     }
 
-    /// Whether it is about the token itself, and counts wherever that is. Not of a counter: the other card may be the copy;
-    /// nor of a distance, which is of this tap.
+    /// Whether the refusal concerns the token itself, wherever it is presented. Not a fallen counter: the other card
+    /// may be the copy. Nor distance, which concerns this tap alone.
     pub const fn bars(&self) -> bool {
         matches!(self, Self::NotActive { .. } | Self::Denied)
     }
 
-    /// Whether it is about the exchange, and says nothing about who is there. A mute card is one that lies there.
+    /// Whether the refusal is about the exchange and says nothing about who is there. A mute card, though, is a card
+    /// present.
     pub const fn is_about_the_link(&self) -> bool {
         match self {
             Self::Card(TapError::Link(error) | TapError::Token(TokenError::Link(error))) => !matches!(
@@ -81,7 +82,7 @@ impl Refusal {
         }
     }
 
-    /// Whether it says nothing against the card, which did not answer, or not to the end.
+    /// Whether this says nothing against the card, which did not answer, or not completely.
     pub const fn is_unanswered(&self) -> bool {
         match self {
             Self::Card(TapError::Link(error) | TapError::Token(TokenError::Link(error))) => {
@@ -91,7 +92,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the reader has a card, and exchanges with it fail.
+    /// Whether the reader has a card but exchanges with it fail.
     pub const fn is_broken(&self) -> bool {
         match self {
             Self::Card(TapError::Link(error) | TapError::Token(TokenError::Link(error))) => {

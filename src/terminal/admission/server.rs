@@ -1,4 +1,4 @@
-//! What the server's word means for a token: what it says now, and what it said last.
+//! Applies the server's answer about a token, the current one or the last one known, to an authenticated token.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,10 +13,10 @@ use crate::{
     terminal::{lookups::LookupOutcome, presence::Source},
 };
 
-/// Whose word about the user counts. The status of the token is the server's in any case.
+/// Whose user information counts. The status of the token is always the server's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserPreference {
-    /// The card's when it is complete, the server's otherwise.
+    /// The card's if it is complete, otherwise the server's.
     Either,
     /// The card's.
     Card,
@@ -24,35 +24,35 @@ pub enum UserPreference {
     Server,
 }
 
-/// How old what the server said may be while it is away.
+/// Whose user information counts, and how old the server's answers may be while it is unreachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// Whose word counts.
+    /// Whose user information counts.
     pub wanted: UserPreference,
-    /// The feed of statuses.
+    /// The maximum age of the status feed.
     pub feed_max_age: SignedDuration,
-    /// A signed user.
+    /// The maximum age of a signed user.
     pub offline_max_age: SignedDuration,
 }
 
-/// A token that the server lets in, now or by what it said last.
+/// A token that the server admits, now or by its last answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearance {
-    /// Whose it is.
+    /// The user.
     pub user: User,
-    /// Who said so; the server now or some time ago.
+    /// Where the user comes from: the card or the server.
     pub source: Source,
-    /// What the server said.
+    /// The server's verdict.
     pub verdict: ServerVerdict,
-    /// What whoever stands there is to know.
+    /// A message for the person at the reader.
     pub warning: Option<String>,
 }
 
-/// What the server's word means for a token that has proved who it is; `card` is the user information that it brought.
+/// Applies the server's answer to an authenticated token; `card` is the user information read from the card.
 ///
 /// # Errors
 /// [`Refusal::NotActive`] for a status other than active; [`Refusal::Server`] when the server refuses, or does not
-/// answer and the rules do not let in without it.
+/// answer and the rules do not admit the token without it.
 pub fn consult(card: &User, answered: &LookupOutcome, rules: &Rules, now: Timestamp) -> Result<Clearance, Refusal> {
     let error = match &answered.said {
         Ok(found) if found.status != TokenStatus::Active => {
@@ -90,8 +90,8 @@ fn present(card: &User, told: Option<&User>, wanted: UserPreference) -> Result<C
     Ok(Clearance { user, source: Source::Server, verdict, warning: None })
 }
 
-/// What was known as not active stays so, however long ago that was. For the rest the feed has to be young enough,
-/// or the card has to do.
+/// Applies the cached answers. A status once known as not active stays, however old. Otherwise the feed must be recent
+/// enough, or the card's own information must suffice.
 fn away(
     card: &User,
     answered: &LookupOutcome,

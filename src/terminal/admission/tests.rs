@@ -1,4 +1,4 @@
-//! Every combination that decides whether a token is let in.
+//! Every combination of facts that decides whether a token is admitted.
 
 use std::time::Duration;
 
@@ -166,7 +166,7 @@ fn resumed(token_id: Uuid, counter: u32) -> Tapped {
     Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
 }
 
-/// The same counter twice, or a lower one: two cards have one identity, or a proof came a second time.
+/// The same counter twice, or a lower one: two cards share one identity, or a proof was replayed.
 #[test]
 fn a_counter_that_does_not_rise_is_refused() {
     let home = tempfile::tempdir().unwrap();
@@ -202,7 +202,7 @@ fn a_counter_that_does_not_rise_is_refused() {
     }
 }
 
-/// A resumed tap does not raise the counter; one below the last that was seen is a copy.
+/// A resumed tap does not increment the counter; one below the last seen is a copy.
 #[test]
 fn a_resumed_tap_has_the_counter_of_the_full_one() {
     let home = tempfile::tempdir().unwrap();
@@ -219,7 +219,7 @@ fn a_resumed_tap_has_the_counter_of_the_full_one() {
     assert_eq!(code_of(tapped(token_id, 5)), Some("token.counter"), "a proof has to raise it");
 }
 
-/// The server knows of the proof that began it; what it says, or that it is away, counts as at a full tap.
+/// The server knows the proof that began the channel; its answer, or its absence, counts as in a full tap.
 #[test]
 fn the_server_is_heard_about_a_resumed_tap() {
     let (token_id, rules) = (Uuid::from_u128(1), rules(UserPreference::Server));
@@ -231,7 +231,7 @@ fn the_server_is_heard_about_a_resumed_tap() {
         (is_resumed, code, decision.server())
     };
     let mut lookup = found(TokenStatus::Active);
-    // No proof came.
+    // No proof was sent.
     lookup.said.as_mut().unwrap().proof = None;
     assert_eq!(decide(&lookup, &rules), (Some(true), None, Some(ServerVerdict::Known)));
     let lookup = found(TokenStatus::Suspended);
@@ -240,7 +240,7 @@ fn the_server_is_heard_about_a_resumed_tap() {
     assert_eq!(decide(&away(CachedToken::default()), &card), (Some(true), None, Some(ServerVerdict::Away)));
 }
 
-/// A replay has no list and no counters: what the terminal had against the token is as it was recorded.
+/// A replay has no list and no counters: the terminal's objections are taken from the recording.
 #[test]
 fn a_played_tap_is_refused_as_it_was() {
     let played = |judged| {
@@ -256,7 +256,7 @@ fn a_played_tap_is_refused_as_it_was() {
     assert_eq!(played(Judged { too_far, ..Judged::default() }), (Some("token.too-far"), false));
 }
 
-/// The first tap at a reader is let in and remembered; from then on the least time counts, and it never rises.
+/// The first tap at a reader is admitted and its time stored; from then on the least time counts, and it never rises.
 #[test]
 fn a_token_is_as_near_as_it_ever_was() {
     let home = tempfile::tempdir().unwrap();
@@ -288,13 +288,13 @@ fn a_token_is_as_near_as_it_ever_was() {
     assert_eq!(tap(token, "a", Some(120_000)), (message("120.0", "45.0"), Some(us(20_000))));
     assert_eq!(tap(token, "a", Some(12_345)), (None, Some(us(12_345))));
     assert_eq!(tap(token, "a", Some(45_000)), (message("45.0", "37.3"), Some(us(12_345))));
-    // Another reader, and another token, have times of their own.
+    // Another reader, and another token, each have their own least time.
     assert_eq!(tap(token, "b", Some(300_000)), (None, Some(us(300_000))));
     assert_eq!(tap(other, "a", Some(200_000)), (None, Some(us(200_000))));
     assert_eq!(tap(token, "a", None), (None, Some(us(12_345))), "the bound was taken away");
 }
 
-/// Who comes within the bound keeps the least time, however long ago that was measured; who is above it does not.
+/// A tap within the bound keeps the least time alive, however long ago it was measured; one above it does not.
 #[test]
 fn a_least_time_stays_while_its_token_comes() {
     let home = tempfile::tempdir().unwrap();
@@ -314,7 +314,7 @@ fn a_least_time_stays_while_its_token_comes() {
     }
 }
 
-/// One answer for each way in which a card is let in or not, and what is said of whom.
+/// One case for each way in which a card is admitted or refused, and the holder and verdict reported with it.
 #[test]
 fn every_decision() {
     let (token_id, rules) = (Uuid::from_u128(1), rules(UserPreference::Server));
@@ -337,16 +337,16 @@ fn every_decision() {
     assert_eq!(decide(None, "", None), (None, "7".into(), None));
     assert_eq!(decide(None, "", Some(&known)), (None, "8".into(), Some(ServerVerdict::Known)));
     assert_eq!(decide(None, "", Some(&suspended)), (Some("token.suspended"), "7".into(), Some(ServerVerdict::Refused)));
-    // What this terminal has against it counts before the server is heard.
+    // Local objections come before the server's answer.
     assert_eq!(decide(Some(5), id, Some(&suspended)), (Some("token.counter"), "7".into(), None));
     assert_eq!(decide(None, id, Some(&suspended)), (Some("token.denied"), "7".into(), None));
     assert_eq!(decide(None, "7", Some(&known)), (Some("token.denied"), "7".into(), None));
-    // The user whom the server names is denied.
+    // The user named by the server is denied.
     assert_eq!(decide(None, "8", Some(&known)), (Some("token.denied"), "8".into(), Some(ServerVerdict::Known)));
     assert_eq!(decide(None, "8", None), (None, "7".into(), None));
 }
 
-/// A card that proved nothing is let in by nothing, and a broken exchange is not told to the list.
+/// A card that proved nothing is never admitted, and a broken exchange is not reported to the list.
 #[test]
 fn what_proved_nothing_is_not_let_in() {
     let known = Knowledge { last_counter: None, too_far: None, denied: &|_| false, server: None };

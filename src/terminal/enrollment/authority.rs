@@ -1,4 +1,4 @@
-//! Who certifies the keys of a token: the server, or the CA that lies here; also for several readers at once.
+//! The authorities that certify the keys of a token, the server or the local CA, shared by several readers at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ use crate::{
     terminal::{context::TerminalContext, presence::Denial, server_access::patiently},
 };
 
-/// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.
+/// The server if there is one, so that it knows every token; otherwise the local CA.
 ///
 /// # Errors
 /// Where there is a server: as [`ServerAccess::connect`](crate::terminal::server_access::ServerAccess::connect), and
@@ -34,7 +34,7 @@ pub fn authority(terminal: &TerminalContext) -> Result<SharedAuthority, Failure>
     Ok(SharedAuthority::new(LocalCertifier { ca, point, terminal: terminal.clone() }))
 }
 
-/// The CA at the server, which registers the token in the same step.
+/// The CA at the server, which registers the token in the same request.
 struct RemoteCertifier {
     server: ServerClient,
     point: Point,
@@ -67,7 +67,7 @@ impl TokenAuthority for RemoteCertifier {
     }
 }
 
-/// The CA that lies here.
+/// The local CA.
 struct LocalCertifier {
     ca: Ca,
     point: Point,
@@ -75,7 +75,7 @@ struct LocalCertifier {
 }
 
 impl LocalCertifier {
-    /// Without a server this terminal is all that can refuse a lost token.
+    /// Denies the lost token: without a server, this terminal is the only one that can refuse it.
     fn refuse(&self, lost: Uuid) -> Result<(), Failure> {
         let reason = Some("replaced by another card".to_owned());
         let denial = Denial { id: lost.to_string(), reason, ..Denial::default() };
@@ -95,7 +95,7 @@ impl TokenAuthority for LocalCertifier {
 
     fn certify(&mut self, wanted: &KeysToCertify) -> Result<Certificates, EnrollError> {
         let refused = |e: PkiError| EnrollError::Certify(e.to_string());
-        // First: whoever is killed in between has two cards of which one is refused, and not two that are let in.
+        // Denied first: if the process is killed in between, one of the two cards is refused rather than both admitted.
         wanted.replaces.map_or(Ok(()), |lost| self.refuse(lost))?;
         let (id, now) = (wanted.token_id, Timestamp::now());
         let ecka = self.ca.certify_token_ecka(id, &wanted.ecka, now, &mut SystemRandom).map_err(refused)?;
@@ -104,7 +104,7 @@ impl TokenAuthority for LocalCertifier {
     }
 }
 
-/// One authority for all readers: they ask it one after the other.
+/// One authority for all readers, used by one at a time.
 #[derive(Clone)]
 pub struct SharedAuthority {
     inner: Arc<Mutex<dyn TokenAuthority + Send>>,

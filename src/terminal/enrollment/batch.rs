@@ -1,8 +1,8 @@
 //! A batch of enrollments: the rows that are to become tokens, and a journal that says which card each row went to.
 //!
-//! The journal is a file of its own, of one JSON object a line. It is written and on disk before a card is touched for a
-//! row, and again when that token has proven itself; so whoever runs the batch again gives every card the same row, and no
-//! row two cards.
+//! The journal is a separate file with one JSON object per line. It is written and synced to disk before a card is
+//! touched for a row, and again once the token has authenticated; so when a batch is run again, every card gets the
+//! same row, and no row gets two cards.
 
 pub mod difference;
 pub mod event;
@@ -28,48 +28,48 @@ use crate::{api::User, crypto::sha256, files::LockedFile};
 use difference::{RowDifference, RowNow, are_alike};
 use lines::{LedgerLine, RowEvent, RowText};
 
-/// How far one row is.
+/// The progress of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowState {
-    /// No card was given to it.
+    /// No card has been assigned.
     Free,
-    /// It was begun with this card (diversification data, hex).
+    /// Started with this card (diversification data, hex).
     Begun(String),
-    /// It is this token.
+    /// Enrolled as this token.
     Done(Uuid),
 }
 
-/// How far a batch is.
+/// The progress of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchCount {
-    /// How many rows there are.
+    /// The number of rows.
     pub rows: usize,
-    /// How many of them are a token.
+    /// The number of rows that are enrolled.
     pub done: usize,
-    /// How many were begun with a card.
+    /// The number of rows started with a card and not finished.
     pub begun: usize,
 }
 
 impl BatchCount {
-    /// Whether every row is a token.
+    /// Whether every row is enrolled.
     pub const fn is_complete(&self) -> bool {
         self.rows == self.done
     }
 
-    /// How many rows no card was given to.
+    /// The number of rows without a card.
     pub const fn free(&self) -> usize {
         self.rows - self.done - self.begun
     }
 }
 
-/// What is to become a token.
+/// One row of the batch: a user to enroll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Whose, as the row says it.
+    /// The user as the row gives it.
     pub user: User,
-    /// The same with what the server knows besides: what comes onto the card.
+    /// The same, completed from the server's record: what is written to the card.
     pub whole: User,
-    /// SHA-256 of the portrait that comes onto the card.
+    /// SHA-256 of the portrait that is written to the card.
     pub portrait: Option<[u8; 32]>,
 }
 
@@ -79,29 +79,29 @@ impl From<User> for Row {
     }
 }
 
-/// A card that can be given up.
+/// A card that can be abandoned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
     /// The id of its user.
     pub id: String,
     /// The card (diversification data, hex).
     pub card: String,
-    /// It is a token, of somebody whom the file does not have.
+    /// It is a finished token, but its user is not in the file.
     pub is_done: bool,
 }
 
-/// A row, and what the journal says of it.
+/// A row, and what the journal says about it.
 #[derive(Debug)]
 struct LedgerRow {
     row: Row,
     state: RowState,
-    /// The card that it went to.
+    /// The card assigned to it.
     card: Option<String>,
-    /// What it said then.
+    /// Digest and text of the row when it was assigned.
     begun_as: Option<(String, Option<User>)>,
-    /// It is in the journal, and not in the file.
+    /// The row is in the journal but not in the file.
     gone: bool,
-    /// No new card goes to it in this run.
+    /// This run gives no new card to the row.
     left_out: bool,
 }
 
@@ -110,7 +110,7 @@ impl LedgerRow {
         Self { row, state: RowState::Free, card: None, begun_as: None, gone, left_out: false }
     }
 
-    /// Whether it was edited after it went to a card.
+    /// Whether the row was edited after a card was assigned.
     fn is_changed(&self) -> bool {
         let digest = self.begun_as.as_ref().map(|(digest, _)| digest);
         !self.gone && digest.is_some_and(|digest| *digest != digest_of(&self.row))
@@ -121,22 +121,22 @@ impl LedgerRow {
     }
 }
 
-/// The rows and the journal. One process at a time has it.
+/// The rows and their journal, locked by one process at a time.
 #[derive(Debug)]
 pub struct BatchLedger {
-    /// Those of the file, and then those that only the journal knows.
+    /// The rows of the file, then those that only the journal knows.
     rows: Vec<LedgerRow>,
     by_id: HashMap<String, usize>,
-    /// The row of every card that was given one.
+    /// The row of every card that has one.
     by_card: HashMap<String, usize>,
     done: HashMap<Uuid, usize>,
     path: PathBuf,
-    /// Nothing: it was opened to look only.
+    /// `None` when opened for reading only.
     file: Option<LockedFile>,
 }
 
 impl BatchLedger {
-    /// Opens or begins the journal of these rows; `authority` is the key identifier of the CA, hex.
+    /// Opens or creates the journal of these rows; `authority` is the key identifier of the CA, hex.
     ///
     /// # Errors
     /// [`BatchError::Io`], [`BatchError::Busy`], [`BatchError::Damaged`] or [`BatchError::OtherAuthority`].
@@ -145,7 +145,7 @@ impl BatchLedger {
         Self::of(path, rows, Some(file), lines)
     }
 
-    /// The same without a lock or a change: for who only looks.
+    /// The same read-only: takes no lock and changes nothing.
     ///
     /// # Errors
     /// As [`Self::open`], except [`BatchError::Busy`].
@@ -169,7 +169,7 @@ impl BatchLedger {
         Ok(book)
     }
 
-    /// The row of this user; one that the file does not have is kept, too, for its card is somewhere.
+    /// The row of this user; one missing from the file is added too, because a card for it exists somewhere.
     fn at(&mut self, id: &str) -> usize {
         if let Some(&at) = self.by_id.get(id) {
             return at;
@@ -213,10 +213,10 @@ impl BatchLedger {
         Ok(())
     }
 
-    /// Gives new cards to these rows only, in this run.
+    /// Restricts new cards in this run to these rows.
     ///
     /// # Errors
-    /// The first id that is no row's.
+    /// The first id that has no row.
     pub fn limit_to(&mut self, ids: &[String]) -> Result<(), String> {
         let unknown = |id: &&String| self.by_id.get(*id).is_none_or(|&at| self.rows[at].gone);
         if let Some(unknown) = ids.iter().find(unknown) {
@@ -228,17 +228,17 @@ impl BatchLedger {
         Ok(())
     }
 
-    /// The rows of the file that this run is about.
+    /// The rows of the file that belong to this run.
     fn of_run(&self) -> impl Iterator<Item = &LedgerRow> {
         self.rows.iter().filter(|row| !row.gone && !row.left_out)
     }
 
-    /// The rows of the file, and how far each is.
+    /// The rows of the file and the progress of each.
     pub fn rows(&self) -> impl Iterator<Item = (&User, &RowState)> {
         self.rows.iter().filter(|row| !row.gone).map(|row| (&row.row.user, &row.state))
     }
 
-    /// How far the rows are that this run is about.
+    /// The progress of the rows that belong to this run.
     pub fn count(&self) -> BatchCount {
         let mut count = BatchCount { rows: 0, done: 0, begun: 0 };
         for row in self.of_run() {
@@ -249,27 +249,27 @@ impl BatchLedger {
         count
     }
 
-    /// Whose card is next: the first row that no card went to.
+    /// The user of the next card: the first row without a card.
     pub fn next(&self) -> Option<&User> {
         self.of_run().find(|row| row.state == RowState::Free).map(|row| &row.row.user)
     }
 
-    /// Who is still to get a card in this run.
+    /// The users still waiting for a card in this run.
     pub fn waiting(&self) -> impl Iterator<Item = &User> {
         self.of_run().filter(|row| row.state == RowState::Free).map(|row| &row.row.user)
     }
 
-    /// Whether the file has this id, or the journal has a card of it that was not given up.
+    /// Whether the file has this id, or the journal has a card for it that was not abandoned.
     pub fn has(&self, id: &str) -> bool {
         self.by_id.get(id).is_some_and(|&at| !self.rows[at].gone || self.rows[at].state != RowState::Free)
     }
 
-    /// Whose cards were begun and are not done.
+    /// The users whose cards are started and not finished.
     pub fn begun(&self) -> impl Iterator<Item = &User> {
         self.of_run().filter(|row| matches!(row.state, RowState::Begun(_))).map(|row| &row.row.user)
     }
 
-    /// What the file says otherwise than the journal, in the order of the file, and then what it does not say any more.
+    /// How the file differs from the journal: changed rows in the order of the file, then rows that are gone.
     pub fn differences(&self) -> Vec<RowDifference> {
         let different = |row: &&LedgerRow| row.state != RowState::Free && (row.gone || row.is_changed());
         let difference = |row: &LedgerRow| {
@@ -288,12 +288,12 @@ impl BatchLedger {
         self.rows.iter().filter(different).map(difference).collect()
     }
 
-    /// Whose token of this batch it is.
+    /// The user of this token, if it belongs to this batch.
     pub fn holder(&self, token_id: Uuid) -> Option<&User> {
         self.done.get(&token_id).map(|&at| &self.rows[at].row.user)
     }
 
-    /// The token of this user has proven itself. To say it again changes nothing.
+    /// Records that this user's token has authenticated. Repeating it changes nothing.
     ///
     /// # Errors
     /// [`BatchError::Io`] when it is not on disk.
@@ -307,7 +307,7 @@ impl BatchLedger {
         Ok(())
     }
 
-    /// The cards that can be given up: those that were begun, and those of rows that the file does not have.
+    /// The cards that can be abandoned: those started, and those whose rows are not in the file.
     pub fn to_abandon(&self) -> Vec<GivenUp> {
         let given_up = |row: &&LedgerRow| match row.state {
             RowState::Free => false,
@@ -321,8 +321,8 @@ impl BatchLedger {
         self.rows.iter().filter(given_up).filter_map(named).collect()
     }
 
-    /// Gives up the card that a row was begun with: the row is free again, for any card. A row that is done and not in the
-    /// file is forgotten; its token stays what it is.
+    /// Abandons the card that a row was started with, which frees the row for any card. A finished row that is no
+    /// longer in the file is forgotten; its token stays as it is.
     ///
     /// # Errors
     /// [`BatchError::Io`] when it is not on disk.
@@ -339,7 +339,7 @@ impl BatchLedger {
         Ok(())
     }
 
-    /// The row of this card: the one that it was begun with, the one that a single enrollment began, or the next.
+    /// The row of this card: the one started with it, the one that a single enrollment started, or the next free one.
     fn row(&self, card: &str, begun: Option<&JournalEntry>) -> Option<usize> {
         if let Some(&at) = self.by_card.get(card) {
             return Some(at);
@@ -362,7 +362,7 @@ impl BatchLedger {
         self.rows[at].free();
     }
 
-    /// One write, on disk when this returns.
+    /// Appends one line with a single write, and syncs it to disk.
     fn append(&mut self, line: &LedgerLine) -> Result<(), BatchError> {
         let failed = |error| BatchError::Io(self.path.clone(), error);
         let text = serde_json::to_string(line).map_err(|e| failed(e.into()))? + "\n";
@@ -379,16 +379,16 @@ impl HolderSource for BatchLedger {
         if row.gone {
             return Err(EnrollError::RowGone(row.row.user.id.clone()));
         }
-        // A card that somebody else was promised goes to nobody of this file before that is given up.
+        // A card started for somebody else must be abandoned before it can go to a user of this file.
         if let Some(entry) = begun.filter(|entry| entry.user.id != row.row.user.id) {
             return Err(entry.of_another());
         }
         if matches!(row.state, RowState::Begun(_)) {
-            // The card is finished as it was begun; the text of an edited row comes onto it by a command of its own.
+            // The card is finished as it was started; a separate command writes the text of an edited row.
             if let Some(entry) = begun.filter(|entry| entry.user.id == row.row.user.id) {
                 return Ok(entry.user.clone());
             }
-            // Nothing is on the card yet: it is begun with the new text.
+            // Nothing is on the card yet, so it starts over with the new text.
             if row.is_changed() {
                 let id = row.row.user.id.clone();
                 self.abandon(&id)?;
@@ -409,7 +409,7 @@ impl HolderSource for BatchLedger {
     }
 }
 
-/// What a row said, in 16 hexadecimal digits: enough to notice that somebody edited it.
+/// A digest of a row, 16 hexadecimal digits: enough to notice an edit.
 fn digest_of(row: &Row) -> String {
     let Row { user, portrait, .. } = row;
     let mut parts: Vec<&[u8]> = vec![user.id.as_bytes(), b"\0", user.name.as_bytes()];

@@ -1,4 +1,4 @@
-//! What every enrollment at this terminal works with, and one enrollment at one reader.
+//! What every enrollment at this terminal needs, and the enrollment of one card at one reader.
 
 use jiff::Timestamp;
 
@@ -32,34 +32,34 @@ use crate::{
     },
 };
 
-/// Keys, certificates and the journal.
+/// The keys, certificates and journal of this terminal's enrollments.
 pub struct EnrollmentContext {
     terminal: TerminalContext,
     authority: SharedAuthority,
     credentials: Credentials,
     perso: PersoKey,
     start: StaticKeys,
-    /// For tokens in private mode.
+    /// The sets, for tokens in private mode.
     sets: Option<SetChoice>,
     /// The journal of the cards.
     pub journal: Journal,
 }
 
-/// An enrollment that came to its end.
+/// A completed enrollment.
 #[derive(Debug)]
 pub struct Completion {
     /// What was done.
     pub report: EnrollmentReport,
-    /// The certificates that were read from the token.
+    /// The certificates read from the token.
     pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
 }
 
 impl Completion {
-    /// Puts the card into the register, and keeps what the first tap needs: the certificates, and the counter of the proof
-    /// that was seen, lest it come again.
+    /// Adds the card to the register, and stores what the first tap needs: the certificates, and the use counter of the
+    /// proof that was verified, so that it cannot be replayed.
     ///
     /// # Errors
-    /// [`TerminalStoreError`] when the store cannot be written: the certificates before are kept.
+    /// [`TerminalStoreError`] when the store cannot be written: the previous certificates are kept.
     pub fn remember(&self, store: &mut TerminalStore) -> Result<(), TerminalStoreError> {
         let EnrollmentReport { token_id, user, card, replaces, .. } = &self.report;
         let now = Timestamp::now();
@@ -78,7 +78,7 @@ impl Completion {
     }
 }
 
-/// An enrollment that did not.
+/// A failed enrollment.
 #[derive(Debug)]
 pub struct EnrollFailure {
     /// Why.
@@ -88,7 +88,7 @@ pub struct EnrollFailure {
 }
 
 impl EnrollFailure {
-    /// What the operator sees.
+    /// The failure as the operator sees it.
     pub fn to_failure(&self) -> Failure {
         self.error.to_failure(self.exchanges)
     }
@@ -101,10 +101,10 @@ impl<E: Into<EnrollError>> From<E> for EnrollFailure {
 }
 
 impl EnrollmentContext {
-    /// Loads what the folders of this terminal hold; without a request the tokens are to be in open mode.
+    /// Loads the keys from this terminal's folders; without a request, tokens are enrolled in open mode.
     ///
     /// # Errors
-    /// What keeps one of them from being loaded: `pki.…`, or the failure of the connection to a server.
+    /// When one of them cannot be loaded: `pki.…`, or the failure of the connection to a server.
     pub fn open(terminal: &TerminalContext, private: Option<PrivateRequest>) -> Result<Self, Failure> {
         let pki = &terminal.pki;
         let authority = authority(terminal)?;
@@ -121,7 +121,7 @@ impl EnrollmentContext {
         })
     }
 
-    /// The terminal that this is.
+    /// The terminal.
     pub const fn terminal(&self) -> &TerminalContext {
         &self.terminal
     }
@@ -131,13 +131,13 @@ impl EnrollmentContext {
         hex::encode(self.authority.ca().key_identifier())
     }
 
-    /// Enrolls the card in this reader. It takes one visit to the card, or two: it is let go while a server is asked for
-    /// its certificates. After an exchange that failed while the card stays it goes on by itself, a few times. The journal
-    /// of the card stays open: see [`Self::close`].
+    /// Enrolls the card in this reader. This takes one transaction, or two: the card is released while a server is
+    /// asked for its certificates. If an exchange fails while the card stays, it continues automatically, a few times.
+    /// The card's journal stays open: see [`Self::close`].
     ///
     /// # Errors
-    /// [`EnrollError`] in the form of an [`EnrollFailure`], which says how many exchanges there were; whatever it is,
-    /// the next run goes on.
+    /// [`EnrollError`] as an [`EnrollFailure`], which says how many exchanges there were; the next run continues after
+    /// any of them.
     pub fn enroll(
         &self,
         reader: &str,
@@ -198,7 +198,7 @@ impl EnrollmentContext {
         }
     }
 
-    /// The card was given up: its place in a set is free again.
+    /// Frees the place in a set that an abandoned card had.
     ///
     /// # Errors
     /// As [`PkiDir::leave_sets`](crate::pki::PkiDir::leave_sets).
@@ -206,17 +206,17 @@ impl EnrollmentContext {
         Ok(self.terminal.pki.leave_sets(card)?)
     }
 
-    /// Nobody needs the journal of this card any more.
+    /// Closes the journal of this card, which is no longer needed.
     ///
     /// # Errors
-    /// `enroll.journal` when the entry cannot be found out or removed.
+    /// `enroll.journal` when the entry cannot be found or removed.
     pub fn close(&self, report: &EnrollmentReport) -> Result<(), Failure> {
         Ok(self.journal.close_token(report.token_id)?)
     }
 }
 
-/// Does it, and so often once more while an exchange fails and the card stays: the next attempt goes on where this one
-/// stopped.
+/// Makes one attempt and up to `times` more, while an exchange fails and the card stays: each attempt continues where
+/// the previous one stopped.
 fn again<T>(times: u32, mut attempt: impl FnMut() -> Result<T, EnrollFailure>) -> Result<T, EnrollFailure> {
     let mut result = attempt();
     for _ in 0..times {
@@ -224,7 +224,7 @@ fn again<T>(times: u32, mut attempt: impl FnMut() -> Result<T, EnrollFailure>) -
             break;
         }
         match attempt() {
-            // Only the answer to the last step was lost, and nobody has seen that it is the right one.
+            // Only the last answer was lost, and nothing has confirmed that this is the right card.
             Err(EnrollFailure { error: EnrollError::AlreadyIssued(_), .. }) => break,
             next => result = next,
         }
@@ -248,7 +248,7 @@ mod tests {
         failure(LinkError::Transmission("lost".to_owned()))
     }
 
-    /// What comes of these attempts, and how many were made.
+    /// The result of these attempts, and how many were made.
     fn run(attempts: Vec<Result<u8, EnrollFailure>>) -> (Result<u8, &'static str>, usize) {
         let (mut attempts, mut made) = (attempts.into_iter(), 0);
         let result = again(AGAIN, || {
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(run(vec![Err(lost()), Ok(1)]), (Ok(1), 2));
         assert_eq!(run(vec![Err(failure(LinkError::CardReset)), Err(lost()), Ok(1)]), (Ok(1), 3));
         assert_eq!(run(vec![Err(lost()), Err(lost()), Err(lost())]), (Err("reader.error"), 3));
-        // What says something about the card, or that it is gone, is no hiccup.
+        // A failure that concerns the card itself, or its removal, is not transient.
         assert_eq!(run(vec![Err(failure(LinkError::CardRemoved))]), (Err("card.left"), 1));
         assert_eq!(run(vec![Err(lost()), Err(failure(LinkError::CardRemoved))]), (Err("card.left"), 2));
         assert_eq!(run(vec![Err(issued())]), (Err("enroll.already-issued"), 1));

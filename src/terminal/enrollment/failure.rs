@@ -1,4 +1,4 @@
-//! Why an enrollment stopped, or a batch cannot go on, and what an operator sees of it.
+//! The reasons why an enrollment stops or a batch cannot continue, and how each is shown to an operator.
 
 use std::{io, path::PathBuf};
 
@@ -16,7 +16,7 @@ use crate::{
     token::{TokenError, record::RecordError, select::LifeCycle},
 };
 
-/// Why an enrollment stopped. Whatever it is, the next run goes on.
+/// Why an enrollment stopped. The next run can continue after any of them.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrollError {
     /// The token, the link or the channel failed.
@@ -25,24 +25,24 @@ pub enum EnrollError {
     /// The card has no Rollcall applet.
     #[error("the card has no Rollcall applet")]
     Foreign,
-    /// The card belongs to somebody already. With its token id, where it tells it outside a channel.
+    /// The card is issued already. With its token id, if it reveals it outside a channel.
     #[error("the card is enrolled already")]
     AlreadyIssued(Option<Uuid>),
-    /// There is nobody left whose token a blank card could become.
+    /// No user is left for a blank card.
     #[error("there is no row left for this card")]
     NobodyLeft,
-    /// The card was begun for a row that the file of the batch does not have any more.
+    /// The card was started for a row that is no longer in the file of the batch.
     #[error("this card was begun for {0}, who is no longer in the file")]
     RowGone(String),
-    /// An earlier run began the card for somebody else, and nobody has given that up.
+    /// An earlier run started the card for somebody else, and that was not abandoned.
     #[error("this card was begun for {}{}, and is not finished", user.id, named(user))]
     BegunForAnother {
         /// The card (diversification data, hex).
         card: String,
-        /// For whom it was begun.
+        /// The user it was started for.
         user: Box<User>,
     },
-    /// Another enrollment for the same user has not ended.
+    /// Another enrollment for the same user is in progress.
     #[error("another enrollment for {0} is at work")]
     UserBusy(String),
     /// The journal of the batch cannot be used.
@@ -51,19 +51,19 @@ pub enum EnrollError {
     /// The card is blocked or terminated.
     #[error("the card is {}", .0.word())]
     NotBlank(LifeCycle),
-    /// Neither the start keys nor the test keys are the card's.
+    /// The card holds neither the start keys nor the test keys.
     #[error("the card does not know our start keys")]
     WrongStartKeys,
-    /// The per-token keys derived from our personalisation key are not the card's.
+    /// The card does not hold the per-token keys derived from our personalisation key.
     #[error("the card was personalised under another personalisation key")]
     WrongPersoKeys,
-    /// The card names a KVN that the protocol does not have.
+    /// The card reports a KVN that the protocol does not use.
     #[error("the card has keys in force that are not ours (KVN {0:02X})")]
     UnknownKeys(u8),
     /// The user does not fit on the card.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// Another card came while the first one's keys were being certified.
+    /// Another card was presented while the first one's keys were being certified.
     #[error("this is not the same card as before")]
     OtherCard,
     /// The server that certifies was not reached, or refused.
@@ -75,10 +75,10 @@ pub enum EnrollError {
     /// The key of a set, or its list of members, cannot be used.
     #[error(transparent)]
     Set(PkiError),
-    /// The card came with the test keys, so whoever saw this would know the key of the whole set.
+    /// The card came with the test keys, so an eavesdropper would learn the key of the whole set.
     #[error("the card came with the public test keys: no set key goes onto it")]
     TestKeysPrivate,
-    /// The card gives itself away beside the applet.
+    /// The card can be recognised by something outside the applet.
     #[error("the card can be recognised without its key: {}", traces::list(.0))]
     Trackable(Vec<TrackableTrait>),
     /// The CA refused to certify a key.
@@ -87,23 +87,23 @@ pub enum EnrollError {
     /// The journal cannot be read or written.
     #[error("the journal of enrollments cannot be used ({path}): {error}", path = .0.display(), error = .1)]
     Journal(PathBuf, io::Error),
-    /// The journal misses what an earlier step must have written.
+    /// The journal lacks what an earlier step must have written.
     #[error("the journal of this enrollment is damaged")]
     JournalDamaged,
 }
 
-/// The name behind an id, where there is one.
+/// The name that goes with an id, if there is one.
 fn named(user: &User) -> String {
     if user.name.is_empty() { String::new() } else { format!(" ({})", user.name) }
 }
 
 impl EnrollError {
-    /// Whether the same card may be gone on with at once: an exchange failed, or another program reset it in between.
+    /// Whether to continue with the same card at once: an exchange failed, or another program reset the card.
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Token(TokenError::Link(LinkError::CardReset | LinkError::Transmission(_))))
     }
 
-    /// What an operator sees of it; `exchanges` says how far the enrollment had come.
+    /// The failure as an operator sees it; `exchanges` says how far the enrollment had come.
     pub fn to_failure(&self, exchanges: u32) -> Failure {
         let message = self.to_string();
         match self {
@@ -194,10 +194,10 @@ pub enum BatchError {
     /// It cannot be read or written.
     #[error("the journal {path} cannot be used: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, io::Error),
-    /// Another run is at work on it.
+    /// Another run is using it.
     #[error("another run is working with the journal {}", .0.display())]
     Busy(PathBuf),
-    /// A line is none of a journal, or contradicts one before it.
+    /// A line is not a journal line, or contradicts an earlier one.
     #[error("line {line} of {path} does not belong to a journal of this batch: {what}", path = .path.display())]
     Damaged {
         /// The journal.
@@ -207,10 +207,10 @@ pub enum BatchError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The batch was begun under another CA.
+    /// The batch was started under another CA.
     #[error("the batch of {} was begun under another CA", .0.display())]
     OtherAuthority(PathBuf),
-    /// Rows were changed behind the back of the journal.
+    /// Rows changed after the run had read them.
     #[error("{} changed since {} went to a card", .users.join(", "), if .users.len() == 1 { "it" } else { "they" })]
     Changed {
         /// The ids of the users.
@@ -219,7 +219,7 @@ pub enum BatchError {
 }
 
 impl BatchError {
-    /// What an operator sees of it.
+    /// The failure as an operator sees it.
     pub fn to_failure(&self) -> Failure {
         let message = self.to_string();
         match self {

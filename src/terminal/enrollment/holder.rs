@@ -1,43 +1,43 @@
-//! Whose token a card becomes.
+//! The source of the user for whom a card is enrolled.
 
 use uuid::Uuid;
 
 use super::{failure::EnrollError, journal::JournalEntry};
 use crate::api::User;
 
-/// Who says whose token a card becomes. It is asked when the card has proven that it is ours.
+/// Names the user for whom a card is enrolled. It is asked once the card has authenticated as one of ours.
 pub trait HolderSource {
-    /// The user for the card with these diversification data, in hex; `begun` is what an earlier run began with it.
+    /// The user for the card with these diversification data, in hex; `begun` is what an earlier run started with it.
     ///
     /// # Errors
-    /// [`EnrollError::NobodyLeft`] when there is no user for the card, [`EnrollError::BegunForAnother`] when it was begun
-    /// for somebody else, and what keeps the source from noting its choice.
+    /// [`EnrollError::NobodyLeft`] when there is no user for the card, [`EnrollError::BegunForAnother`] when it was
+    /// started for somebody else, and an error when the source cannot record its choice.
     fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError>;
 
     /// The portrait of that user, at most 8192 bytes; asked after [`Self::user`].
     ///
     /// # Errors
-    /// [`EnrollError::Batch`] when the picture is not the one from before.
+    /// [`EnrollError::Batch`] when the picture has changed.
     fn portrait(&mut self) -> Result<Option<Vec<u8>>, EnrollError> {
         Ok(None)
     }
 
-    /// The token that this one is to stand for.
+    /// The token that this one replaces.
     fn replaces(&self) -> Option<Uuid> {
         None
     }
 }
 
-/// One user, with all that may come along.
+/// One user to enroll, with the optional extras.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applicant {
     /// The user.
     pub user: User,
-    /// The portrait that comes onto the card.
+    /// The portrait for the card.
     pub portrait: Option<Vec<u8>>,
-    /// The token that is refused from now on.
+    /// The lost token, which is refused from now on.
     pub lost: Option<Uuid>,
-    /// What was begun with this card (diversification data, hex) for somebody else is given up.
+    /// The card (diversification data, hex) whose unfinished enrollment for somebody else is abandoned.
     pub gives_up: Option<String>,
 }
 
@@ -59,7 +59,7 @@ impl HolderSource for &Applicant {
     }
 }
 
-/// Whatever card it is, it becomes the token of this user.
+/// Any card becomes the token of this user.
 impl HolderSource for &User {
     fn user(&mut self, _: &str, _: Option<&JournalEntry>) -> Result<User, EnrollError> {
         Ok(self.clone())

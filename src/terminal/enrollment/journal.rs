@@ -1,4 +1,4 @@
-//! The journal of an enrollment: written before each step that the next run could not find out from the card.
+//! The journal of an enrollment: records, before each step, what the next run could not find out from the card.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,11 +17,11 @@ use crate::{
     files::{self, LockedFile},
 };
 
-/// How far an enrollment has come, in order. A step is recorded when the card has confirmed it under its MAC.
+/// The progress of an enrollment, in order. A step is recorded once the card has confirmed it under its MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Progress {
-    /// The card is to be reset and to get its own SCP03 keys.
+    /// The card is to be reset and given its own SCP03 keys.
     Begun,
     /// It has its own SCP03 keys.
     Keyed,
@@ -29,7 +29,7 @@ pub enum Progress {
     Named,
     /// Its own ECKA key was generated, and the public one is in the journal.
     EckaGenerated,
-    /// The same of its identity key: the card is waiting for certificates.
+    /// Likewise its identity key: the card is waiting for certificates.
     Generated,
     /// Both keys are certified, and the certificates are in the journal.
     Certified,
@@ -45,30 +45,30 @@ pub enum Progress {
     Issuing,
 }
 
-/// One enrollment that has begun and is not known to be finished.
+/// An enrollment that was started and is not known to be finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
-    /// Diversification data of the card, hex: which card this is.
+    /// Diversification data of the card, hex: identifies the card.
     pub card: String,
-    /// The id that the token gets.
+    /// The id of the future token.
     pub token_id: Uuid,
-    /// Whose token it becomes.
+    /// Its user.
     pub user: User,
-    /// The CA that certifies it, by its key identifier, hex.
+    /// The CA that certifies it: its key identifier, hex.
     pub authority: String,
-    /// The card came with the well-known test keys. A run that resumes does not see them any more.
+    /// The card came with the well-known test keys. A run that resumes can no longer detect that.
     #[serde(default)]
     pub test_keys: bool,
-    /// The token that it stands for.
+    /// The token that it replaces.
     #[serde(default)]
     pub replaces: Option<Uuid>,
-    /// SHA-256 of the portrait that comes onto the card, hex.
+    /// SHA-256 of the portrait for the card, hex.
     #[serde(default)]
     pub portrait: Option<String>,
     /// The set of a private token, 16 hex digits; an open token has none.
     #[serde(default)]
     pub set: Option<String>,
-    /// How far it has come.
+    /// The progress.
     pub progress: Progress,
     /// The public own ECKA key, 65 bytes in hex, once generated.
     #[serde(default)]
@@ -83,7 +83,7 @@ pub struct JournalEntry {
 }
 
 impl JournalEntry {
-    /// Nothing of it is on the card yet.
+    /// Nothing is on the card yet.
     pub const fn new(card: String, token_id: Uuid, user: User, authority: String, test_keys: bool) -> Self {
         Self {
             card,
@@ -102,13 +102,13 @@ impl JournalEntry {
         }
     }
 
-    /// What is said where the card is to become somebody else's.
+    /// The error when the card is requested for somebody else.
     pub fn of_another(&self) -> EnrollError {
         EnrollError::BegunForAnother { card: self.card.clone(), user: Box::new(self.user.clone()) }
     }
 }
 
-/// The entries of this terminal: one file a card, replaced atomically.
+/// The journal entries of this terminal: one file per card, replaced atomically.
 #[derive(Debug)]
 pub struct Journal {
     folder: PathBuf,
@@ -128,7 +128,7 @@ impl Journal {
         read(&self.path(&hex::encode(card)))
     }
 
-    /// The entry that gives this id to a token.
+    /// The entry whose token has this id.
     ///
     /// # Errors
     /// As [`Self::all`].
@@ -136,7 +136,7 @@ impl Journal {
         Ok(self.all()?.into_iter().find(|entry| entry.token_id == token_id))
     }
 
-    /// Every entry, in no order.
+    /// All entries, in no particular order.
     ///
     /// # Errors
     /// [`EnrollError::Journal`] when the folder or one entry cannot be read.
@@ -156,8 +156,8 @@ impl Journal {
         Ok(entries)
     }
 
-    /// Keeps other enrollments of this user waiting until the lock is dropped, lest two at once each take theirs for the
-    /// first card. `waiting` is called before this has to wait itself; a few other users share a lock.
+    /// Blocks other enrollments of this user until the lock is dropped, so that two at once do not each enroll a first
+    /// card. `waiting` is called before this has to wait; a lock is shared with a few other users.
     ///
     /// # Errors
     /// [`EnrollError::Journal`] when the lock cannot be made.
@@ -171,10 +171,10 @@ impl Journal {
         }
     }
 
-    /// The same for who holds a card meanwhile, and cannot wait.
+    /// The same without waiting, for a caller that is holding a card.
     ///
     /// # Errors
-    /// [`EnrollError::UserBusy`] where another enrollment is at work; as [`Self::reserve`].
+    /// [`EnrollError::UserBusy`] while another enrollment is in progress; as [`Self::reserve`].
     pub fn reserve_now(&self, user_id: &str) -> Result<LockedFile, EnrollError> {
         self.lock(user_id)?.map_err(|_| EnrollError::UserBusy(user_id.to_owned()))
     }
@@ -189,7 +189,7 @@ impl Journal {
         LockedFile::exclusively(file).map_err(failed)
     }
 
-    /// Stores the entry; it is on disk when this returns.
+    /// Stores the entry and syncs it to disk.
     ///
     /// # Errors
     /// [`EnrollError::Journal`] when it is not on disk.
@@ -201,16 +201,16 @@ impl Journal {
         files::replace(&path, &text).map_err(failed)
     }
 
-    /// The enrollment is finished, or given up.
+    /// Removes the entry of an enrollment that is finished or abandoned.
     ///
     /// # Errors
-    /// [`EnrollError::Journal`] when it cannot be removed; also when there is none.
+    /// [`EnrollError::Journal`] when it cannot be removed, or does not exist.
     pub fn close(&self, entry: &JournalEntry) -> Result<(), EnrollError> {
         let path = self.path(&entry.card);
         fs::remove_file(&path).map_err(|e| EnrollError::Journal(path, e))
     }
 
-    /// The enrollment of this token is finished; it may have no entry.
+    /// Removes the entry of this finished token, if there is one.
     ///
     /// # Errors
     /// [`EnrollError::Journal`] when the entries cannot be read, or the one cannot be removed.
@@ -238,13 +238,13 @@ mod tests {
 
     use super::*;
 
-    /// The second of two enrollments of one user looks what there is after the first has ended.
+    /// The second of two enrollments of one user checks for existing tokens only after the first has ended.
     #[test]
     fn two_enrollments_of_one_user_come_one_after_the_other() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::new(folder.path());
         let first = journal.reserve("q", &mut || panic!("nobody is there yet")).unwrap();
-        // That of somebody else goes on meanwhile.
+        // An enrollment of another user continues in the meantime.
         drop(journal.reserve("r", &mut || panic!("it is another user")).unwrap());
         let (tell, told) = mpsc::channel();
         let second = Journal::new(folder.path());

@@ -1,4 +1,4 @@
-//! The manifest of SET STATUS ISSUED: what the terminal believes to stand on the card, hashed; the card compares.
+//! The manifest of SET STATUS ISSUED: a hash over what the terminal believes is on the card; the card compares it.
 //!
 //! Specification: docs/protocol.md, "The manifest".
 
@@ -14,12 +14,12 @@ impl Manifest {
         self.0.push([&[kid, kvn], &value[..]].concat());
     }
 
-    /// A key of P-256, by its point.
+    /// A P-256 key, by its point.
     pub fn point(&mut self, kid: u8, kvn: u8, point: &Point) {
         self.0.push([&[kid, kvn], &point.as_bytes()[..]].concat());
     }
 
-    /// An object; `kvn` is zero but for the certificates of ECKA keys.
+    /// An object; `kvn` is zero except for certificates of ECKA keys.
     pub fn object(&mut self, tag: u16, kvn: u8, value: &[u8]) {
         self.0.push([&tag.to_be_bytes()[..], &[kvn], &sha256(&[value])].concat());
     }

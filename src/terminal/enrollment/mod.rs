@@ -1,6 +1,6 @@
-//! Enrollment: takes a BLANK token to ISSUED over SCP03, in steps that the next run can finish.
+//! Enrollment: takes a token from BLANK to ISSUED over SCP03, in steps that a later run can complete.
 //!
-//! plan (whose token, which card) → steps (each confirmed by the card before it counts) → report.
+//! plan (which user, which card) → steps (each confirmed by the card before it counts) → report.
 
 pub mod authority;
 pub mod batch;

@@ -1,4 +1,4 @@
-//! One visit to the card that becomes a token: plan (whose token, which card), the steps that are left, report.
+//! One session with a card being enrolled: plan (which user, which card), the remaining steps, report.
 
 use uuid::Uuid;
 
@@ -31,16 +31,16 @@ use crate::{
     },
 };
 
-/// How far a visit to the card has come.
+/// The outcome of one session with the card.
 #[derive(Debug)]
 pub enum CardProgress {
     /// The token is enrolled.
     Done(EnrollmentReport),
-    /// The card is to be let go while its keys are certified: then [`Personalizer::certify`], and another visit.
+    /// The card is to be released while its keys are certified; [`Personalizer::certify`] and another session follow.
     Certify(Box<Pending>),
 }
 
-/// An enrollment that waits for its certificates. It is in the journal, too.
+/// An enrollment waiting for its certificates. The journal has it too.
 #[derive(Debug)]
 pub struct Pending {
     entry: JournalEntry,
@@ -48,13 +48,13 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// How it will have ended: whether an earlier run had begun it.
+    /// Whether an earlier run had started it.
     pub const fn ending(&self) -> Ending {
         self.ending
     }
 }
 
-/// What an enrollment works with.
+/// What an enrollment needs.
 pub struct Personalizer<'a> {
     /// Certifies keys.
     pub authority: &'a mut dyn TokenAuthority,
@@ -62,9 +62,9 @@ pub struct Personalizer<'a> {
     pub perso: &'a PersoKey,
     /// The start keys of our cards.
     pub start: &'a StaticKeys,
-    /// The sets that private tokens join; nothing: tokens in open mode.
+    /// The sets that private tokens join; `None` for tokens in open mode.
     pub sets: Option<&'a mut dyn SetProvider>,
-    /// Where the progress is kept.
+    /// Where the progress is recorded.
     pub journal: &'a Journal,
     /// How commands go to this reader.
     pub format: ApduFormat,
@@ -79,41 +79,41 @@ pub struct Personalizer<'a> {
 pub enum Ending {
     /// From blank to issued in one run.
     Enrolled,
-    /// An earlier run had begun it.
+    /// An earlier run had started it.
     Resumed,
-    /// It stands for another token of its user, which is refused from now on.
+    /// It replaces another token of its user, which is refused from now on.
     Replaced,
 }
 
-/// What an enrollment did.
+/// The result of an enrollment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnrollmentReport {
     /// The id of the token.
     pub token_id: Uuid,
-    /// Whether an earlier run had begun it.
+    /// How it ended.
     pub ending: Ending,
-    /// Whose it is.
+    /// Its user.
     pub user: User,
     /// The set of a private token.
     pub set: Option<SetId>,
-    /// Whether the card's start keys are the public test keys. After a resumption this is not known any more.
+    /// Whether the card's start keys were the public test keys. After a resumption this may be unknown.
     pub test_keys: bool,
-    /// What the card is told apart by: its diversification data, hex.
+    /// What identifies the card: its diversification data, hex.
     pub card: String,
-    /// The token that this one stands for.
+    /// The token that this one replaces.
     pub replaces: Option<Uuid>,
-    /// The use counter of the proof by which the token was verified; 0 until then.
+    /// The use counter of the proof with which the token was verified; 0 until then.
     pub counter: u32,
 }
 
 impl Personalizer<'_> {
-    /// Enrolls the card behind this link, or finishes what an earlier run began. `context` opens the finished token once, as
-    /// every scan will: only then is it called enrolled, and its journal may be closed. After [`Personalizer::certify`],
-    /// `pending` says which card it is that has to lie there.
+    /// Enrolls the card behind this link, or finishes what an earlier run started. `context` authenticates the finished
+    /// token once, as every scan will: only then does it count as enrolled and may its journal be closed. After
+    /// [`Personalizer::certify`], `pending` says which card must be there.
     ///
     /// # Errors
-    /// Every [`EnrollError`]: what the card, the link, `whose`, the keys, the sets, the CA or the journal answers.
-    /// Whatever it is, the same card may come again.
+    /// Any [`EnrollError`]: of the card, the link, `whose`, the keys, the sets, the CA or the journal. The same card
+    /// may be presented again after any of them.
     pub fn enroll(
         &mut self,
         link: &mut dyn Link,
@@ -133,24 +133,24 @@ impl Personalizer<'_> {
         Ok(visited)
     }
 
-    /// Has the keys certified that wait for it, and puts the certificates into the journal. No card is needed, and none
-    /// is held up.
+    /// Has the pending keys certified and puts the certificates into the journal. No card is needed, and none is kept
+    /// waiting.
     ///
     /// # Errors
-    /// [`EnrollError::Certify`] or [`EnrollError::Server`] of who certifies; [`EnrollError::Token`] for certificates
+    /// [`EnrollError::Certify`] or [`EnrollError::Server`] of the authority; [`EnrollError::Token`] for certificates
     /// that do not verify; [`EnrollError::Journal`] and [`EnrollError::JournalDamaged`].
     pub fn certify(&mut self, pending: &mut Pending) -> Result<(), EnrollError> {
         steps::certify(self.authority, self.journal, &mut pending.entry)
     }
 
-    /// The set of this card, in private mode, and its user.
+    /// The card's set, in private mode, and its user.
     fn place(
         &mut self,
         card: &str,
         begun: Option<&JournalEntry>,
         whose: &mut dyn HolderSource,
     ) -> Result<(Option<Set>, User), EnrollError> {
-        // First: a row that was given to a card that finds no room would stay begun.
+        // The set first: a row assigned to a card that finds no room in a set would stay started.
         let set = self.sets.as_mut().map(|sets| sets.join(card)).transpose().map_err(EnrollError::Set)?;
         match (whose.user(card, begun), &mut self.sets) {
             (Err(error), Some(sets)) if begun.is_none() => {
@@ -161,8 +161,8 @@ impl Personalizer<'_> {
         }
     }
 
-    /// An issued card is ours to finish only when the journal says that the answer to the last step was lost. A private
-    /// one has to be opened to tell which it is.
+    /// Finishes an issued card only if the journal shows that the answer to the last step was lost. A private token has
+    /// to be opened to learn which it is.
     fn issued_before(
         &mut self,
         link: &mut dyn Link,
@@ -182,7 +182,7 @@ impl Personalizer<'_> {
         let entry = self.journal.of_token(token_id)?.ok_or_else(other)?;
         match whose.user(&entry.card, Some(&entry)) {
             Ok(user) if user == entry.user => {}
-            // There is nothing left to give up: the card is a token.
+            // Nothing is left to abandon: the card is a token.
             Ok(_) | Err(EnrollError::BegunForAnother { .. }) => return Err(other()),
             Err(error) => return Err(error),
         }
@@ -205,7 +205,7 @@ impl Personalizer<'_> {
         }
         let (keys, test_keys) = self.keys_of(&challenge, &choose)?;
         let found = self.journal.of_card(&challenge.diversification)?;
-        // Under its own keys the card does not tell how it came.
+        // Once it has its own keys, the card no longer shows which keys it came with.
         let keyed = challenge.kvn == KVN_TOKEN_KEYS;
         let test_keys = test_keys || (keyed && found.as_ref().is_some_and(|e| e.test_keys));
         if test_keys && self.sets.is_some() {
@@ -241,7 +241,7 @@ impl Personalizer<'_> {
         }
     }
 
-    /// The entry to go on with: what was begun for the same user under the same CA, or a new one.
+    /// The entry to continue: one started for the same user under the same CA, or a new one.
     fn entry(
         &mut self,
         card: String,
@@ -251,7 +251,7 @@ impl Personalizer<'_> {
     ) -> Result<(JournalEntry, Ending), EnrollError> {
         let authority = hex::encode(self.authority.ca().key_identifier());
         if let Some(mut entry) = begun.filter(|e| e.user == user && e.authority == authority) {
-            // The keys are on the card, and only the answer was lost: they are what its cryptogram was made with.
+            // The card's cryptogram was made with its own keys, so they are on the card; only the answer was lost.
             entry.progress = entry.progress.max(Progress::Keyed);
             return Ok((entry, Ending::Resumed));
         }
@@ -265,13 +265,14 @@ impl Personalizer<'_> {
         Ok(state.handle(answer)?)
     }
 
-    /// The keys that this card gets, and that nobody has to keep.
+    /// The keys that this card gets. They are derived, so they need not be stored.
     fn own_keys(&self, challenge: &CardChallenge) -> Result<StaticKeys, EnrollError> {
         StaticKeys::diversified_by(&challenge.diversification, |block| self.perso.cmac(block))
             .map_err(EnrollError::PersoKey)
     }
 
-    /// The keys that the card's own cryptogram proves, found without sending it anything: a wrong key costs nothing.
+    /// The keys that the card's own cryptogram proves, found without sending anything: a wrong guess costs the card
+    /// nothing.
     fn keys_of(&self, challenge: &CardChallenge, choose: &ChooseKeys) -> Result<(StaticKeys, bool), EnrollError> {
         match challenge.kvn {
             KVN_TOKEN_KEYS => {
@@ -305,7 +306,7 @@ impl Personalizer<'_> {
         }
     }
 
-    /// The use counter of the proof.
+    /// Authenticates the finished token; returns the use counter of its proof.
     fn verify(
         &mut self,
         link: &mut dyn Link,

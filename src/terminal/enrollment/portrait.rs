@@ -1,4 +1,4 @@
-//! Pictures that come onto cards.
+//! Reads and checks the portraits that are written to cards.
 
 use std::{fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
     token::constants::PORTRAIT_MAX,
 };
 
-/// What kind of picture some bytes are, by how they begin; nothing: they are none that is known.
+/// The picture format of some bytes, from their first bytes; `None` for an unknown format.
 pub fn kind(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xFF, 0xD8, 0xFF, ..] => Some("JPEG"),
@@ -19,15 +19,16 @@ pub fn kind(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// A picture in words: `JPEG, 7000 bytes`.
+/// A description of a picture: `JPEG, 7000 bytes`.
 pub fn in_words(bytes: &[u8]) -> String {
     format!("{}, {} bytes", kind(bytes).unwrap_or("not a known kind of picture"), bytes.len())
 }
 
-/// The picture in a file that was named, at most [`PORTRAIT_MAX`] bytes.
+/// Reads a picture named by the operator, at most [`PORTRAIT_MAX`] bytes.
 ///
 /// # Errors
-/// `enroll.portrait` when it cannot be read, is no file, is empty, no picture, or longer than [`PORTRAIT_MAX`] bytes.
+/// `enroll.portrait` when it cannot be read, is not a file, is empty, not a picture, or longer than [`PORTRAIT_MAX`]
+/// bytes.
 pub fn one(file: &Path) -> Result<Vec<u8>, Failure> {
     read(file).map_err(|what| {
         Failure::new(ExitClass::Data, "enroll.portrait", format!("{}: {what}", file.display()))
@@ -35,13 +36,13 @@ pub fn one(file: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// The same, and in words why there is none.
+/// The same, with the reason for a failure in words.
 ///
 /// # Errors
-/// In words: it cannot be read, is no file, is empty, or is longer than [`PORTRAIT_MAX`] bytes.
+/// In words: it cannot be read, is not a file, is empty, not a picture, or longer than [`PORTRAIT_MAX`] bytes.
 pub fn read(file: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    // Whoever opens a FIFO would wait for somebody who writes to it.
+    // Opening a FIFO would otherwise block until a writer appears.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(file).map_err(|error| error.to_string())?;
     let length = match opened.metadata() {

@@ -1,4 +1,4 @@
-//! Which token it is that was lost, when another one takes its place.
+//! Determines which token was lost when a new one replaces it, and who already has a token.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,21 +22,21 @@ use crate::{
     },
 };
 
-/// The token that is refused from now on.
+/// The token that is replaced, and refused from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LostToken {
     /// Its id.
     pub token_id: Uuid,
-    /// Whether an earlier run has begun to replace it: then it was confirmed.
+    /// Whether an earlier run started to replace it: then it was confirmed.
     pub is_confirmed: bool,
 }
 
-/// Somebody who has a token already.
+/// A user who already has a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenHolder {
     /// The id of the user.
     pub id: String,
-    /// The id under which the token is, where it is another one: perhaps the same, as a spreadsheet writes it.
+    /// The id under which the token is registered if it differs: perhaps the same id as a spreadsheet writes it.
     pub other_id: Option<String>,
 }
 
@@ -49,7 +49,8 @@ impl std::fmt::Display for TokenHolder {
     }
 }
 
-/// Those who have a token already, in the order given. Nobody is taken for one of those who are `told_apart`.
+/// The users who already have a token, in the given order. No user is matched with an id for which `told_apart` is
+/// true.
 ///
 /// # Errors
 /// As [`tokens_of`].
@@ -87,7 +88,7 @@ fn holders(users: &[&User], told_apart: impl Fn(&str) -> bool, have: &BTreeSet<S
     users.iter().filter_map(holder).collect()
 }
 
-/// The tokens that this user has already, the card that is begun left out.
+/// The tokens that this user already has, except the one being enrolled.
 ///
 /// # Errors
 /// The failure of the journal, the store or the server.
@@ -105,7 +106,7 @@ pub fn tokens_of(user: &User, enrollment: &EnrollmentContext) -> Result<Vec<Uuid
 }
 
 impl LostToken {
-    /// The token that was named, as a whole or by its first digits, or the only one that this user has.
+    /// The token named, by its full id or its first digits, or else the only one that this user has.
     ///
     /// # Errors
     /// `enroll.nothing-to-replace` when no such token of the user is known, `enroll.replace-ambiguous` when there are
@@ -126,8 +127,8 @@ impl LostToken {
     }
 }
 
-/// The tokens of a user that are let in, as far as the server or, without one, this terminal knows. One that is being
-/// enrolled was never anybody's.
+/// The admitted tokens of a user, as far as the server or, without one, this terminal knows. A token still being
+/// enrolled does not count.
 fn tokens(user: &User, begun: &[JournalEntry], terminal: &TerminalContext) -> Result<BTreeSet<Uuid>, Failure> {
     let mut tokens = match &terminal.server {
         Some(server) => at_server(user, server)?,
@@ -145,7 +146,7 @@ fn at_server(user: &User, server: &ServerAccess) -> Result<BTreeSet<Uuid>, Failu
     Ok(found.into_iter().filter(|token| token.status != TokenStatus::Revoked).map(|token| token.token_id).collect())
 }
 
-/// A terminal without a server knows the cards that were issued here, and the tokens of others that have come here.
+/// A terminal without a server knows the cards issued here, and other tokens that have been tapped here.
 fn here(user: &User, terminal: &TerminalContext) -> Result<BTreeSet<Uuid>, Failure> {
     let mut tokens = BTreeSet::new();
     let Some(mut store) = TerminalStore::open_if_there(&terminal.state_folder)? else { return Ok(tokens) };

@@ -1,4 +1,4 @@
-//! Which set a private token joins, and whether its card may.
+//! Chooses the set that a private token joins, and checks whether its card may.
 
 use jiff::Timestamp;
 
@@ -16,25 +16,25 @@ use crate::{
     token::{TokenError, open::identify, select::LifeCycle},
 };
 
-/// What was asked for: tokens in private mode.
+/// The options for tokens in private mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrivateRequest {
-    /// The set that they join.
+    /// The set to join.
     pub set: SetRequest,
-    /// Whether a card that gives itself away beside the applet is taken all the same.
+    /// Whether a card that can be recognised by something outside the applet is accepted anyway.
     pub accept_trackable: bool,
 }
 
-/// Which set tokens join.
+/// Which set to join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetRequest {
     /// This one.
     Named(SetId),
-    /// One of this size that has room, or a new one.
+    /// One of this size with room, or a new one.
     Sized(u16),
 }
 
-/// Which set the tokens of one run join, and whether a card may.
+/// Chooses the set for the tokens of one run, and checks each card.
 #[derive(Debug, Clone)]
 pub struct SetChoice {
     pki: PkiDir,
@@ -43,7 +43,7 @@ pub struct SetChoice {
 }
 
 impl SetChoice {
-    /// A set that was named has to be there, and to be this CA's.
+    /// Checks that a named set exists and belongs to this CA.
     ///
     /// # Errors
     /// As [`PkiDir::find_set`].
@@ -55,11 +55,11 @@ impl SetChoice {
         Ok(Self { pki, clock_check: terminal.clock_check, request })
     }
 
-    /// Refuses a card that gives itself away, before the first step that changes it. It is asked for only when it would
-    /// be enrolled.
+    /// Refuses a card that is recognisable without its key, before the first step that changes it. Only cards that
+    /// would be enrolled are checked.
     ///
     /// # Errors
-    /// [`EnrollError::Trackable`] says by what; [`EnrollError::Token`] when the link fails.
+    /// [`EnrollError::Trackable`] with the traits found; [`EnrollError::Token`] when the link fails.
     pub fn check(&self, card: &mut Metered<Transaction<'_>>, format: ApduFormat) -> Result<(), EnrollError> {
         let state = identify(card, format)?.map(|selected| selected.state);
         if self.request.accept_trackable || !matches!(state, Some(LifeCycle::Blank | LifeCycle::Personalised)) {

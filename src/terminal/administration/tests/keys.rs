@@ -1,4 +1,4 @@
-//! The key of a set, and the CA of a private token, are replaced against the software token.
+//! Replacing the key of a set, and the CA of a private token, on the software token.
 
 use super::*;
 use crate::{
@@ -64,7 +64,7 @@ fn a_set_key_is_replaced_wherever_the_card_was_lifted() {
         let (torn, begun) = replace(&fixture, &mut slot, &to, n);
         assert!(torn.as_ref().is_ok_and(|(_, done)| *done) || torn.as_ref().is_err_and(lifted), "{n}: {torn:?}");
         assert_eq!(scan(&fixture, &mut slot).unwrap(), ada(), "lifted after {n}");
-        // It announces the one or the other, and what was begun was told before.
+        // It announces one or the other, and `begin` was called first.
         let mode = announced(&mut slot).mode;
         assert!(mode == Some(TokenMode::Private(set_of(&fixture))) || begun.len() == 1, "lifted after {n}");
         let (whole, _) = replace(&fixture, &mut slot, &to, u32::MAX);
@@ -100,7 +100,7 @@ fn a_blocked_token_gets_the_key_and_stays_blocked() {
 fn who_has_no_part_in_it_is_left_as_he_is() {
     let (mut fixture, mut slot) = enrolled_privately(&ada());
     let to = fresh(&fixture.ca);
-    // What cannot be noted is not begun.
+    // A move that cannot be recorded is not started.
     slot.token.reset();
     let before = serde_json::to_string(slot.token.state()).unwrap();
     let mut refuse = |_| Err(AdministrationError::NotNoted("full".into()));
@@ -120,13 +120,13 @@ fn who_has_no_part_in_it_is_left_as_he_is() {
     let refused =
         open.with_context(ApduFormat::Short, |context| sets::replace(&mut in_open, context, (from, &to), &mut begin));
     assert!(matches!(refused, Err(AdministrationError::Open)), "{refused:?}");
-    // A terminal that may write, and no more.
+    // A terminal that may write, but nothing more.
     demote(&mut fixture, TerminalRole::Write);
     let (refused, _) = replace(&fixture, &mut slot, &to, u32::MAX);
     assert!(matches!(refused, Err(AdministrationError::Role { .. })), "{refused:?}");
 }
 
-/// The new CA, and the one set that all tokens of it go to.
+/// The new CA, and the one set to which all its tokens move.
 struct Moving<'a>(&'a EnrollmentFixture, SetKey);
 
 impl RotationAuthority for Moving<'_> {
@@ -165,7 +165,7 @@ fn a_private_token_goes_to_another_ca_wherever_it_was_lifted() {
         assert!(torn.is_ok() || torn.as_ref().is_err_and(lifted), "{n}: {torn:?}");
         assert_eq!(scan(&fixture, &mut slot).unwrap(), ada(), "lifted after {n}");
         let (id, _) = rotate(&fixture, &set, &mut slot, u32::MAX).unwrap();
-        // Nobody but the new CA is known any more.
+        // From here on only the new CA is trusted.
         fixture.credentials.previous = None;
         assert_eq!(announced(&mut slot).mode, Some(TokenMode::Private(set.id)), "lifted after {n}");
         assert_eq!(scan(&fixture, &mut slot).unwrap(), ada(), "lifted after {n}");

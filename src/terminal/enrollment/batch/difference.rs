@@ -1,5 +1,5 @@
-//! What the file of a batch says otherwise than its journal: rows that were edited after they went to a card, and rows that
-//! are gone.
+//! Differences between the file of a batch and its journal: rows edited after a card was assigned, and rows that are
+//! gone; with the command that resolves each.
 
 use uuid::Uuid;
 
@@ -8,40 +8,40 @@ use crate::{
     terminal::user_patch::{as_options, changes, quoted},
 };
 
-/// One row of the journal that the file does not know as it was.
+/// A row of the journal that differs from the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowDifference {
     /// The id of the user in the journal.
     pub id: String,
-    /// The token, where the row is done; otherwise it is begun.
+    /// The token, if the row is finished; otherwise it is only started.
     pub token_id: Option<Uuid>,
-    /// What the row said when it went to its card; journals of before 0.3 do not keep that.
+    /// The row's text when the card was assigned; journals before 0.3 do not keep it.
     pub before: Option<User>,
-    /// What became of it.
+    /// What became of the row.
     pub now: RowNow,
 }
 
 /// What became of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowNow {
-    /// It says this.
+    /// It now reads like this.
     Changed(User),
-    /// It is gone; these rows, which no card went to, may be the same person.
+    /// It is gone; these rows without a card may be the same person.
     Gone(Vec<User>),
 }
 
 impl RowDifference {
-    /// Whether the row is gone.
+    /// Whether the row is gone from the file.
     pub const fn is_gone(&self) -> bool {
         matches!(self.now, RowNow::Gone(_))
     }
 
-    /// Whether all that is different is the picture.
+    /// Whether only the picture differs.
     fn is_another_picture(&self) -> bool {
         matches!(&self.now, RowNow::Changed(after) if self.before.as_ref() == Some(after))
     }
 
-    /// The old and the new text side by side.
+    /// The old and the new text, side by side.
     pub fn in_words(&self) -> String {
         let before = self.before.as_ref().map_or_else(|| self.id.clone(), row_in_words);
         let how = if self.token_id.is_some() { "done" } else { "begun" };
@@ -56,8 +56,8 @@ impl RowDifference {
         }
     }
 
-    /// The command that brings an edited row onto its card, or makes another card of it; a server, where there is one, has
-    /// to know the text first.
+    /// The command that writes an edited row to its card, or replaces the card; if there is a server, it must be given
+    /// the new text first.
     pub fn remedy(&self, has_server: bool) -> Option<String> {
         let RowNow::Changed(after) = &self.now else { return None };
         if self.is_another_picture() {
@@ -67,7 +67,7 @@ impl RowDifference {
             let said = fields.collect::<Vec<_>>().concat();
             return Some(format!("rollcall enroll --id {id} --name {name}{said} --replace --portrait FILE"));
         }
-        // What is not known to have changed is named, too.
+        // Values that may or may not have changed are included too.
         let changes = changes(self.before.as_ref().filter(|before| before.id == after.id), after);
         let command = as_options(changes.iter().map(|change| (&change.part, change.after.as_deref())));
         Some(if has_server {
@@ -85,12 +85,12 @@ pub fn row_in_words(user: &User) -> String {
     format!("{} ({})", user.id, said.join(", "))
 }
 
-/// What is left of an id of what spreadsheets do to numbers: of 007, 7 and 7.0 the same.
+/// An id without the parts that spreadsheets add to or strip from numbers: 007, 7 and 7.0 give the same.
 pub(in crate::terminal::enrollment) fn id_as_number(id: &str) -> String {
     id.trim().trim_end_matches(".0").trim_start_matches(['0', '\'']).to_lowercase()
 }
 
-/// Whether two rows may be of one person: the same name, or the same id but for what spreadsheets make of numbers.
+/// Whether two rows may be one person: same name, or same id apart from how spreadsheets reformat numbers.
 pub(super) fn are_alike((id, before): (&str, Option<&User>), row: &User) -> bool {
     let name = |user: &User| user.name.trim().to_lowercase();
     id_as_number(id) == id_as_number(&row.id) || before.is_some_and(|before| name(before) == name(row))

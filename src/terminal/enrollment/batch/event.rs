@@ -1,4 +1,4 @@
-//! What happens in a batch, who is told, and when it ends.
+//! The events of a batch, the observer that receives them, and the conditions that end a run.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use crate::{
 /// What happens in a batch.
 #[derive(Debug)]
 pub enum BatchEvent {
-    /// The readers are watched: the first card may come.
+    /// The readers are being watched: the first card may be presented.
     Begun(BatchNext),
-    /// The card in this reader is about to be taken one step further.
+    /// The card in this reader is about to take the next step.
     Step {
         /// The reader.
         reader: String,
         /// The step.
         step: EnrollmentStep,
     },
-    /// A card came with the public test keys; said once in a run.
+    /// A card came with the public test keys; reported once per run.
     TestKeys,
     /// A token was enrolled.
     Enrolled {
@@ -41,81 +41,81 @@ pub enum BatchEvent {
     Failed {
         /// The reader.
         reader: String,
-        /// The token that it is, where that is known.
+        /// The token, if the card is known to be one.
         token_id: Option<Uuid>,
-        /// The user whose token it would have become, or is.
+        /// The user for whom the card was to be enrolled, or already is.
         user: Option<User>,
         /// Why.
         failure: Failure,
     },
-    /// The work on a card is over: the next one may come.
+    /// The work on a card has ended: the next one may be presented.
     Free(BatchNext),
-    /// The PC/SC service is away.
+    /// The PC/SC service is down.
     ServiceLost,
-    /// What keeps the service from working now.
+    /// Why the service does not work at the moment.
     ServiceAway(Failure),
 }
 
-/// Which cards are awaited.
+/// The cards that are awaited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BatchNext {
-    /// Whose token the next blank card becomes; nothing: every row has a card.
+    /// The user of the next blank card; `None` when every row has a card.
     pub user: Option<User>,
-    /// Whose card was begun, lies on no reader, and is to come back.
+    /// The users whose cards were started, are on no reader, and have to come back.
     pub lifted: Vec<User>,
 }
 
-/// Who is told of a batch.
+/// Receives the events of a batch.
 pub trait BatchObserver {
-    /// Something happened; `count` says how far the batch is.
+    /// Handles one event; `count` is the progress of the batch.
     ///
     /// # Errors
-    /// What keeps the observer from telling it: it ends the run.
+    /// Why the observer could not report the event: it ends the run.
     fn event(&mut self, event: BatchEvent, count: BatchCount) -> Result<(), Failure>;
 
-    /// Whether nobody hears it any more: then no further card is begun.
+    /// Whether the observer's output is closed: then no further card is started.
     fn is_closed(&self) -> bool;
 }
 
-/// Why no further card was begun.
+/// Why no further card was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchStop {
-    /// Somebody asked for it.
+    /// A stop was requested.
     Asked,
-    /// So many cards in a row failed.
+    /// This many cards failed in a row.
     Failures(u32),
-    /// No card came for the time that was given.
+    /// No card came within the given time.
     Quiet,
 }
 
-/// When a run is to end before all rows are done.
+/// When a run ends before all rows are finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// So many failures in a row.
+    /// This many failures in a row.
     pub failures: u32,
-    /// No card for this long; none: it waits for ever.
+    /// No card for this long; `None` waits forever.
     pub quiet: Option<Duration>,
 }
 
-/// What the thread at a card says of its work.
+/// A message from the thread that works on a card.
 #[derive(Debug)]
 pub enum BatchWork {
-    /// It is about to take the card one step further.
+    /// The card is about to take the next step.
     Step {
         /// The reader.
         reader: String,
         /// The step.
         step: EnrollmentStep,
     },
-    /// It is done with the card.
+    /// The work on the card has ended.
     Over {
         /// The reader.
         reader: String,
-        /// The user whom the ledger named.
+        /// The user named by the ledger.
         user: Option<User>,
-        /// What came of it.
+        /// The result.
         result: Box<Result<Completion, EnrollFailure>>,
-        /// Keeps other enrollments of this user waiting until the card is in the register.
+        /// Blocks other enrollments of this user until the card is in the register.
         reserved: Option<LockedFile>,
     },
 }

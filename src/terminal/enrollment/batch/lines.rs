@@ -1,4 +1,4 @@
-//! The lines of a batch's journal, and the file that they stand in.
+//! The file format of a batch's journal: a header and one JSON line per event.
 
 use std::{
     collections::BTreeMap,
@@ -16,10 +16,10 @@ use crate::{
     terminal::enrollment::failure::BatchError,
 };
 
-/// The longest journal that is read, in bytes.
+/// The maximum journal size that is read, in bytes.
 const LONGEST: u64 = 1 << 30;
 
-/// The first line.
+/// The first line of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LedgerHeader {
@@ -29,7 +29,7 @@ struct LedgerHeader {
 
 const NAME: &str = "rollcall.batch/1";
 
-/// One line below the first.
+/// Any line after the first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerLine {
     /// The id of the user.
@@ -45,26 +45,26 @@ pub struct LedgerLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum RowEvent {
-    /// It was given to a card, which was not touched before.
+    /// The row was assigned to a card that had not been touched before.
     Begun {
-        /// What the row said, in short.
+        /// A digest of the row.
         digest: String,
-        /// What it said; journals of before 0.3 do not keep it.
+        /// The row's text; journals before 0.3 do not have it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         row: Option<RowText>,
     },
-    /// The token has proven itself.
+    /// The token has authenticated.
     Done {
         /// The token.
         token_id: Uuid,
     },
-    /// The card was given up.
+    /// The card was abandoned.
     Abandoned,
-    /// The token is done, and its row is not in the file any more: the batch has nothing to do with it.
+    /// The token is finished, but its row is no longer in the file: it has left the batch.
     Forgotten,
 }
 
-/// What a row said, beside the id.
+/// The content of a row, apart from the id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowText {
     /// The name.
@@ -74,7 +74,7 @@ pub struct RowText {
     pub fields: BTreeMap<String, String>,
 }
 
-/// Opens the journal, or begins it, and locks it; the lines with their numbers.
+/// Opens or creates the journal and locks it; returns the lines with their numbers.
 ///
 /// # Errors
 /// [`BatchError::Busy`] when another run holds the lock; [`BatchError::Damaged`], [`BatchError::OtherAuthority`];
@@ -97,7 +97,7 @@ pub fn open(path: &Path, authority: &str) -> Result<(LockedFile, Vec<(usize, Led
     Ok((file, parse(&text[..whole], path, authority)?))
 }
 
-/// The lines of a journal that may not be there.
+/// Reads the lines of a journal, which may not exist.
 ///
 /// # Errors
 /// [`BatchError::Damaged`], [`BatchError::OtherAuthority`]; [`BatchError::Io`].
@@ -119,7 +119,7 @@ fn content(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The end of a line is its last byte: what has none was never told to be done.
+/// The length of all complete lines: a line without its final newline was never reported as written.
 fn whole(text: &[u8]) -> usize {
     text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
 }

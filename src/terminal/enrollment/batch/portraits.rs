@@ -1,4 +1,4 @@
-//! The pictures of a batch: files that the column `portrait` names.
+//! The portraits of a batch: picture files named in the CSV column `portrait`.
 
 use std::{
     collections::HashMap,
@@ -19,20 +19,20 @@ use crate::{
     token::record::Layout,
 };
 
-/// The column.
+/// The name of the column.
 const COLUMN: &str = "portrait";
 
-/// The pictures of a batch: where they are. They are read once before the first card, and again for their own.
+/// The locations of the pictures. Each is read once before the first card, and again when its own card is enrolled.
 #[derive(Debug, Default)]
 pub struct Portraits {
     of: HashMap<String, (PathBuf, [u8; 32])>,
 }
 
 impl Portraits {
-    /// Takes the path out of a row; it is meant from the folder of the CSV file.
+    /// Takes the path out of a row; it is relative to the folder of the CSV file.
     ///
     /// # Errors
-    /// The column and why: the picture cannot be read, or is none that fits; or the user does not fit on a card.
+    /// The column and the reason: the picture cannot be read or is unsuitable, or the user does not fit on a card.
     pub fn take(&mut self, UserRow { user, portrait }: &mut UserRow, folder: &Path) -> Result<(), RowProblem> {
         if let Some(path) = portrait.take() {
             let path = folder.join(path);
@@ -42,16 +42,16 @@ impl Portraits {
         Layout::of(user).map(drop).map_err(|error| (None, error.to_string()))
     }
 
-    /// The row of a user, with its picture; `whole` is the user with what the server knows besides.
+    /// The row of a user, with its picture; `whole` is the user completed from the server's record.
     pub fn row(&self, user: User, whole: User) -> Row {
         let portrait = self.of.get(&user.id).map(|(_, digest)| *digest);
         Row { user, whole, portrait }
     }
 
-    /// The picture of a user, if it is still the one that was there before the first card.
+    /// The picture of a user, provided that it has not changed since before the first card.
     ///
     /// # Errors
-    /// [`BatchError::Changed`], as an [`EnrollError::Batch`], when it cannot be read any more or is another one.
+    /// [`BatchError::Changed`], as an [`EnrollError::Batch`], when it can no longer be read or has changed.
     pub fn of(&self, user: &str) -> Result<Option<Vec<u8>>, EnrollError> {
         let Some((path, digest)) = self.of.get(user) else { return Ok(None) };
         let same = read(path).ok().filter(|bytes| sha256(&[bytes]) == *digest);
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use crate::token::constants::PORTRAIT_MAX;
 
-    /// What begins like a JPEG.
+    /// Bytes that begin like a JPEG.
     fn jpeg(length: usize) -> Vec<u8> {
         b"\xFF\xD8\xFF\xD9".iter().copied().chain(std::iter::repeat(7)).take(length).collect()
     }

@@ -1,4 +1,4 @@
-//! What a run of a batch that was killed has left behind, or is given up.
+//! Cleans up after a batch run that was killed, and abandons unfinished cards.
 
 use jiff::Timestamp;
 
@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// A run that was killed between its last two steps left entries behind of tokens that are done, and perhaps not in the
-/// register.
+/// A run killed between its last two steps leaves entries of tokens that are finished but perhaps not in the register:
+/// registers them and closes the entries.
 ///
 /// # Errors
 /// `enroll.journal` and `store.…`, when one of the two cannot be read or written.
@@ -34,7 +34,7 @@ pub fn settle(enrollment: &EnrollmentContext, ledger: &BatchLedger) -> Result<()
     Ok(())
 }
 
-/// Puts the card into the register, unless it is there: it may have been blocked meanwhile.
+/// Adds the card to the register unless it is there already: it may have been blocked in the meantime.
 fn register(entry: &JournalEntry, store: &mut TerminalStore) -> Result<(), Failure> {
     if store.cards(None)?.iter().any(|card| card.token_id == entry.token_id) {
         return Ok(());
@@ -52,11 +52,11 @@ fn register(entry: &JournalEntry, store: &mut TerminalStore) -> Result<(), Failu
     Ok(store.register_card(&card, *replaces)?)
 }
 
-/// Gives up what was begun, and what the file does not know. What the server may have registered of a begun card is revoked
-/// there first; a token that is done stays what it is.
+/// Abandons unfinished cards, and cards whose rows are not in the file. If the server may have registered an unfinished
+/// card, it is revoked there first; a finished token stays as it is.
 ///
 /// # Errors
-/// The failure of the server, which has to know first; that of the journals and of the sets.
+/// The failure of the server, which must revoke first; errors of the journals and of the sets.
 pub fn abandon(enrollment: &EnrollmentContext, ledger: &mut BatchLedger) -> Result<(), Failure> {
     let entries = enrollment.journal.all()?;
     for GivenUp { id, card, is_done } in ledger.to_abandon() {
@@ -72,11 +72,11 @@ pub fn abandon(enrollment: &EnrollmentContext, ledger: &mut BatchLedger) -> Resu
     Ok(())
 }
 
-/// Gives up what was begun with a card that is about to become somebody else's: its token is revoked, and whoever puts that
-/// card on again before, for the one it was begun for, gets another token. How the card came stays noted.
+/// Abandons an unfinished enrollment whose card is about to go to somebody else. Its token is revoked; if the card is
+/// first presented again for the original user, that user gets a new token id. The card's origin stays recorded.
 ///
 /// # Errors
-/// The failure of the server, which has to know first; that of the journal.
+/// The failure of the server, which must revoke first; errors of the journal.
 pub fn give_up(entry: &JournalEntry, enrollment: &EnrollmentContext) -> Result<(), Failure> {
     revoke(entry, enrollment.terminal())?;
     let JournalEntry { card, user, authority, test_keys, replaces, portrait, set, .. } = entry.clone();
@@ -85,7 +85,7 @@ pub fn give_up(entry: &JournalEntry, enrollment: &EnrollmentContext) -> Result<(
     Ok(enrollment.journal.save(&JournalEntry { replaces, portrait, set, ..entry })?)
 }
 
-/// Has the server revoke what it may have registered of a card that was begun, and is given up.
+/// Revokes at the server the registration that an abandoned card may have.
 fn revoke(entry: &JournalEntry, terminal: &TerminalContext) -> Result<(), Failure> {
     let Some(server) = terminal.server.as_ref().filter(|_| entry.progress >= Progress::Generated) else {
         return Ok(());
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::api::User;
 
-    /// Once, and whatever became of the card meanwhile stays.
+    /// It is registered once, and a later change of the card's state is kept.
     #[test]
     fn a_card_that_was_done_when_its_run_was_killed_is_registered() {
         let home = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
-//! The run of a batch: a card for every row, at as many readers as there are.
+//! Runs a batch: one card for every row, at any number of readers.
 //!
-//! One thread decides, and says what happens; each card is enrolled by a thread of its own, and takes its row from the ledger
-//! when it has proven that it is ours.
+//! One thread makes the decisions and reports events. Each card is enrolled by its own thread, which takes a row from
+//! the ledger once the card has authenticated as one of ours.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-/// What the threads of the readers share.
+/// State shared by the threads of the readers.
 struct BatchShared {
     enrollment: EnrollmentContext,
     portraits: Portraits,
@@ -50,11 +50,11 @@ impl BatchShared {
     }
 }
 
-/// The ledger, and whom it named.
+/// The ledger, and the user that it named for this card.
 struct LedgerHolder<'a> {
     shared: &'a BatchShared,
     user: Option<User>,
-    /// No other enrollment for the same user is at work meanwhile.
+    /// Blocks other enrollments of the same user in the meantime.
     reserved: Option<LockedFile>,
 }
 
@@ -76,26 +76,26 @@ impl HolderSource for LedgerHolder<'_> {
 /// One reader of the batch.
 #[derive(Default)]
 struct BatchReader {
-    /// A thread is at work on its card.
+    /// A thread is working on its card.
     busy: bool,
-    /// The next card lies there already.
+    /// The next card is already in the reader.
     next: bool,
-    /// The token that was enrolled there last, while it lies there: to be met again, because it was lifted for a moment
-    /// before, it need not be told.
+    /// The token last enrolled here, while its card stays: if it is seen again because it was briefly lifted, that is
+    /// not reported.
     last: Option<Uuid>,
 }
 
-/// A run over the readers.
+/// A batch run over several readers.
 pub struct BatchRun {
     events: EventLoop<BatchWork>,
     progress: BatchProgress,
 }
 
 impl BatchRun {
-    /// A run over the readers that are meant; nothing happens yet.
+    /// A run over the selected readers; nothing happens yet.
     ///
     /// # Errors
-    /// That of the store ([`TerminalContext::store`](crate::terminal::context::TerminalContext::store)).
+    /// As [`TerminalContext::store`](crate::terminal::context::TerminalContext::store).
     pub fn new(
         enrollment: EnrollmentContext,
         (ledger, portraits): (BatchLedger, Portraits),
@@ -120,15 +120,15 @@ impl BatchRun {
         Ok(Self { events, progress })
     }
 
-    /// What ends it before its time: no further card is begun, and those that are at work come to their end.
+    /// Stops the run early: no further card is started, and cards in progress are finished.
     pub fn stopper(&self) -> Stopper<BatchWork> {
         self.events.stopper()
     }
 
-    /// Runs until all rows are done or something stops it: why, and how far the batch is then.
+    /// Runs until all rows are finished or something stops it; returns why it stopped, and the final progress.
     ///
     /// # Errors
-    /// `system.no-thread`; what the observer answers. A card that cannot be enrolled is an event.
+    /// `system.no-thread`; errors of the observer. A card that cannot be enrolled is reported as an event instead.
     pub fn run(self, observer: &mut dyn BatchObserver) -> Result<(Option<BatchStop>, BatchCount), Failure> {
         let Self { mut events, progress } = self;
         events.watch_readers()?;
@@ -142,14 +142,14 @@ impl BatchRun {
     }
 }
 
-/// How far a run is, at which readers.
+/// The progress of a run and of its readers.
 struct BatchProgress {
     readers: Selection,
     store: TerminalStore,
     shared: Arc<BatchShared>,
     mailbox: Mailbox<BatchWork>,
     slots: BTreeMap<String, BatchReader>,
-    /// The ids of those whose card was begun, and came off too early.
+    /// The ids of users whose cards were started and removed too early.
     lifted: HashSet<String>,
     failures: u32,
     limits: BatchLimits,
@@ -162,22 +162,22 @@ impl BatchProgress {
         self.slots.values().any(|slot| slot.busy)
     }
 
-    /// No card lies in this reader, as far as can be told.
+    /// Records that the reader has no card, as far as can be told.
     fn emptied(&mut self, reader: &str) {
         if let Some(slot) = self.slots.get_mut(reader) {
             (slot.next, slot.last) = (false, None);
         }
     }
 
-    /// Which cards are to come. Whose card is at work is not known before its thread ends: while one is, nobody's is said
-    /// to be lifted but those that were.
+    /// The cards that are awaited. Which user a working thread serves is unknown until it ends, so while any is
+    /// working, only cards already known to be lifted are reported as such.
     fn awaited(&self) -> BatchNext {
         let ledger = self.shared.ledger();
         let lifted = ledger.begun().filter(|user| !self.is_busy() || self.lifted.contains(&user.id)).cloned().collect();
         BatchNext { user: ledger.next().cloned(), lifted }
     }
 
-    /// Begins with the card in this reader, or keeps it for when the one before it is done.
+    /// Starts on the card in this reader, or remembers it until the current one is finished.
     fn begin(&mut self, reader: String) -> Result<(), Failure> {
         if self.stop.is_some() {
             return Ok(());
@@ -201,7 +201,7 @@ impl BatchProgress {
         thread::Builder::new().name("enroll".to_owned()).spawn(work).map_err(no_thread).map(drop)
     }
 
-    /// The work at this reader is over; true when the next card lies there already.
+    /// Ends the work at this reader; true when the next card is already there.
     fn end_work(&mut self, reader: &str) -> bool {
         self.slots.get_mut(reader).is_some_and(|slot| {
             slot.busy = false;
@@ -210,7 +210,7 @@ impl BatchProgress {
     }
 }
 
-/// A run, and who is told of it.
+/// A run and its observer.
 struct BatchHandler<'a> {
     progress: BatchProgress,
     observer: &'a mut dyn BatchObserver,
@@ -219,7 +219,7 @@ struct BatchHandler<'a> {
 impl Handler<BatchWork> for BatchHandler<'_> {
     fn wait(&mut self) -> Result<Wait, Failure> {
         let progress = &self.progress;
-        // A card that is being enrolled ends within limits of its own.
+        // A card being enrolled has its own time limits.
         Ok(match progress.limits.quiet {
             _ if self.is_over() => Wait::End,
             Some(quiet) if !progress.is_busy() => Wait::AtMost(quiet),
@@ -232,13 +232,13 @@ impl Handler<BatchWork> for BatchHandler<'_> {
             Message::Reader(event) => self.reader(event)?,
             Message::Work(BatchWork::Step { reader, step }) => self.tell(BatchEvent::Step { reader, step })?,
             Message::Work(BatchWork::Over { reader, user, result, reserved }) => {
-                // Who waits for this user finds the card in the register.
+                // Dropped only now, so that an enrollment waiting for this user finds the card in the register.
                 let over = self.over(&reader, user, *result);
                 drop(reserved);
                 over?;
             }
             Message::Stop => self.progress.stop = Some(BatchStop::Asked),
-            // Nobody taps here, and nobody asks a server.
+            // No taps or server answers arrive here.
             _ => {}
         }
         Ok(ControlFlow::Continue(()))
@@ -259,7 +259,7 @@ impl BatchHandler<'_> {
 
     fn reader(&mut self, event: ReaderEvent) -> Result<(), Failure> {
         match event {
-            // A card that looks mute is asked itself before it is called so.
+            // The monitor says the card is mute; try it before reporting that.
             ReaderEvent::CardInserted { reader, .. } | ReaderEvent::CardMute { reader, .. }
                 if self.progress.readers.matches(&reader) =>
             {
@@ -311,14 +311,14 @@ impl BatchHandler<'_> {
         self.tell(BatchEvent::Free(next))
     }
 
-    /// The card is in the register before its own journal is closed.
+    /// Registers the card before its own journal is closed.
     fn keep(&mut self, done: &Completion) -> Result<(), Failure> {
         let BatchProgress { store, shared, .. } = &mut self.progress;
         done.remember(store)?;
         shared.enrollment.close(&done.report)
     }
 
-    /// A card that is done already, or that nobody is left for, says nothing about the cards to come.
+    /// Reports a failed card; failures that say nothing about the next cards are not counted.
     fn refused(&mut self, reader: &str, user: Option<User>, failed: &EnrollFailure) -> Result<(), Failure> {
         if let EnrollError::AlreadyIssued(Some(token_id)) = failed.error {
             if self.progress.slots.get(reader).is_some_and(|slot| slot.last == Some(token_id)) {
@@ -332,7 +332,7 @@ impl BatchHandler<'_> {
             }
         }
         let failure = failed.to_failure();
-        // They say nothing about the cards to come.
+        // These say nothing about the next cards.
         if matches!(
             failed.error,
             EnrollError::NobodyLeft
@@ -346,7 +346,7 @@ impl BatchHandler<'_> {
         self.failed(reader, (token_id, user), failure)
     }
 
-    /// One more failure in a row.
+    /// Counts one more failure in a row.
     fn failed(&mut self, reader: &str, who: (Option<Uuid>, Option<User>), failure: Failure) -> Result<(), Failure> {
         self.progress.failures += 1;
         if self.progress.failures >= self.progress.limits.failures {
@@ -370,7 +370,7 @@ impl BatchHandler<'_> {
     }
 }
 
-/// One card: its row is done on disk when this returns.
+/// Enrolls one card; its row is recorded as finished on disk when this returns.
 fn one(
     reader: &str,
     shared: &BatchShared,

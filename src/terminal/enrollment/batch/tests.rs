@@ -76,7 +76,7 @@ fn what_a_single_enrollment_began_is_that_row() {
     assert_eq!(book.user("bb", None).unwrap().id, "u0");
 }
 
-/// What was begun for somebody else is given up by whoever decides that, and not by the next card of a file.
+/// A card started for somebody else is abandoned by an explicit decision, not because a file needs its next card.
 #[test]
 fn a_card_that_was_begun_for_somebody_else_goes_to_no_row() {
     let fixture = LedgerFixture::new();
@@ -125,7 +125,7 @@ fn a_row_that_was_edited_after_it_went_to_a_card_is_told() {
     let mut book = fixture.open(edited.clone()).unwrap();
     let (id, before, now) = ("u0".to_owned(), Some(people(1).remove(0)), RowNow::Changed(edited[0].clone()));
     assert_eq!(book.differences(), [RowDifference { id, token_id: None, before, now }]);
-    // The card is finished as it was begun, and the others go on.
+    // The card is finished as it was started, and the others continue.
     let entry = JournalEntry::new("aa".into(), token(9), people(1).remove(0), "ca01".into(), false);
     assert_eq!(book.user("aa", Some(&entry)).unwrap(), people(1)[0]);
     assert_eq!(book.user("bb", None).unwrap().id, "u1");
@@ -134,7 +134,7 @@ fn a_row_that_was_edited_after_it_went_to_a_card_is_told() {
     drop(book);
     assert_eq!(fixture.open(people(2)).unwrap().differences(), []);
 
-    // Nothing was on the card yet: it is begun with the new text.
+    // Nothing was on the card yet: it starts over with the new text.
     let fixture = LedgerFixture::new();
     fixture.open(people(2)).unwrap().user("aa", None).unwrap();
     let mut book = fixture.open(edited.clone()).unwrap();
@@ -143,7 +143,7 @@ fn a_row_that_was_edited_after_it_went_to_a_card_is_told() {
     assert_eq!(fixture.open(edited).unwrap().differences(), []);
 }
 
-/// A spreadsheet made 7 of 007, and the row of a card that is begun was deleted.
+/// A spreadsheet turned 007 into 7, and the row of a started card was deleted.
 #[test]
 fn a_row_that_is_gone_is_told_and_its_card_is_nobody_elses() {
     let fixture = LedgerFixture::new();
@@ -194,7 +194,7 @@ fn a_torn_line_is_dropped_and_any_other_damage_is_told() {
     for length in 0..whole.len() {
         fs::write(fixture.path(), &whole[..length]).unwrap();
         let mut book = fixture.open(people(2)).unwrap_or_else(|e| panic!("{length}: {e}"));
-        // Without a line, the card gets the first row as it did.
+        // With that line dropped, the card gets the first row as before.
         assert_eq!(book.user("aa", None).unwrap().id, "u0");
         book.finish(&people(1)[0], token(1)).unwrap();
         drop(book);

@@ -24,7 +24,7 @@ fn a_private_token_names_its_set_and_proves_its_own_id() {
         let tapped = fixture.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
         let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
         assert_eq!((token.token_id, &token.user), (report.token_id, &user));
-        // Met again, it is opened to tell which it is.
+        // Seen again, it is opened to learn which token it is.
         let again = fixture.enroll(&mut slot, &user);
         assert!(matches!(again, Err(EnrollError::AlreadyIssued(Some(id))) if id == report.token_id), "{again:?}");
     }
@@ -37,20 +37,20 @@ fn a_card_with_test_keys_gets_no_set_key_and_is_told_so_at_once() {
     let before = slot.left;
     assert!(matches!(fixture.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
     assert_eq!(before - slot.left, 2, "SELECT and INITIALIZE UPDATE only");
-    // Begun in open mode, it does not tell any more; the journal does.
+    // Started in open mode, the card no longer shows it; the journal does.
     let mut open = EnrollmentFixture::new();
     slot.left = 12;
     open.enroll(&mut slot, &ada()).unwrap_err();
     slot.left = u32::MAX;
     open.set.clone_from(&fixture.set);
     assert!(matches!(open.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
-    // Where its journal is not, the card itself refuses the key.
+    // Without its journal, the card itself refuses the key.
     let mut elsewhere = EnrollmentFixture::new();
     elsewhere.set.clone_from(&fixture.set);
     assert!(matches!(elsewhere.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
 }
 
-/// A set, and who is in it.
+/// A set and its members.
 struct Counted(Set, Vec<String>);
 
 impl SetProvider for Counted {
@@ -65,7 +65,7 @@ impl SetProvider for Counted {
     }
 }
 
-/// Nobody is left for any card.
+/// No user is left for any card.
 struct Nobody;
 
 impl HolderSource for Nobody {
@@ -101,7 +101,7 @@ fn what_was_begun_in_one_mode_is_not_finished_in_another() {
     assert_eq!((report.ending, report.set), (Ending::Enrolled, fixture.set.as_ref().map(|set| set.id)));
 }
 
-/// Until the first valid C-MAC two tokens of one set differ in nothing but the ephemeral key and the receipt.
+/// Until the first valid C-MAC, two tokens of one set differ only in the ephemeral key and the receipt.
 #[test]
 fn two_tokens_of_one_set_select_alike() {
     let fixture = EnrollmentFixture::private();
