@@ -1,5 +1,5 @@
-//! The one loop of every command that stays: whatever may wake it comes into one inbox, and a [`Handler`] takes one message
-//! after the other, on one thread.
+//! The main loop of every long-running command: everything that can wake it arrives in one inbox, and a [`Handler`]
+//! processes one message after the other, on one thread.
 //!
 //! Deliberately absent: signals. Whoever catches them calls a [`Stopper`].
 
@@ -27,45 +27,45 @@ use crate::{
     },
 };
 
-/// Everything that can wake a command that stays; `W` is what its own threads say of their work.
+/// Everything that can wake a long-running command; `W` is the type of messages from its own worker threads.
 #[derive(Debug)]
 pub enum Message<W = Infallible> {
     /// Something happened to the readers.
     Reader(ReaderEvent),
-    /// A tap has ended, or a token that stays has answered.
+    /// A tap has ended, or a token that stays in the field has answered.
     Tap(ReaderReport),
-    /// The server has said what it knows of a token that was tapped.
+    /// The server's answer about a token that was tapped.
     LookupOutcome {
-        /// What the tap told.
+        /// The result of the tap.
         report: ReaderReport,
-        /// What the server said.
+        /// The server's answer.
         answered: Box<LookupOutcome>,
     },
-    /// Something happened to the server.
+    /// A change in the state of the server connection.
     Server(ServerEvent),
-    /// This terminal's certificates were renewed, or were not.
+    /// The renewal of this terminal's certificates succeeded or failed.
     Renewed(Box<Result<RenewedCertificates, Failure>>),
     /// Another process has left something in the store.
     Woken(Waiter),
-    /// Something happened to the command that events are given to.
+    /// A report about the command that receives the events.
     Hook(HookReport),
-    /// A thread of the command's own says how far it is.
+    /// A message from one of the command's own worker threads.
     Work(W),
-    /// What was to be seen at a reader of a tap has been shown: its portrait may be read now.
+    /// A reader has finished showing the signal of a tap: the portrait may be read now.
     Signalled {
         /// The reader.
         reader: String,
-        /// Since when the card lies there.
+        /// The insertion of the card.
         insertion: Insertion,
     },
-    /// Somebody asks for the end.
+    /// A request to stop.
     Stop,
 }
 
 /// How long the loop waits for the next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// As long as it takes.
+    /// Indefinitely.
     Forever,
     /// At most this long; then [`Handler::idle`] is called.
     AtMost(Duration),
@@ -73,28 +73,28 @@ pub enum Wait {
     End,
 }
 
-/// What a command does with its messages.
+/// How a command handles its messages.
 pub trait Handler<W = Infallible> {
-    /// Before each message: how long to wait for it.
+    /// Called before each message: how long to wait for it.
     ///
     /// # Errors
     /// Ends the loop.
     fn wait(&mut self) -> Result<Wait, Failure>;
 
-    /// A message came. `Break` ends the loop.
+    /// Handles a message. `Break` ends the loop.
     ///
     /// # Errors
     /// Ends the loop.
     fn message(&mut self, message: Message<W>) -> Result<ControlFlow<()>, Failure>;
 
-    /// Nothing came for as long as [`Handler::wait`] said. `Break` ends the loop.
+    /// Called when nothing came for as long as [`Handler::wait`] said. `Break` ends the loop.
     ///
     /// # Errors
     /// Ends the loop.
     fn idle(&mut self) -> Result<ControlFlow<()>, Failure>;
 }
 
-/// Where messages are sent from any thread. A clone is the same place.
+/// Sends messages to the loop from any thread. A clone sends to the same loop.
 #[derive(Debug)]
 pub struct Mailbox<W = Infallible>(Sender<Message<W>>);
 
@@ -105,23 +105,23 @@ impl<W> Clone for Mailbox<W> {
 }
 
 impl<W> Mailbox<W> {
-    /// Sends; `false` when the loop is gone, which needs no message.
+    /// Sends; returns `false` when the loop has ended, and the message is dropped.
     pub fn send(&self, message: Message<W>) -> bool {
         self.0.send(message).is_ok()
     }
 
-    /// Makes a message of each value, for whoever only calls.
+    /// Wraps each value in a message, for callers that need a plain closure.
     pub fn forward<T>(&self, wrap: fn(T) -> Message<W>) -> impl Fn(T) + Send + Sync + use<T, W>
     where
         W: Send,
     {
         let mailbox = self.clone();
-        // A loop that is gone needs no message.
+        // If the loop has ended, nobody needs the message.
         move |value| drop(mailbox.0.send(wrap(value)))
     }
 }
 
-/// Ends a loop in order, from another thread.
+/// Ends a loop in an orderly way, from another thread.
 #[derive(Debug)]
 pub struct Stopper<W = Infallible>(Mailbox<W>);
 
@@ -132,7 +132,7 @@ impl<W> Stopper<W> {
     }
 }
 
-/// The inbox, and what fills it.
+/// The inbox and its sources.
 #[derive(Debug)]
 pub struct EventLoop<W = Infallible> {
     mailbox: Mailbox<W>,
@@ -148,22 +148,22 @@ impl<W> Default for EventLoop<W> {
 }
 
 impl<W: Send + 'static> EventLoop<W> {
-    /// Nothing fills the inbox yet.
+    /// A loop without sources yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where others send what is to come in.
+    /// The mailbox that sends to this loop.
     pub fn mailbox(&self) -> Mailbox<W> {
         self.mailbox.clone()
     }
 
-    /// What ends it.
+    /// The stopper of this loop.
     pub fn stopper(&self) -> Stopper<W> {
         Stopper(self.mailbox())
     }
 
-    /// From now on what happens to the readers comes in, what is there already first.
+    /// Starts delivering reader events, beginning with the readers and cards already present.
     ///
     /// # Errors
     /// `system.no-thread` when a thread cannot be started.
@@ -174,7 +174,7 @@ impl<W: Send + 'static> EventLoop<W> {
         Ok(())
     }
 
-    /// From now on calls of other processes that use the store come in.
+    /// Starts delivering wake-ups by other processes that use the store.
     ///
     /// # Errors
     /// `system.no-thread` when a thread cannot be started.
@@ -190,17 +190,17 @@ impl<W: Send + 'static> EventLoop<W> {
         thread::Builder::new().name("wakeup".to_owned()).spawn(wait).map_err(no_thread).map(drop)
     }
 
-    /// Hands one message after the other to `handler`, until that ends it. The readers are no longer watched then.
+    /// Passes messages to `handler` until it ends the loop. The readers are no longer watched afterwards.
     ///
     /// # Errors
-    /// What the handler answers.
+    /// The error of the handler.
     pub fn run(&mut self, handler: &mut dyn Handler<W>) -> Result<(), Failure> {
         while self.turn(handler)?.is_continue() {}
         self.monitor = None;
         Ok(())
     }
 
-    /// What came in and was not handled yet.
+    /// Messages that arrived and were not handled.
     pub fn pending(&self) -> impl Iterator<Item = Message<W>> + '_ {
         self.inbox.try_iter()
     }
@@ -224,7 +224,7 @@ impl<W: Send + 'static> EventLoop<W> {
 mod tests {
     use super::*;
 
-    /// Writes down what it is given, and ends as it is told.
+    /// Records what it is given, and ends as configured.
     #[derive(Default)]
     struct Recorder {
         waits: Vec<Wait>,

@@ -1,5 +1,5 @@
-//! Tokens that lose the key of this terminal again and again: two machines with copies of one bundle share a slot on every token, so
-//! that each full tap at one takes the key of the other.
+//! Detects tokens that repeatedly lose this terminal's fast-tap key. That happens when two machines use copies of one
+//! bundle: they share a key slot on every token, and each full tap at one overwrites the key of the other.
 
 use std::{
     collections::HashMap,
@@ -18,33 +18,34 @@ use crate::{
     pki::new_bundle,
 };
 
-/// So often in a row is no accident: a token that was blocked or renewed meanwhile misses once.
+/// Misses in a row that are no longer a coincidence: a token that was blocked or renewed in between misses once.
 const TIMES: u8 = 3;
-/// So many tokens are counted; then all are begun with once more.
+/// The most tokens that are counted; beyond that, counting starts over.
 const COUNTED: usize = 10_000;
-/// How long it is worth telling.
+/// How long an observation is worth reporting.
 const TOLD: Duration = Duration::from_secs(24 * 60 * 60);
-/// More than the note takes, in bytes.
+/// An upper bound for the size of the note, in bytes.
 const SIZE: u64 = 1024;
 const SCHEMA: &str = "rollcall.evictions/1";
 
-/// What an authenticated tap has shown of the key that was kept for it.
+/// What an authenticated tap showed about the key that was kept for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyUse {
-    /// There was none to try.
+    /// There was no key to try.
     None,
-    /// The token did not hold it.
+    /// The token did not hold the key.
     Missed,
     /// The channel was resumed under it.
     Resumed,
 }
 
-/// How often in a row each token has lost the key.
+/// The number of misses in a row for each token.
 #[derive(Debug, Default)]
 pub struct Evictions(HashMap<Uuid, u8>);
 
 impl Evictions {
-    /// A token was authenticated. Says so when it has lost the key too often; then it is counted from the beginning.
+    /// Records an authenticated tap. Returns true when the token has lost the key too often; its count then starts
+    /// over.
     pub fn tapped(&mut self, token_id: Uuid, key: KeyUse) -> bool {
         match key {
             KeyUse::None => false,
@@ -68,7 +69,7 @@ impl Evictions {
     }
 }
 
-/// What is told of it, by `watch` and by `doctor`.
+/// The failure that `watch` and `doctor` show.
 pub fn evicted() -> Failure {
     let text = format!(
         "a token had lost this terminal's key for fast taps {TIMES} times in a row: another machine has a copy of this \
@@ -84,25 +85,25 @@ struct EvictionFile {
     at: Timestamp,
 }
 
-/// When that was seen last, in a file of the state folder that names no token. What cannot be read was not seen.
+/// When this was last observed, in a file of the state folder that names no token. An unreadable file counts as none.
 #[derive(Debug)]
 pub struct EvictionNote(PathBuf);
 
 impl EvictionNote {
-    /// In this state folder.
+    /// The note in this state folder.
     pub fn of(state: &Path) -> Self {
         Self(state.join("evictions.json"))
     }
 
-    /// It was seen now. A disk that is full costs the note.
+    /// Records an observation. If the disk is full, the note is lost.
     pub fn note(&self, at: Timestamp) {
         let note = EvictionFile { schema: SCHEMA.to_owned(), at };
         let _ = serde_json::to_vec(&note).map(|text| files::replace(&self.0, &text));
     }
 
-    /// When it was seen, if that is not long ago.
+    /// The time of the observation, if it is recent.
     pub fn recall(&self, now: Timestamp) -> Option<Timestamp> {
-        // A pipe in its place would keep us waiting.
+        // Opening a pipe in its place would block.
         let regular = std::fs::metadata(&self.0).is_ok_and(|about| about.is_file());
         let read = || File::open(&self.0).and_then(|file| files::read_bounded(file, SIZE)).ok();
         let note: EvictionFile = serde_json::from_slice(&regular.then(read).flatten()?).ok()?;
@@ -129,7 +130,7 @@ mod tests {
         assert_eq!(told(1, &[None, Missed, Missed, Resumed]), [false; 4]);
         assert_eq!(told(1, &[Missed, Missed]), [false; 2]);
         assert_eq!(told(2, &[Missed, Missed]), [false; 2]);
-        // A tap without a key, as after a restart, says nothing.
+        // A tap without a key, as after a restart, is not counted.
         assert_eq!(told(1, &[None, Missed, Missed, Missed, Missed]), [false, true, false, false, true]);
     }
 
@@ -147,7 +148,7 @@ mod tests {
             std::fs::write(&note.0, text).unwrap();
             assert_eq!(note.recall(at(1000)), None, "{text:.40}");
         }
-        // Where there is no folder none is made.
+        // A missing folder is not created.
         EvictionNote::of(&state.path().join("nowhere")).note(at(1));
         assert!(!state.path().join("nowhere").exists());
     }

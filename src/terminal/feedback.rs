@@ -1,8 +1,9 @@
-//! Shows at the reader what became of a tap, and has the computer sound. Whoever asks for it never waits: each reader has a thread of its own, what it
-//! cannot do in time is left out, and a failure is a report.
+//! Shows the outcome of a tap at the reader, with its lights and buzzer, and plays sounds on the computer. Callers
+//! never wait: each reader has its own thread, signals that it cannot show in time are dropped, and failures are
+//! reported.
 //!
-//! A signal is sent after the tap, when its transaction has ended. Of one insertion each signal is shown once, however often
-//! the card is asked again.
+//! A signal is sent after the tap, when its transaction has ended. Within one insertion each signal is shown once,
+//! however often the card is tried again.
 
 use std::{
     collections::HashMap,
@@ -27,48 +28,48 @@ use crate::{
     },
 };
 
-/// How long a reader is left alone that somebody holds, before its lights are given back to it.
+/// How long to wait before giving back the lights of a reader that another program holds.
 const RETRY: Duration = Duration::from_millis(500);
-/// How often that is tried again.
+/// How often that is retried.
 const RETRIES: u32 = 10;
-/// How long the lights that are still set may take to be given back at the end.
+/// How long giving back the remaining lights may take at the end.
 const LAST_COMMANDS: Duration = Duration::from_millis(500);
 
-/// What was to be seen or heard was not.
+/// A signal that could not be shown or played.
 #[derive(Debug)]
 pub enum FeedbackFailure {
     /// A reader did not show it.
     Reader {
-        /// Which.
+        /// The reader.
         reader: String,
-        /// Why.
+        /// The reason.
         error: SignalError,
     },
-    /// No player worked, each for its reason.
+    /// No player worked, with the reason for each.
     Sound(String),
 }
 
-/// What sends commands to a reader; it may block.
+/// Sends commands to a reader; may block.
 pub type SendSignal = fn(&str, &[ReaderCommand]) -> Result<(), SignalError>;
 
-/// What is called once a signal was shown.
+/// Called once a signal was shown.
 pub type AfterSignal = Box<dyn FnOnce() + Send>;
 
-/// The signals that a reader has still to show, and what waits for the last of them.
+/// The number of signals that a reader still has to show, and the callback for when none is left.
 #[derive(Default)]
 struct Unshown {
     signals: usize,
     then: Option<AfterSignal>,
 }
 
-/// Shared by whoever asks and the thread of the reader.
+/// Shared by the caller and the thread of the reader.
 type SharedUnshown = Arc<Mutex<Unshown>>;
 
 fn lock(unshown: &Mutex<Unshown>) -> MutexGuard<'_, Unshown> {
     unshown.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One signal less to show. What waited for the last one is called.
+/// Counts one signal less; calls the callback after the last one.
 fn one_less(unshown: &Mutex<Unshown>) {
     let then = {
         let mut unshown = lock(unshown);
@@ -80,15 +81,15 @@ fn one_less(unshown: &Mutex<Unshown>) {
     }
 }
 
-/// Says what is meant at a reader; none where nothing is shown.
+/// The feedback configured for a reader; `None` where nothing is shown.
 type ChooseFeedback = Box<dyn Fn(&str) -> Option<FeedbackChoice>>;
 
-/// Shows at readers what became of taps.
+/// Shows the outcomes of taps at the readers.
 pub struct Feedback {
     choose: ChooseFeedback,
     send: SendSignal,
     threads: HashMap<String, (SyncSender<TimedSignal>, SharedUnshown)>,
-    /// The newest signal at each reader, and of which insertion it was.
+    /// The last signal at each reader, and its insertion.
     shown: HashMap<String, (Insertion, Signal)>,
     sounds: Option<Sounds>,
     report: Sender<FeedbackFailure>,
@@ -96,48 +97,49 @@ pub struct Feedback {
 }
 
 impl Feedback {
-    /// Nothing is sent yet.
+    /// Creates the feedback; nothing is sent yet.
     pub fn new(choose: impl Fn(&str) -> Option<FeedbackChoice> + 'static, send: SendSignal) -> Self {
         let (report, failures) = mpsc::channel();
         let choose = Box::new(choose);
         Self { choose, send, threads: HashMap::new(), shown: HashMap::new(), sounds: None, report, failures }
     }
 
-    /// With sounds on this computer, wherever the reader is.
+    /// Also plays sounds on this computer, wherever the reader is.
     #[must_use]
     pub fn with_sounds(mut self) -> Self {
         let report = self.report.clone();
-        // Whoever asked may be gone.
+        // The receiver may be gone.
         let tell = move |fault| drop(report.send(FeedbackFailure::Sound(fault)));
         match Sounds::start(tell) {
             Ok(sounds) => self.sounds = Some(sounds),
-            // This end receives.
+            // The receiver is in `self`, so this cannot fail.
             Err(error) => drop(self.report.send(FeedbackFailure::Sound(error.to_string()))),
         }
         self
     }
 
-    /// Shows what became of a tap, where the configuration says so. Never waits.
+    /// Shows the outcome of a tap, if configured. Never waits.
     pub fn tapped(&mut self, outcome: &TapOutcome) {
         if let Some(signal) = signal_of(outcome) {
             self.show(&outcome.reader, outcome.insertion, signal);
         }
     }
 
-    /// The same of a card that was gone before it was let in, where it has to lie there: then nobody is.
+    /// Like [`Self::tapped`], for a card that left before it was admitted where it has to stay: it is not admitted
+    /// then.
     pub fn lifted(&mut self, outcome: &TapOutcome) {
         if let Some(signal) = signal_of(outcome) {
             self.show(&outcome.reader, outcome.insertion, when_lifted(signal));
         }
     }
 
-    /// What failed since this was asked last.
+    /// The failures since the last call.
     pub fn failures(&self) -> Vec<FeedbackFailure> {
         self.failures.try_iter().collect()
     }
 
-    /// Has this called once the signals that were asked for at this reader have been sent, or left out. False, and it is not
-    /// called, where none waits. Who asked earlier and still waits is forgotten: another card lies there.
+    /// Calls `then` once all signals pending at this reader have been sent or dropped. Returns false, without calling
+    /// it, when none is pending. An earlier callback still waiting is discarded: another card is there now.
     pub fn after_signal(&self, reader: &str, then: AfterSignal) -> bool {
         let Some((_, unshown)) = self.threads.get(reader) else { return false };
         let mut unshown = lock(unshown);
@@ -157,7 +159,7 @@ impl Feedback {
         }
         let Some(choice) = (self.choose)(reader) else { return };
         if let Err(error) = self.order(reader, choice, signal) {
-            // This end receives.
+            // The receiver is in `self`, so this cannot fail.
             let _ = self.report.send(FeedbackFailure::Reader { reader: reader.to_owned(), error });
         }
     }
@@ -176,7 +178,7 @@ impl Feedback {
         }
         match sent {
             Err(TrySendError::Full(_)) => Err(SignalError::Late),
-            // A thread ends when this does.
+            // The thread lives as long as `self`.
             _ => Ok(()),
         }
     }
@@ -193,18 +195,18 @@ impl Feedback {
 }
 
 impl Drop for Feedback {
-    /// The threads end, and give back the lights that they have set; one that hangs is left behind.
+    /// Ends the threads, which give back the lights they have set; one that hangs is left behind.
     fn drop(&mut self) {
         self.threads.clear();
         self.sounds = None;
-        // All ends of the channel but those of the threads are gone then.
+        // After this, only the threads hold senders of the channel.
         self.report = mpsc::channel().0;
         let until = Instant::now() + LAST_COMMANDS;
         while self.failures.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
     }
 }
 
-/// What the person is to know of this outcome.
+/// The signal for this outcome.
 fn signal_of(outcome: &TapOutcome) -> Option<Signal> {
     match &outcome.decision {
         Decision::Admitted(_) => Some(Signal::Admitted),
@@ -221,25 +223,25 @@ const fn when_lifted(signal: Signal) -> Signal {
     }
 }
 
-/// The lights and the buzzer of one reader.
+/// Controls the lights and the buzzer of one reader.
 struct ReaderLights {
     reader: String,
     model: FeedbackModel,
     send: SendSignal,
     report: Sender<FeedbackFailure>,
     unshown: SharedUnshown,
-    /// What is to be sent then, and how often that was tried.
+    /// The commands that end the current signal, when to send them, and how often that was tried.
     set: Option<(Instant, Vec<ReaderCommand>, u32)>,
 }
 
-/// What became of commands to a reader.
+/// The result of sending commands to a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
-    /// They worked.
+    /// All succeeded.
     All,
-    /// One failed, perhaps not the first.
+    /// One failed, not necessarily the first.
     Failed,
-    /// Somebody else has the reader.
+    /// Another program holds the reader.
     Nothing,
 }
 
@@ -268,7 +270,7 @@ impl ReaderLights {
         let ends = (Instant::now() + plan.lasts, plan.end);
         let tries = match self.try_send(&plan.begin) {
             Sent::All => 0,
-            // The lights may be set, and the buzzer be what failed. It is tried once to give them back.
+            // The lights may be on, with only the buzzer having failed; so try once to give them back.
             Sent::Failed => self.set.as_ref().map_or(RETRIES, |(.., tries)| *tries),
             Sent::Nothing => return,
         };
@@ -284,13 +286,13 @@ impl ReaderLights {
         }
     }
 
-    /// What was sent. That the reader is at the next tap, or another program's, is no failure.
+    /// Sends commands. A reader busy with the next tap, or held by another program, is not a failure.
     fn try_send(&self, commands: &[ReaderCommand]) -> Sent {
         match (self.send)(&self.reader, commands) {
             Ok(()) => Sent::All,
             Err(SignalError::Link(LinkError::SharingViolation)) => Sent::Nothing,
             Err(error) => {
-                // Whoever asked may be gone.
+                // The receiver may be gone.
                 let _ = self.report.send(FeedbackFailure::Reader { reader: self.reader.clone(), error });
                 Sent::Failed
             }
@@ -303,7 +305,7 @@ mod tests {
     use super::*;
     use crate::terminal::sound::STALE;
 
-    /// What was sent, to readers that differ by test.
+    /// The commands sent; each test uses readers of its own name.
     static SENT: Mutex<Vec<(String, Vec<ReaderCommand>)>> = Mutex::new(Vec::new());
     /// Held by a test whose reader hangs.
     static HANGS: Mutex<()> = Mutex::new(());
@@ -312,14 +314,14 @@ mod tests {
         SENT.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A reader called "hangs" takes nothing while the test holds it; one called "refuses" takes nothing at all, and one
-    /// called "held" is another program's.
+    /// The reader "hangs" accepts nothing while the test holds the lock; "refuses" accepts nothing at all, and "held"
+    /// belongs to another program.
     fn send(reader: &str, commands: &[ReaderCommand]) -> Result<(), SignalError> {
         match reader {
             "hangs" => drop(HANGS.lock()),
             "refuses" => return Err(SignalError::EscapeRefused),
             "held" => return Err(LinkError::SharingViolation.into()),
-            // What its buzzer is to do fails.
+            // Its buzzer command fails.
             "mute" if commands.len() > 1 => {
                 sent().push((reader.to_owned(), commands[..1].to_vec()));
                 return Err(SignalError::Answer(vec![0x6A, 0x81]));
@@ -330,7 +332,7 @@ mod tests {
         Ok(())
     }
 
-    /// Has a reader show these, and end; what it was sent, and what it reports.
+    /// Shows these signals at a reader and ends; returns the commands sent and the number of failures reported.
     fn shown(reader: &str, model: FeedbackModel, signals: &[(Signal, Duration)]) -> (Vec<Vec<ReaderCommand>>, usize) {
         let (orders, inbox) = mpsc::channel();
         let (report, failures) = mpsc::channel();
@@ -367,7 +369,7 @@ mod tests {
     fn lights_are_given_back_also_where_the_buzzer_failed() {
         let model = FeedbackModel::SpringCardH663;
         let mut plan = model.plan(Signal::Admitted);
-        // One command gives the lights back, which this reader takes.
+        // One command gives the lights back, and this reader accepts it.
         assert_eq!((plan.begin.len(), plan.end.len()), (2, 1));
         plan.begin.truncate(1);
         assert_eq!(shown("mute", model, &[(Signal::Admitted, Duration::ZERO)]), (vec![plan.begin, plan.end], 1));
@@ -389,12 +391,12 @@ mod tests {
             all.show("hangs", 1.into(), Signal::Admitted);
             all.show("silent", 1.into(), Signal::Admitted);
         }
-        // Of one insertion a signal is shown once.
+        // Within one insertion a signal is shown once.
         assert!(all.failures().is_empty() && all.threads.len() == 1);
         for insertion in 2..12_u64 {
             all.show("hangs", insertion.into(), Signal::Admitted);
         }
-        // One is being sent, unless the thread has not begun, and one waits.
+        // One signal is being sent, unless the thread has not started yet, and one is queued.
         let failures = all.failures();
         assert!((9..11).contains(&failures.len()), "{failures:?}");
         let is_late = |failed: &FeedbackFailure| matches!(failed, FeedbackFailure::Reader { reader, error: SignalError::Late } if reader == "hangs");
@@ -402,7 +404,7 @@ mod tests {
         drop(hangs);
     }
 
-    /// A portrait is read for a second, over the connection that the signal would take.
+    /// Reading a portrait takes about a second over the connection that the signal needs.
     #[test]
     fn what_would_take_the_reader_waits_until_the_signal_was_sent() {
         let mut all = Feedback::new(|_| Some(FeedbackChoice::Model(FeedbackModel::SpringCore)), send);

@@ -1,4 +1,4 @@
-//! Removes what this terminal holds of a person, and says what it was and what stays.
+//! Deletes the personal data that this terminal holds about a user, and reports what it was and what remains.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,23 +16,24 @@ use super::{
 };
 use crate::failure::{ExitClass, Failure};
 
-/// What is held of a person, or was.
+/// The data held about a user, before or after deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgetReport {
     /// The id of the user.
     pub user_id: String,
-    /// In the terminal's store.
+    /// The data in the terminal's store.
     pub held: PersonalData,
-    /// Users as the server signed them, for the time when it is away; counted once they are removed.
+    /// Signed users cached for times when the server is unreachable; counted only once they are deleted.
     pub cached: usize,
-    /// Enrollments that were begun and are not finished, which stay until they are.
+    /// Enrollments that were started and not finished; these stay until they are.
     pub begun: usize,
 }
 
-/// Finds whose data are meant, by user id or name, and what is held of them. Nothing changes.
+/// Finds the user by id or name, and the data held about them. Nothing changes.
 ///
 /// # Errors
-/// `users.unknown` when nothing is held, `users.ambiguous` when several have that name; otherwise what the store says.
+/// `users.unknown` when nothing is held, `users.ambiguous` when several have that name; otherwise the error of the
+/// store.
 pub fn find(store: &TerminalStore, home: &Path, typed: &str) -> Result<ForgetReport, Failure> {
     let user_id = meant(&store.people()?, typed)?;
     let held = store.personal_data(&user_id)?;
@@ -40,10 +41,10 @@ pub fn find(store: &TerminalStore, home: &Path, typed: &str) -> Result<ForgetRep
     Ok(ForgetReport { user_id, held, cached: 0, begun })
 }
 
-/// Removes it. A server hears of the departure with the events that it gets next.
+/// Deletes the data. A server learns of the departure with the next events.
 ///
 /// # Errors
-/// What the store says: then everything is there as before, but for what is kept of the server.
+/// The error of the store: then its data are unchanged, though the cache of the server's answers is already cleared.
 pub fn forget(
     store: &mut TerminalStore,
     home: &Path,

@@ -1,12 +1,12 @@
-//! The command that each event is given to: one run of it for each event, on threads of its own.
+//! Runs a user-supplied shell command once for each event, on separate threads.
 //!
-//! - The command is the text of one `sh -c`: what quotes, pipes and variables mean in it, the shell says.
-//! - One run at a time, in the order of the events. Up to [`LONGEST_QUEUE`] events wait; what comes then gets no run, and
-//!   it is told how many those were, until the queue is half empty. Whoever gives an event never waits.
-//! - The object stands on stdin, on one line. stdout leads nowhere, for that of `watch` belongs to the objects; the
-//!   beginning of stderr is told when the run fails.
-//! - A run is a process group of its own. After its time it is asked to end (SIGTERM), and soon after it must (SIGKILL);
-//!   what a run that ended left behind in its group is ended, too.
+//! - The command is the text of one `sh -c`, so quoting, pipes and variables follow the shell's rules.
+//! - One run at a time, in the order of the events. Up to [`LONGEST_QUEUE`] events wait; further events are dropped
+//!   until the queue is half empty, and their number is reported. The caller never waits.
+//! - The event object is on stdin, on one line. stdout is discarded, because `watch` writes its own objects there; the
+//!   beginning of stderr is reported when a run fails.
+//! - Each run is its own process group. After its time limit it receives SIGTERM, and soon after SIGKILL; processes
+//!   that a finished run left in its group are killed too.
 
 use std::{
     collections::VecDeque,
@@ -23,16 +23,16 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-/// How many events wait for their run at most.
+/// The maximum number of events waiting for their run.
 pub const LONGEST_QUEUE: usize = 1024;
 
-/// How long the runs that are due go on when `watch` ends.
+/// How long runs already due may continue when `watch` ends.
 const LAST_RUNS: Duration = Duration::from_secs(2);
 
-/// How long a run that was asked to end has for it.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How much of a failed run's stderr is told, in bytes.
+/// How much of a failed run's stderr is reported, in bytes.
 const LONGEST_WORD: usize = 512;
 
 /// An event and its object.
@@ -44,47 +44,47 @@ pub struct Job {
     pub json: String,
 }
 
-/// What whoever runs `watch` is to know of the command.
+/// Reports to whoever runs `watch` about the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HookReport {
-    /// A run could not be started, failed, or was ended after its time.
+    /// A run could not be started, failed, or was ended after its time limit.
     Failed {
         /// The number of the event.
         seq: u64,
         /// How it ended.
         how: How,
-        /// The beginning of what it said on stderr.
+        /// The beginning of its stderr.
         said: String,
     },
-    /// The queue is full: this event and those after it get no run.
+    /// The queue is full: this event and the following ones are dropped.
     Full {
         /// The number of the event.
         seq: u64,
     },
-    /// So many events got no run.
+    /// The number of events that were dropped.
     Missed(u64),
 }
 
-/// How a run ended that did not succeed.
+/// How an unsuccessful run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
     /// It could not be started.
     NotStarted(String),
     /// With this exit status.
     Status(i32),
-    /// By this signal, which was not ours.
+    /// By a signal that we did not send.
     Signal(i32),
-    /// It was ended after its time.
+    /// It exceeded its time limit and was ended.
     Late,
     /// It was ended because `watch` ended.
     Ended,
 }
 
-/// The runs of one command. When it is dropped, they are ended.
+/// The runs of one command. Dropping this ends them.
 pub struct Hooks {
     shared: Arc<HookShared>,
     runner: Option<JoinHandle<()>>,
-    /// How many events got no run; while there are any, the queue was full and is not half empty yet.
+    /// The number of events dropped since the queue was full, and not yet reported.
     missed: u64,
 }
 
@@ -97,17 +97,18 @@ struct HookShared {
 #[derive(Default)]
 struct HookQueue {
     queue: VecDeque<Job>,
-    /// The number of the last run that has ended.
+    /// The number of the last finished run.
     exited: u64,
-    /// `watch` ends: no run goes on beyond this.
+    /// Set when `watch` ends: no run continues beyond this.
     end: Option<Instant>,
 }
 
 impl Hooks {
-    /// Starts the thread that runs the command, each time for at most `limit`; `report` is called on it.
+    /// Starts the thread that runs the command, with a time limit of `limit` per run; `report` is called on that
+    /// thread.
     ///
     /// # Errors
-    /// What the system says when the thread cannot be started.
+    /// The error of the system when the thread cannot be started.
     pub fn start(command: &str, limit: Duration, report: impl Fn(HookReport) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(HookShared::default());
         let runner = Runner { shared: Arc::clone(&shared), command: command.to_owned(), limit };
@@ -116,7 +117,7 @@ impl Hooks {
         Ok(Self { shared, runner, missed: 0 })
     }
 
-    /// Queues a run. It never waits; it may have something to report.
+    /// Queues a run. Never waits; may return something to report.
     pub fn give(&mut self, job: Job) -> Option<HookReport> {
         let mut state = self.shared.lock();
         let room = if self.missed > 0 { LONGEST_QUEUE / 2 } else { LONGEST_QUEUE };
@@ -130,12 +131,12 @@ impl Hooks {
         self.missed()
     }
 
-    /// Ends the runs: those that are due have two seconds. What got no run then is counted.
+    /// Ends the runs: those already due have two seconds. Events without a run are counted.
     pub fn finish(&mut self) -> Option<HookReport> {
         let runner = self.runner.take()?;
         self.shared.lock().end = Some(Instant::now() + LAST_RUNS);
         self.shared.changed.notify_all();
-        // A panic in there was told by the hook of panics, which ended the process.
+        // A panic on that thread was already handled by the panic hook, which ended the process.
         let _ = runner.join();
         self.missed += std::mem::take(&mut self.shared.lock().queue).len() as u64;
         self.missed()
@@ -158,7 +159,7 @@ impl HookShared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next event; none when `watch` ends and none is due, or its time is over.
+    /// The next event; `None` when `watch` ends and none is due, or its time is over.
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
@@ -173,7 +174,8 @@ impl HookShared {
         }
     }
 
-    /// Waits until this run has ended; why not, where its time came first. With `ends`, it goes when `watch` goes.
+    /// Waits until this run has exited; returns why not, if a limit came first. With `ends`, the end of `watch` is a
+    /// limit too.
     fn await_exit(&self, run: u64, limit: Instant, ends: bool) -> Result<(), How> {
         let mut state = self.lock();
         while state.exited < run {
@@ -225,7 +227,7 @@ impl Runner {
             let _ = kill_process_group(group, Signal::TERM);
             let _ = self.shared.await_exit(run, Instant::now() + GRACE, false);
         }
-        // The number of the group stays its own until the run is waited for.
+        // The process group id cannot be reused until the child is waited for.
         let _ = kill_process_group(group, Signal::KILL);
         let status = child.wait();
         let word = |said: Receiver<String>| said.recv_timeout(GRACE).unwrap_or_default();
@@ -243,24 +245,24 @@ impl Runner {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
     }
 
-    /// Gives the run its object, listens to it, and waits for its end, on threads that hold nobody up.
+    /// Writes the object to the run's stdin, reads its stderr and waits for its exit, each on its own thread.
     fn attend(&self, child: &mut Child, run: u64, json: String) -> io::Result<Receiver<String>> {
         let (sender, said) = mpsc::channel();
         let (stdin, stderr, id) = (child.stdin.take(), child.stderr.take(), Pid::from_child(child));
         let named = || thread::Builder::new().name("hook".to_owned());
         named().spawn(move || {
-            // A command that does not read its event has its reasons.
+            // A command may choose not to read its event.
             let _ = stdin.map(|mut stdin| stdin.write_all(json.as_bytes()).and_then(|()| stdin.write_all(b"\n")));
         })?;
         named().spawn(move || {
             let Some(mut stderr) = stderr else { return };
             let _ = sender.send(beginning(&mut stderr));
-            // The rest is read and forgotten, lest the command waits for a reader.
+            // The rest is read and discarded, so that the command does not block on a full pipe.
             let _ = io::copy(&mut stderr, &mut io::sink());
         })?;
         let shared = Arc::clone(&self.shared);
         named().spawn(move || {
-            // It is left for its parent to be waited for.
+            // NOWAIT leaves the child for its parent to reap.
             let exited = || waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
             let _ = rustix::io::retry_on_intr(exited);
             shared.note_exit(run);
@@ -278,10 +280,10 @@ impl How {
     }
 }
 
-/// The beginning of what is said.
+/// The beginning of a stream.
 fn beginning(stream: &mut impl Read) -> String {
     let mut said = Vec::new();
-    // What was said before an error counts, too.
+    // Whatever was read before an error counts too.
     let _ = stream.take(LONGEST_WORD as u64).read_to_end(&mut said);
     String::from_utf8_lossy(&said).trim().to_owned()
 }

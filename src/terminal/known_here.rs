@@ -1,25 +1,26 @@
-//! Whom this terminal knows by itself, for a terminal without a server: what is not named of a user stays.
+//! The users that this terminal knows by itself, for terminals without a server: their data fill in what a change
+//! omits.
 
 use std::{collections::HashMap, path::Path};
 
 use super::presence::store::{TerminalStore, TerminalStoreError};
 use crate::api::User;
 
-/// The users that the register of cards and the history have, each as it was last. Nobody who was forgotten is among them.
+/// The users in the register of cards and in the history, each in its latest version. Forgotten users are not included.
 #[derive(Debug, Default)]
 pub struct KnownUsers {
     users: HashMap<String, User>,
 }
 
 impl KnownUsers {
-    /// Reads the store of this folder, where there is one. The register counts before the history, which has what cards of
-    /// other desks said.
+    /// Reads the store of this folder, if there is one. The register takes precedence over the history, which also
+    /// holds the user information of cards issued elsewhere.
     ///
     /// # Errors
     /// As [`TerminalStore::open`] and [`TerminalStore::list`].
     pub fn load(home: &Path) -> Result<Self, TerminalStoreError> {
         let Some(store) = TerminalStore::open_if_there(home)? else { return Ok(Self::default()) };
-        // The latest comes first there, and is to stand last here.
+        // The history has the latest first; here the latest must come last.
         let history = store.known()?.into_iter().rev().map(|entry| entry.user);
         let mut cards = store.cards(None)?;
         cards.sort_by_key(|card| card.changed);
@@ -27,7 +28,7 @@ impl KnownUsers {
         Ok(Self { users: users.map(|user| (user.id.clone(), user)).collect() })
     }
 
-    /// What is known of the user with this id.
+    /// The user with this id, if known.
     pub fn user(&self, id: &str) -> Option<&User> {
         self.users.get(id)
     }
@@ -73,7 +74,7 @@ mod tests {
             changed: at(second),
         };
         let ada = user("7", "Ada Lovelace", &[("room", "B17")]);
-        // Issued first and written last; lost since.
+        // Issued first and written last; lost since then.
         store.register_card(&card(1, &ada, 9, CardState::Replaced), None).unwrap();
         store.register_card(&card(2, &user("7", "Ada", &[]), 2, CardState::Issued), None).unwrap();
         let eve = user("9", "Eve", &[("team", "red")]);

@@ -1,5 +1,5 @@
-//! Which of the events of the readers count: those of readers that are meant. One that cannot be asked whether it is, since
-//! another program holds it, is asked again until it says so; what happened to it meanwhile comes then.
+//! Filters reader events to the selected readers. A reader that another program holds cannot be queried for whether it
+//! is selected; it is queried again later, and what happened to it in the meantime is delivered then.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,28 @@ use crate::reader::{
     select::{ReaderChoice, Selection},
 };
 
-/// Says of a reader whether it is meant.
+/// Decides whether a reader is selected.
 type Choose = Box<dyn Fn(&str) -> ReaderChoice>;
 
-/// Which readers are meant, and what happened to those of which nobody can say so yet.
+/// The selected readers, and the events of readers still undecided.
 pub struct MeantReaders {
     choice: Choose,
     undecided: BTreeMap<String, Missed>,
 }
 
-/// What counts of an event.
+/// An event after filtering.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MeantEvent {
-    /// This happened to a reader that is meant, to one that came before and was not, or to the service.
+    /// This happened to a selected reader, to one added earlier that was not selected, or to the service.
     Happened(ReaderEvent),
-    /// Nobody can say of this reader whether it is meant, until its driver is asked again: it is left out.
+    /// Whether this reader is selected cannot be determined until its driver answers: it is left out for now.
     Undecided {
         /// Its name.
         reader: String,
     },
 }
 
-/// What happened to a reader that could not be asked: no more than what holds now.
+/// The events of an undecided reader, reduced to what still holds.
 #[derive(Debug, Default)]
 struct Missed {
     slot: Vec<ReaderEvent>,
@@ -41,7 +41,7 @@ impl Missed {
         match event {
             ReaderEvent::Exclusive { exclusive, .. } => self.exclusive = exclusive.then(|| event.clone()),
             ReaderEvent::CardRemoved { reader } => self.slot = vec![ReaderEvent::Vacant { reader: reader.clone() }],
-            // It follows the CardMute of the same insertion.
+            // It follows the CardMute of the same insertion, which must be kept.
             ReaderEvent::CardWoke { .. } => self.slot.push(event.clone()),
             ReaderEvent::Available { available: true, .. } => self.slot.clear(),
             _ => self.slot = vec![event.clone()],
@@ -50,22 +50,22 @@ impl Missed {
 }
 
 impl MeantReaders {
-    /// Those of a selection.
+    /// The readers of a selection.
     pub fn new(selection: Selection) -> Self {
         Self::chosen(move |reader| selection.choice(reader))
     }
 
-    /// Those that are chosen in another way.
+    /// Readers chosen by a closure.
     pub fn chosen(choice: impl Fn(&str) -> ReaderChoice + 'static) -> Self {
         Self { choice: Box::new(choice), undecided: BTreeMap::new() }
     }
 
-    /// Whether there is a reader of which nobody can say whether it is meant.
+    /// Whether any reader is undecided.
     pub fn is_undecided(&self) -> bool {
         !self.undecided.is_empty()
     }
 
-    /// What counts of an event; each but the coming of a reader has those asked again that could not be asked.
+    /// Filters one event; any event except a new reader also retries the undecided readers.
     pub fn take(&mut self, event: ReaderEvent) -> Vec<MeantEvent> {
         let mut counting = Vec::new();
         match &event {
@@ -97,7 +97,7 @@ impl MeantReaders {
         counting
     }
 
-    /// Asks those again that could not be asked. For one that is meant it is now as if it had just been plugged in.
+    /// Retries the undecided readers. One that is selected is delivered as if it had just been plugged in.
     pub fn decide(&mut self) -> Vec<MeantEvent> {
         let mut counting = Vec::new();
         for (reader, missed) in std::mem::take(&mut self.undecided) {

@@ -1,4 +1,4 @@
-//! What this terminal remembers of tokens, so that a tap need not read it again.
+//! The terminal's memory of certificates and least times of tokens, so that a tap need not read or measure them again.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -13,7 +13,7 @@ use crate::token::{
     select::TokenMode,
 };
 
-/// Where the store keeps this.
+/// The key of this item in the store.
 pub const fn certificate_of(item: RememberedItem) -> CertificateOf {
     match item {
         RememberedItem::Identity(token_id) => CertificateOf::Identity(token_id),
@@ -22,10 +22,10 @@ pub const fn certificate_of(item: RememberedItem) -> CertificateOf {
     }
 }
 
-/// Keeps certificates that were just read: the first tap at this terminal need not read them again.
+/// Stores certificates that were just read, so that the first tap at this terminal need not read them again.
 ///
 /// # Errors
-/// [`TerminalStoreError`] when the store cannot be written: those before are kept.
+/// [`TerminalStoreError`] when the store cannot be written: the previous certificates are kept.
 pub fn remember(
     store: &mut TerminalStore,
     learned: &[(RememberedItem, Option<Vec<u8>>)],
@@ -38,19 +38,19 @@ pub fn remember(
     Ok(())
 }
 
-/// The memory of a terminal: its store, opened once more for the threads of the readers.
+/// The memory of a terminal: its store, opened a second time for the threads of the readers.
 #[derive(Debug)]
 pub struct StoreMemory(pub Mutex<TerminalStore>);
 
 impl TokenMemory for StoreMemory {
     fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
-        // A store that cannot be read costs an exchange, not the tap.
+        // If the store cannot be read, that costs an exchange, not the tap.
         let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         store.certificate(&certificate_of(*item)).ok().flatten()
     }
 
     fn least_heartbeat(&self, token_id: Uuid, reader: &str) -> Option<Duration> {
-        // Without it more heartbeats are timed; whoever decides reads the store anew.
+        // Without it more heartbeats are timed; the decision itself reads the store again.
         let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         store.least_heartbeat(token_id, reader).ok().flatten()
     }

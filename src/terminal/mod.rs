@@ -1,4 +1,4 @@
-//! What makes a terminal: taps, the current user list, and the changes of cards. It knows no command line, prints
+//! The terminal: taps, the current user list, and changes to cards. It knows nothing of the command line, prints
 //! nothing, and has no JSON view.
 
 pub mod administration;

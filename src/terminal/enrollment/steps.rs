@@ -1,4 +1,5 @@
-//! The steps of one enrollment, inside one SCP03 session. Each may be repeated: a step whose answer was lost is done again.
+//! The steps of an enrollment, all inside one SCP03 session. Each may be repeated: a step whose answer was lost is
+//! redone.
 
 use crate::channel::CommandName;
 use crate::{
@@ -29,39 +30,39 @@ use super::{
     manifest::Manifest,
 };
 
-/// What an enrollment is about to do.
+/// The step that an enrollment is about to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnrollmentStep {
-    /// Put the token's own SCP03 keys onto the card.
+    /// Write the token's own SCP03 keys.
     OwnKeys,
-    /// Put the CA key, the mode and the token id onto it.
+    /// Write the CA key, the mode and the token id.
     CaKey,
-    /// Have it generate its own ECKA key.
+    /// Let the card generate its own ECKA key.
     EckaKey,
-    /// Have it generate its identity key.
+    /// Let the card generate its identity key.
     IdentityKey,
     /// Have both keys certified.
     Certification,
-    /// Put the certificates onto it.
+    /// Write the certificates.
     Certificates,
-    /// Put the user record onto it.
+    /// Write the user record.
     Record,
-    /// Have it issued.
+    /// Set the status to ISSUED.
     Status,
-    /// Open it as every tap will.
+    /// Authenticate the token as every tap will.
     Verification,
 }
 
 impl EnrollmentStep {
-    /// How many steps come before the verification.
+    /// The number of steps before the verification.
     pub const COUNT: usize = 8;
 
-    /// How many steps were done before it.
+    /// The number of steps before this one.
     pub const fn done(self) -> usize {
         self as usize
     }
 
-    /// What it is about, in words.
+    /// A description of the step.
     pub const fn words(self) -> &'static str {
         match self {
             Self::OwnKeys => "the token's own keys",
@@ -76,7 +77,7 @@ impl EnrollmentStep {
         }
     }
 
-    /// What comes after this progress.
+    /// The step that follows this progress.
     const fn after(done: Progress) -> Self {
         match done {
             Progress::Begun => Self::OwnKeys,
@@ -91,31 +92,31 @@ impl EnrollmentStep {
     }
 }
 
-/// One run over the steps that are left.
+/// One run over the remaining steps.
 pub(super) struct EnrollmentRun<'a> {
     /// Certifies the keys.
     pub authority: &'a mut dyn TokenAuthority,
-    /// Where the progress is kept.
+    /// Where the progress is recorded.
     pub journal: &'a Journal,
     /// Called before each step.
     pub progress: &'a mut dyn FnMut(EnrollmentStep),
     /// The SCP03 session with the card.
     pub session: Session,
-    /// How far it is.
+    /// The progress so far.
     pub entry: JournalEntry,
-    /// The SCP03 keys that the card gets.
+    /// The card's own SCP03 keys.
     pub own_keys: StaticKeys,
-    /// The portrait, where one comes onto the card.
+    /// The portrait for the card, if there is one.
     pub portrait: Option<Vec<u8>>,
-    /// The set that it joins; nothing: open mode.
+    /// The set to join; `None` in open mode.
     pub set: Option<Set>,
 }
 
 impl EnrollmentRun<'_> {
-    /// Does what is left, in order; the entry comes back when that is not for the card to do.
+    /// Takes the remaining steps in order; returns the entry when the next step does not involve the card.
     ///
     /// # Errors
-    /// [`EnrollError`] of the step that failed; the journal holds those before it.
+    /// The [`EnrollError`] of the step that failed; the journal holds the steps before it.
     pub fn finish(mut self, link: &mut dyn Link) -> Result<Option<JournalEntry>, EnrollError> {
         let layout = Layout::of(&self.entry.user)?;
         loop {
@@ -146,7 +147,7 @@ impl EnrollmentRun<'_> {
         self.journal.save(&self.entry)
     }
 
-    /// Blank means blank: RESET, then the per-token keys, which put the start keys to sleep.
+    /// Resets the card so that it is truly blank, then writes the per-token keys, which replace the start keys in use.
     fn key(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
         self.session.tell(link, CommandName::SetStatusBlank, &commands::set_status(LifeCycle::Blank, None))?;
         let command = commands::put_token_keys(&self.own_keys, self.session.dek()?)?;
@@ -193,13 +194,14 @@ impl EnrollmentRun<'_> {
         self.advance(Progress::EckaStored)
     }
 
-    /// The key and its certificate in one step: the key comes into force with it.
+    /// Writes the key and its certificate together: the certificate activates the key.
     fn store_set(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
         let Some(set) = &self.set else { return Ok(()) };
         let kvn = KVN_SET[0];
         let command = commands::put_set_key(kvn, &*set.key.scalar()?, self.session.dek()?)?;
         let answer = match self.session.send(link, CommandName::PutKey, &command) {
-            // Under its own keys the card did not tell how it came, and the journal is not here.
+            // With its own keys the card no longer shows that it came with the test keys, and the journal of that run
+            // is not here.
             Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => return Err(EnrollError::TestKeysPrivate),
             answer => answer?,
         };
@@ -233,7 +235,7 @@ impl EnrollmentRun<'_> {
         self.advance(Progress::Recorded)
     }
 
-    /// The card compares the manifest with what it holds, so a swapped key or a lost write ends here.
+    /// The card compares the manifest with what it holds, so a swapped key or a lost write is detected here.
     fn issue(&mut self, link: &mut dyn Link, layout: &Layout) -> Result<(), EnrollError> {
         let digest = self.manifest(layout)?.digest();
         self.session.tell(
@@ -306,17 +308,17 @@ pub fn certify(
     journal.save(entry)
 }
 
-/// A key that an earlier step has put into the journal.
+/// A key that an earlier step put into the journal.
 fn key(text: Option<&String>) -> Result<Point, EnrollError> {
     journaled(text).and_then(|bytes| Point::parse(&bytes).map_err(|_| EnrollError::JournalDamaged))
 }
 
-/// The card's confirmation must be the one that these keys have.
+/// Refuses a confirmation by the card that does not match the keys sent.
 fn confirm(step: CommandName, answer: &[u8], expected: &[u8]) -> Result<(), EnrollError> {
     if answer == expected { Ok(()) } else { Err(TokenError::Form(step).into()) }
 }
 
-/// What an earlier step has put into the journal.
+/// Bytes that an earlier step put into the journal.
 fn journaled(certificate: Option<&String>) -> Result<Vec<u8>, EnrollError> {
     certificate.and_then(|text| hex::decode(text).ok()).ok_or(EnrollError::JournalDamaged)
 }

@@ -1,5 +1,5 @@
 //! Enrollment and tap against the software token, in one process: the order of steps, resumption, and exchange counts.
-//! The proof that the token is right is elsewhere (third-party client, vectors, applet).
+//! Other tests check the software token itself (third-party client, vectors, applet).
 
 use std::cell::RefCell;
 
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// The CA here, or one that has to be asked elsewhere.
+/// A local CA, or one that stands for a remote one.
 pub struct Ca {
     key: KeyPair,
     far: bool,
@@ -69,7 +69,7 @@ impl TokenAuthority for Ca {
     }
 }
 
-/// A card that is lifted at the n-th exchange.
+/// A card that is removed at the n-th exchange.
 pub struct Slot {
     pub token: SoftwareToken,
     pub left: u32,
@@ -98,7 +98,7 @@ pub struct EnrollmentFixture {
     pub ca: Ca,
     pub credentials: Credentials,
     memory: MapMemory,
-    /// For tokens in private mode.
+    /// The set, for tokens in private mode.
     pub set: Option<Set>,
     folder: tempfile::TempDir,
 }
@@ -187,7 +187,7 @@ impl EnrollmentFixture {
     }
 }
 
-/// One set for every card.
+/// The same set for every card.
 impl SetProvider for Set {
     fn join(&mut self, _: &str) -> Result<Set, PkiError> {
         Ok(self.clone())
@@ -199,7 +199,7 @@ impl SetProvider for Set {
 }
 
 impl EnrollmentFixture {
-    /// From now on tokens are private, in one set.
+    /// A fixture whose tokens are private and in one set.
     pub fn private() -> Self {
         let mut fixture = Self::new();
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
@@ -329,7 +329,7 @@ fn another_user_or_a_wrong_key_is_told_before_anything_is_sent() {
     assert_eq!(before - slot.left, 2, "SELECT and INITIALIZE UPDATE only");
 }
 
-/// The CA is asked while no card is held; the card that comes back has to be the one that went.
+/// A remote CA is asked while no card is held; the card that comes back must be the same one.
 #[test]
 fn a_ca_elsewhere_is_asked_between_two_visits() {
     let mut fixture = EnrollmentFixture::new();
@@ -371,7 +371,7 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
     );
 }
 
-/// What `enroll` saw counts: the proof that verified the token is no proof of a tap.
+/// The counter seen by `enroll` is stored, so the proof that verified the token cannot pass as a tap.
 #[test]
 fn the_proof_that_verified_the_token_is_remembered() {
     let (fixture, mut slot) = (EnrollmentFixture::new(), blank());
@@ -390,7 +390,7 @@ fn the_proof_that_verified_the_token_is_remembered() {
     assert!(store.record_counter(token_id, token.counter()).unwrap());
 }
 
-/// Certificates of another key, name or class are noticed before they are on the card.
+/// Certificates for another key, name or class are detected before they are written to the card.
 #[test]
 fn certificates_that_were_not_asked_for_are_refused() {
     struct Liar(Ca, u8);

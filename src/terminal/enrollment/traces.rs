@@ -1,4 +1,4 @@
-//! What tells a card from others without any key of ours: the card around the applet must not give away which one it is.
+//! Checks whether a card can be recognised without any key of ours: nothing around the applet may identify the card.
 
 use crate::{
     card::{
@@ -9,36 +9,36 @@ use crate::{
     reader::causes::is_final,
 };
 
-/// A card in a field that can be taken away from it.
+/// A card whose reader field can be reset.
 pub trait FieldReset: Link {
-    /// Takes the field away and gives it back: the card starts anew.
+    /// Turns the field off and on: the card starts afresh.
     ///
     /// # Errors
     /// [`LinkError`] when the card is gone or does not answer to reset.
     fn renew(&mut self) -> Result<(), LinkError>;
 }
 
-/// What tells a card from others without any key of ours.
+/// Something by which a card can be recognised without any key of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrackableTrait {
-    /// The UID of the anticollision is the same after the field was gone.
+    /// The anticollision UID does not change after a field reset.
     Uid,
-    /// The reader does not tell the UID, so that nobody here can say whether it changes.
+    /// The reader does not report the UID, so whether it changes cannot be determined.
     UidUnknown,
-    /// The card production life cycle data hold serial numbers.
+    /// The card production life cycle data contain serial numbers.
     Cplc,
     /// The issuer's security domain answers INITIALIZE UPDATE with diversification data.
     Diversification,
-    /// It tells an issuer identification number.
+    /// The card gives an issuer identification number.
     Iin,
-    /// It tells a card image number.
+    /// The card gives a card image number.
     Cin,
-    /// It did not take a question that a stranger may ask, so that nobody here can say what it tells.
+    /// The card failed on a query that anyone may send, so what it reveals cannot be determined.
     Unanswered,
 }
 
 impl TrackableTrait {
-    /// What a user is told of it.
+    /// The description shown to a user.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Uid => "its UID stays the same",
@@ -52,24 +52,24 @@ impl TrackableTrait {
     }
 }
 
-/// The traces in words, one after the other.
+/// The descriptions of these traits, joined.
 pub fn list(traces: &[TrackableTrait]) -> String {
     traces.iter().map(|trace| trace.word()).collect::<Vec<_>>().join("; ")
 }
 
-/// The AID of an issuer's security domain, unless the issuer has given it another (GP Card Specification, H.1.3).
+/// The default AID of an issuer security domain, which an issuer may change (GP Card Specification, H.1.3).
 const SECURITY_DOMAIN: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
 
-/// Looks for everything by which a stranger could tell this card from others; it reads only. Whatever cannot be asked
-/// counts as found. The field is taken away three times, so nothing is selected afterwards.
+/// Looks for everything by which a stranger could recognise this card; it only reads. A query that cannot be made
+/// counts as a finding. The field is reset three times, so nothing is selected afterwards.
 ///
 /// # Errors
-/// [`LinkError`] when the card leaves, or an exchange fails. What the card refuses is no error.
+/// [`LinkError`] when the card leaves, or an exchange fails. A refusal by the card is not an error.
 pub fn traces(card: &mut dyn FieldReset, format: ApduFormat) -> Result<Vec<TrackableTrait>, LinkError> {
     let mut found = Vec::new();
-    // Our own applet may be selected, and tells its diversification data as long as it is blank.
+    // Our own applet may still be selected, and reveals its diversification data as long as it is blank.
     let first = uid(card)?;
-    // What is selected by itself, without a name, is the security domain on most cards.
+    // On most cards the application selected by default is the security domain.
     platform(card, format, &mut found)?;
     let second = uid(card)?;
     let select = Command::new(0x00, 0xA4, 0x04, 0x00).data(SECURITY_DOMAIN).answered();
@@ -86,13 +86,13 @@ pub fn traces(card: &mut dyn FieldReset, format: ApduFormat) -> Result<Vec<Track
     Ok(found)
 }
 
-/// The UID in a new field, as the reader tells it (PC/SC part 3, 3.2.2.1.3).
+/// The UID after a field reset, as the reader reports it (PC/SC part 3, 3.2.2.1.3).
 fn uid(card: &mut dyn FieldReset) -> Result<Option<Vec<u8>>, LinkError> {
     card.renew()?;
     let answer = match card.transmit(&[0xFF, 0xCA, 0x00, 0x00, 0x00], link::Sensitivity::Plain) {
         Ok(answer) => answer,
         Err(error) if is_final(&error) => return Err(error),
-        // The reader gave it to the card, which does not take it: it is asked other things in a field of its own.
+        // The reader passed the command on to the card, which failed on it: reset the field before further queries.
         Err(_) => {
             card.renew()?;
             return Ok(None);
@@ -104,7 +104,7 @@ fn uid(card: &mut dyn FieldReset) -> Result<Option<Vec<u8>>, LinkError> {
     })
 }
 
-/// What the selected application tells a stranger. An error status is the answer that nothing is told.
+/// Collects what the selected application tells a stranger. An error status means that it tells nothing.
 fn platform(card: &mut dyn FieldReset, format: ApduFormat, found: &mut Vec<TrackableTrait>) -> Result<(), LinkError> {
     let data = |p1, p2| Command::new(0x80, 0xCA, p1, p2).answered();
     let initialize = Command::new(0x80, 0x50, 0x00, 0x00).data([0; 8]).answered();
@@ -117,14 +117,14 @@ fn platform(card: &mut dyn FieldReset, format: ApduFormat, found: &mut Vec<Track
         match ask(card, format, &command)? {
             TraitAnswer::Told(told) if is_telling(&told) && !found.contains(&trace) => found.push(trace),
             TraitAnswer::Told(_) | TraitAnswer::Nothing => {}
-            // What was selected is so no more: there is nobody left to ask.
+            // The exchange failed, so the application is no longer selected and the other queries are pointless.
             TraitAnswer::NotTaken => return unanswered(card, found),
         }
     }
     Ok(())
 }
 
-/// The card is as it was, and what it would have said stays unknown.
+/// Records that a query failed, and resets the card to its initial state.
 fn unanswered(card: &mut dyn FieldReset, found: &mut Vec<TrackableTrait>) -> Result<(), LinkError> {
     if !found.contains(&TrackableTrait::Unanswered) {
         found.push(TrackableTrait::Unanswered);
@@ -132,13 +132,13 @@ fn unanswered(card: &mut dyn FieldReset, found: &mut Vec<TrackableTrait>) -> Res
     card.renew()
 }
 
-/// What comes of a question.
+/// The result of a query.
 enum TraitAnswer {
-    /// The card tells this.
+    /// The card returned this.
     Told(Vec<u8>),
-    /// The card tells nothing.
+    /// The card returned nothing.
     Nothing,
-    /// The exchange failed, and the card is still there.
+    /// The exchange failed, though the card is still there.
     NotTaken,
 }
 
@@ -155,8 +155,8 @@ fn is_anything(told: &[u8]) -> bool {
     !told.is_empty()
 }
 
-/// Behind the kind of chip and of operating system (10 bytes) everything is of this one card or of its batch; a maker may
-/// have set it to zeros.
+/// After the type of chip and operating system (10 bytes), everything identifies this card or its batch; a manufacturer
+/// may have zeroed it.
 fn is_serial(told: &[u8]) -> bool {
     const LENGTH: usize = 42;
     const KIND: usize = 10;

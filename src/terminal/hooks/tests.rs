@@ -1,4 +1,4 @@
-//! Real runs of a real shell. What a run does is awaited through named pipes, never by the clock.
+//! Real runs of a real shell. Tests wait for runs through named pipes, never by the clock.
 
 use std::{
     fs::{File, OpenOptions},
@@ -82,12 +82,12 @@ fn a_run_that_fails_is_told_and_the_next_one_comes() {
     }
 }
 
-/// What is written into a pipe until nobody is left who holds it open for writing.
+/// Reads a pipe until no writer is left.
 struct Held(File);
 
 impl Held {
     fn open(pipe: &Path) -> Self {
-        // Opened beside another end, it does not wait for one.
+        // With another end already open, opening does not block.
         let _both = OpenOptions::new().read(true).write(true).open(pipe).unwrap();
         Self(File::open(pipe).unwrap())
     }
@@ -97,7 +97,7 @@ impl Held {
     }
 }
 
-/// Whatever is in the group of a run is gone with it, also what ignores SIGTERM.
+/// Everything in the process group of a run is killed with it, even processes that ignore SIGTERM.
 #[test]
 fn a_run_that_takes_too_long_is_ended_with_its_children() {
     let pipes = Pipes::new();
@@ -140,7 +140,7 @@ fn a_run_that_floods_or_does_not_read_goes_on() {
     }
 }
 
-/// This very thread gives events while the first run waits for nothing: it would hang if it ever waited.
+/// The thread that queues events is the test's own, so the test would hang if queuing ever waited for a run.
 #[test]
 fn a_slow_run_holds_nobody_up_and_what_does_not_fit_is_counted() {
     let pipes = Pipes::new();
@@ -157,13 +157,13 @@ fn a_slow_run_holds_nobody_up_and_what_does_not_fit_is_counted() {
     for seq in 2..=50 {
         assert_eq!(hooks.give(job(longest + seq)), None);
     }
-    // Runs end; from the half on there is room again, and it is told how many were left out.
+    // Runs finish; from half empty on there is room again, and the number of dropped events is reported.
     for _ in 0..=LONGEST_QUEUE / 2 {
         drop(OpenOptions::new().write(true).open(&gate).unwrap());
         begins.next().unwrap();
     }
     assert_eq!(hooks.give(job(9_999)), Some(HookReport::Missed(50)));
-    // The run of now is ended, and half the queue gets none.
+    // The current run is ended, and the queued half is dropped.
     assert_eq!(hooks.finish(), Some(HookReport::Missed(longest / 2)));
     let told: Vec<_> = news.try_iter().collect();
     assert!(matches!(told[..], [HookReport::Failed { how: How::Ended, .. }]), "{told:?}");

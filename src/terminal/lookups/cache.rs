@@ -1,4 +1,4 @@
-//! What a terminal keeps of its server: nonces for the next taps, the feed of statuses, and signed users.
+//! The terminal's cache of its server's answers: nonces for the next taps, the status feed, and signed users.
 
 use std::path::Path;
 
@@ -18,50 +18,50 @@ use crate::{
 
 /// How far the server's clock may be ahead of ours.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
-/// The most that one status takes in a request: id, words, and a reason of 200 bytes, each escaped as JSON.
+/// The maximum size of one status in a request: id, words, and a reason of 200 bytes, each escaped as JSON.
 const STATUS_BYTES: usize = 640;
 
-/// What is kept, in `directory.db` of the state folder.
+/// The cache, stored in `directory.db` of the state folder.
 #[derive(Debug)]
 pub struct Cache {
     store: CacheStore,
     cas: Vec<Point>,
 }
 
-/// What a feed was.
+/// The result of applying a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedTaken {
-    /// The last, for now.
+    /// It was the last part for now.
     Whole,
-    /// One after which more follows.
+    /// More parts follow.
     MoreFollows,
-    /// One of another log, which was reconciled with ours: that one is asked for from its beginning.
+    /// It belongs to another log, reconciled with the one known here: that log is now followed from its beginning.
     StartedOver,
 }
 
-/// What is known of a token without asking.
+/// What is known about a token without asking the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CachedToken {
-    /// Its status with the reason, unless it is active or unknown.
+    /// Its status and reason, unless it is active or unknown.
     pub status: Option<(TokenStatus, Option<String>)>,
-    /// How old the newest feed is; `None` when none was taken yet.
+    /// The age of the newest feed; `None` when none was received yet.
     pub feed_age: Option<SignedDuration>,
-    /// Its user with the moment when the server said so.
+    /// Its user, and when the server stated it.
     pub user: Option<(User, Timestamp)>,
 }
 
 impl Cache {
-    /// Opens it, or makes it. The CA here comes first, and the one that is rotated out behind it; what was kept under any
-    /// other is forgotten. On a disk that is full or read-only it goes on in memory.
+    /// Opens or creates the cache. `cas` holds the current CA first, then the one being rotated out; data cached under
+    /// any other CA are dropped. If the disk is full or read-only, the cache continues in memory.
     ///
     /// # Errors
-    /// [`ServerError::Cache`] when the file cannot be opened, read or made.
+    /// [`ServerError::Cache`] when the file cannot be opened, read or created.
     pub fn open(home: &Path, cas: &[Point]) -> Result<Self, ServerError> {
         let known: Vec<&[u8]> = cas.iter().map(|ca| ca.as_bytes().as_slice()).collect();
         Ok(Self { store: CacheStore::open(home, &known)?, cas: cas.to_vec() })
     }
 
-    /// The same once more, for another thread: where nothing can be written, in the same memory.
+    /// Opens the cache again for another thread; when nothing can be written, both share the same memory.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -72,18 +72,18 @@ impl Cache {
         }
     }
 
-    /// Why nothing can be written, and all is kept in memory.
+    /// Why nothing can be written, in which case everything is kept in memory.
     pub fn unwritable(&self) -> Option<ServerError> {
         self.store.unwritable().cloned().map(ServerError::Cache)
     }
 
-    /// What the server signs is checked under these from now on.
+    /// From now on, verifies the server's signatures under these CAs.
     pub fn trust(&mut self, cas: &[Point]) {
         self.cas = cas.to_vec();
     }
 
-    /// A nonce of the server's for one proof, and until when it may be used. It is gone from here when this returns, so that
-    /// nobody gets it again.
+    /// A nonce from the server for one proof, and when it expires. It is removed from the cache before this returns, so
+    /// that it is never handed out twice.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -91,7 +91,7 @@ impl Cache {
         self.store.take_nonce(now)
     }
 
-    /// How many nonces are missing until there are [`NONCES_MAX`].
+    /// How many nonces are missing up to [`NONCES_MAX`].
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -99,7 +99,7 @@ impl Cache {
         Ok(NONCES_MAX.saturating_sub(self.store.count_nonces(now)?))
     }
 
-    /// Keeps nonces that were asked for.
+    /// Stores nonces received from the server.
     ///
     /// # Errors
     /// [`ServerError::Protocol`] for a nonce that is not 32 bytes in base64url: none is kept then;
@@ -114,7 +114,7 @@ impl Cache {
         self.store.keep_nonces(&nonces, NONCES_MAX)
     }
 
-    /// Where the feed stands: ask for what changed after its version.
+    /// The current position in the feed: the next request asks for changes after its version.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -122,9 +122,9 @@ impl Cache {
         self.store.mark()
     }
 
-    /// Takes a feed that was asked for at this mark. A feed of an audit log that does not hold the
-    /// record that this terminal was told of last is refused: the server was restored, or records were taken away. What is
-    /// kept here stays until an administrator has reconciled the two logs; then that one is followed from its beginning.
+    /// Applies a feed that was requested at this position. It is refused if its audit log does not contain the last
+    /// record known to this terminal: the server was restored, or records were removed. The cached data stay until an
+    /// administrator has reconciled the two logs; then the new log is followed from its beginning.
     ///
     /// # Errors
     /// [`ServerError::Protocol`] for a feed that is not signed under our CA, or does not follow;
@@ -144,7 +144,7 @@ impl Cache {
         Ok(if taken && feed.more { FeedTaken::MoreFollows } else { FeedTaken::Whole })
     }
 
-    /// Whether a feed that was asked for at this mark comes from the log that this terminal was told of; nothing changes.
+    /// Checks whether a feed requested at this position comes from the log known to this terminal; nothing changes.
     ///
     /// # Errors
     /// [`ServerError::Protocol`] for a feed that is not signed under our CA; [`ServerError::RolledBack`] for another
@@ -156,7 +156,7 @@ impl Cache {
         }
     }
 
-    /// The server has lost what it told this terminal, as this feed says. Its events go there from the first one on.
+    /// Records that the server has lost the log known to this terminal, as this feed shows. All events are sent again.
     ///
     /// # Errors
     /// [`ServerError::Protocol`] for a feed that is not signed under our CA; [`ServerError::Cache`].
@@ -164,8 +164,8 @@ impl Cache {
         self.store.roll_back(&signed::feed(jws, &self.cas)?.audit)
     }
 
-    /// The newest head that was seen of the log that the server has instead of the one that this terminal was told of, while
-    /// the two are not reconciled: ask with it whether that log was exchanged, too.
+    /// The newest known head of the log that the server has in place of the one known to this terminal, until the two
+    /// are reconciled: requests include it to find out whether that log was replaced as well.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -173,8 +173,8 @@ impl Cache {
         self.store.other_log()
     }
 
-    /// Takes from a feed that was asked for with this head of the other log whether it is still that log. Where it is not, the
-    /// server was restored once more, and events go there from the first one on once more.
+    /// Checks, with a feed requested with this head, whether the server still has that other log. If not, the server
+    /// was restored again, and all events are sent again.
     ///
     /// # Errors
     /// [`ServerError::Protocol`] for a feed that is not signed under our CA; [`ServerError::Cache`].
@@ -183,7 +183,7 @@ impl Cache {
         self.store.set_other(asked, &feed.audit, compare(asked, &feed) != SameLog::Yes)
     }
 
-    /// How often the server's log was exchanged for another, as far as was noticed.
+    /// How often the server's log was replaced by another, as far as was noticed.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -191,8 +191,8 @@ impl Cache {
         self.store.exchanges()
     }
 
-    /// What this terminal holds of the log that it was told of, in parts that a request can carry; none when it holds
-    /// nothing that the server has signed.
+    /// Everything this terminal holds from the log it knows, in parts that fit a request; empty when it holds nothing
+    /// signed by the server.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -209,7 +209,7 @@ impl Cache {
         })
     }
 
-    /// Forgets the nonces that are kept: one of them was used before, so this is an older state of the terminal.
+    /// Drops all nonces: one of them had been used before, so the terminal was restored to an older state.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -217,7 +217,7 @@ impl Cache {
         self.store.drop_nonces()
     }
 
-    /// The tokens that the server does not let in, as far as it has said so.
+    /// The tokens that the server refuses, as far as known.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -225,10 +225,10 @@ impl Cache {
         self.store.not_active()
     }
 
-    /// Keeps what a lookup brought for the time when the server is away.
+    /// Stores the result of a lookup for times when the server is unreachable.
     ///
     /// # Errors
-    /// [`ServerError::Protocol`] for a user who is not signed under our CA, or is another than the one told;
+    /// [`ServerError::Protocol`] for a user who is not signed under our CA, or differs from the one in the answer;
     /// [`ServerError::Cache`].
     pub fn remember(&self, found: &Lookup) -> Result<(), ServerError> {
         if found.status != TokenStatus::Active {
@@ -242,13 +242,13 @@ impl Cache {
         self.store.keep_user(found.token_id, jws, user.at)
     }
 
-    /// What is known of a token without asking.
+    /// What is known about a token without asking.
     ///
     /// # Errors
-    /// [`ServerError::Cache`]. What was kept and does not verify any more counts as not kept.
+    /// [`ServerError::Cache`]. Stored data that no longer verify count as missing.
     pub fn recall(&self, id: Uuid, now: Timestamp) -> Result<CachedToken, ServerError> {
         let at = self.store.mark()?.at;
-        // A clock that was set back makes nothing younger than it is.
+        // A clock that was set back must not make the feed look younger.
         let feed_age = at.map(|at| now.duration_since(at).abs());
         Ok(CachedToken { status: self.store.status(id)?, feed_age, user: self.user(id, now)? })
     }
@@ -257,14 +257,14 @@ impl Cache {
         Ok(self.store.user(id)?.and_then(|jws| self.verified(id, &jws, now)))
     }
 
-    /// What does not hold any more counts as not kept: the file is no authority.
+    /// The stored user, if its signature still verifies: the file itself is not trusted.
     fn verified(&self, id: Uuid, jws: &str, now: Timestamp) -> Option<(User, Timestamp)> {
         let signed = signed::user(jws, &self.cas).ok();
         let fits = signed.filter(|user| user.token_id == id && user.at.duration_since(now) <= SKEW);
         fits.map(|user| (user.user, user.at))
     }
 
-    /// The users that the server has named, with their tokens, the latest first.
+    /// The users that the server has named, with their tokens, latest first.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -273,7 +273,7 @@ impl Cache {
         Ok(kept.filter_map(|(id, jws)| Some((id, self.verified(id, &jws, now)?.0))).collect())
     }
 
-    /// Forgets users that the server named before this time, and nonces that may not be used any more.
+    /// Drops users that the server named before this time, and expired nonces.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -281,7 +281,7 @@ impl Cache {
         self.store.prune(before, now)
     }
 
-    /// Up to which event of a list the server has everything; 0 for nothing.
+    /// The last event of a list up to which the server has everything; 0 for none.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -289,7 +289,7 @@ impl Cache {
         self.store.uploaded(list)
     }
 
-    /// The server has everything up to this event.
+    /// Records that the server has everything up to this event.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
@@ -298,7 +298,7 @@ impl Cache {
     }
 }
 
-/// Forgets the users of these tokens in the cache of this folder, if there is one; gives how many.
+/// Drops the users of these tokens from the cache of this folder, if there is one; returns how many.
 ///
 /// # Errors
 /// [`ServerError::Cache`].
@@ -306,12 +306,12 @@ pub fn forget_users(home: &Path, tokens: &[Uuid]) -> Result<usize, ServerError> 
     super::store::forget_users(home, tokens)
 }
 
-/// Whether a feed comes from the log that this terminal was told of.
+/// Whether a feed comes from the log known to this terminal.
 #[derive(Debug, PartialEq, Eq)]
 enum SameLog {
     Yes,
     No,
-    /// Not, and an administrator has reconciled the two.
+    /// No, but an administrator has reconciled the two.
     Reconciled,
 }
 
@@ -325,7 +325,7 @@ fn compare(seen: &AuditHead, feed: &Feed) -> SameLog {
         Some(held) if held.hash.as_ref() == Some(&seen.hash) && !shorter => SameLog::Yes,
         Some(held) if held.reconciled => SameLog::Reconciled,
         Some(_) => SameLog::No,
-        // A server of an earlier release does not say; then only the end can be compared.
+        // Servers of earlier releases do not send this; then only the ends of the logs can be compared.
         None if shorter => SameLog::No,
         None => SameLog::Yes,
     }

@@ -1,5 +1,5 @@
-//! What a terminal asks its server, and what it keeps of the answers: a [`LookupWorker`] asks on a thread of its own, so
-//! that no reader waits for the network, and a [`Cache`] keeps what it heard for the time when the server is away.
+//! Lookups at the server: a [`LookupWorker`] queries it on its own thread, so that no reader waits for the network, and
+//! a [`Cache`] keeps the answers for times when the server is unreachable.
 
 mod cache;
 mod service;

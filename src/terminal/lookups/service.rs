@@ -1,5 +1,5 @@
-//! What a terminal with a server does beside its readers: it asks about every token, keeps what the server says for the
-//! time when it is away, and takes its events there.
+//! The server as the tapping commands use it: looks up every token, caches the answers, and uploads this terminal's
+//! events.
 
 use std::{
     path::Path,
@@ -26,23 +26,24 @@ use crate::{
     token::open::Evidence,
 };
 
-/// Nonces that are kept for the next taps: of a scan, and of a watch.
+/// The number of nonces to keep for the next taps: for a scan, and for a watch.
 const FEW: u16 = 8;
 const MANY: u16 = 32;
 
-/// The server, as the commands that tap cards use it.
+/// The server, as used by the commands that tap cards.
 pub struct LookupService {
     worker: LookupWorker,
     cache: Arc<Mutex<Cache>>,
 }
 
 impl LookupService {
-    /// Starts asking this server, and takes the events of this terminal there. Where it stays, nonces are fetched before the
-    /// first tap; where it does not, events go once [`events`](Self::events) says so or the server was away, and a watch that runs here takes them.
-    /// `tell` is called on another thread.
+    /// Starts the worker for this server, which also uploads this terminal's events. If `stays` (a watch), nonces are
+    /// fetched before the first tap. Otherwise (a scan), events are uploaded once [`events`](Self::events) is called or
+    /// the server was unreachable; if a watch is running here, it uploads them instead. `tell` is called on another
+    /// thread.
     ///
     /// # Errors
-    /// What keeps the trusted CAs, the cache or the list from being opened; `system.no-thread`.
+    /// When the trusted CAs, the cache or the list cannot be opened; `system.no-thread`.
     pub fn start(
         server: ServerClient,
         context: &TerminalContext,
@@ -64,46 +65,46 @@ impl LookupService {
         Ok(Self { worker, cache: Arc::new(Mutex::new(same)) })
     }
 
-    /// The nonces that the server has given.
+    /// The supply of nonces from the server.
     pub fn nonces(&self) -> Arc<dyn NonceSupply + Send + Sync> {
         Arc::new(CachedNonces { cache: Arc::clone(&self.cache), unused: Mutex::default() })
     }
 
-    /// Asks, and goes on; `reply` is called on another thread.
+    /// Sends a query without waiting; `reply` is called on another thread.
     pub fn ask(&self, query: LookupQuery, reply: impl FnOnce(LookupOutcome) + Send + 'static) {
         self.worker.ask(query, reply);
     }
 
-    /// Asks, and waits for the answer, which has its time limit.
+    /// Sends a query and waits for the answer, which has its own time limit.
     pub fn ask_and_wait(&self, tapped: &Tapped) -> Option<LookupOutcome> {
         let (answer, wait) = mpsc::channel();
         self.ask(LookupQuery::of(tapped)?, move |answered| drop(answer.send(answered)));
         wait.recv().ok()
     }
 
-    /// Says that there are new events.
+    /// Signals that there are new events.
     pub fn events(&self) {
         self.worker.events();
     }
 
-    /// Forgets users that the server named before this time. What cannot be written now is forgotten later.
+    /// Drops users that the server named before this time. If that cannot be written now, a later call does it.
     pub fn prune(&self, before: Timestamp) {
         let _ = self.cache.lock().unwrap_or_else(PoisonError::into_inner).prune(before, Timestamp::now());
     }
 
-    /// From now on with this connection: the certificate of the one before ends.
+    /// Switches to this connection, because the certificate of the previous one expires.
     pub fn reconnect(&self, server: ServerClient) {
         self.worker.reconnect(server);
     }
 
-    /// Ends after what is due.
+    /// Ends once the pending work is done.
     pub fn finish(self) {
         self.worker.finish();
     }
 }
 
 impl LookupQuery {
-    /// What the server is asked of a token that has proved who it is; of anything else there is nothing to ask.
+    /// The query for an authenticated token; `None` for any other result.
     pub fn of(tapped: &Tapped) -> Option<Self> {
         let Ok(Seen::Authenticated(token)) = &tapped.result else { return None };
         let shown = match &token.evidence {
@@ -118,7 +119,7 @@ impl LookupQuery {
 
 struct CachedNonces {
     cache: Arc<Mutex<Cache>>,
-    /// Taken, and shown to no card: in memory only, so that one that a crash loses is not used twice.
+    /// Taken but not shown to any card. Kept only in memory, so a crash loses them and none is used twice.
     unused: Mutex<Vec<SuppliedNonce>>,
 }
 
@@ -128,7 +129,7 @@ impl NonceSupply for CachedNonces {
         let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
         unused.retain(|nonce| nonce.use_by > now);
         unused.pop().or_else(|| {
-            // A disk that fails costs the freshness of one proof, not the tap.
+            // A disk failure costs one proof its server nonce, not the tap.
             let taken = self.cache.lock().unwrap_or_else(PoisonError::into_inner).take_nonce(now).ok().flatten();
             taken.map(|(bytes, use_by)| SuppliedNonce { bytes, use_by })
         })
@@ -139,7 +140,7 @@ impl NonceSupply for CachedNonces {
     }
 }
 
-/// The events of this terminal, as they go to the server.
+/// The events of this terminal, in the form sent to the server.
 struct EventLog {
     store: TerminalStore,
     list: Uuid,
@@ -159,7 +160,7 @@ impl EventSource for EventLog {
     }
 
     fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String> {
-        // Where nothing can be written there is nothing new.
+        // If the store cannot be written, there are no new events.
         if self.store.reopen().is_err() {
             return Ok(Vec::new());
         }

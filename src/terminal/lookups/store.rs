@@ -1,8 +1,8 @@
-//! `directory.db`: what a terminal keeps of its server, in a file of its own beside the terminal's store.
+//! `directory.db`: the tables behind the lookup cache, in a separate file from the terminal's store.
 //!
-//! It is no record of ours: when it is lost, the terminal asks again. So nothing here waits for the disk, but each
-//! change is one transaction, and several processes may use the file at once. A power cut can bring a nonce back that
-//! was used: the server refuses it, and the next tap has another.
+//! The data can be fetched from the server again if the file is lost, so nothing here waits for the disk; but each
+//! change is one transaction, and several processes may use the file at once. A power cut can bring back a nonce that
+//! was used: the server refuses it, and the next tap uses another.
 
 use std::{
     fs::OpenOptions,
@@ -27,36 +27,36 @@ use crate::{
 
 /// `application_id` of the file: `RCd1`.
 const APPLICATION_ID: i64 = 0x5243_6431;
-/// How long to wait for another process that writes, when the file is opened or a person is forgotten.
+/// How long to wait for another process that is writing, when the file is opened or a person is forgotten.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same of a file that is open: whoever stands at a reader waits, too.
+/// The same once the file is open: a person at a reader is waiting too.
 const BRIEF: Duration = Duration::from_millis(500);
-/// Most signed users that are kept; the oldest go first.
+/// The maximum number of signed users that are kept; the oldest are dropped first.
 const USERS_KEPT: i64 = 10_000;
 
-/// The file, open, or what it held in memory.
+/// The open file, or its content in memory.
 #[derive(Debug, Clone)]
 pub(super) struct CacheStore {
     db: Arc<Mutex<Connection>>,
     path: PathBuf,
-    /// Why it is in memory only: all that use it share it then.
+    /// Why it is in memory only, in which case all clones share it.
     unwritable: Option<CacheFault>,
 }
 
-/// Where the feed stands here.
+/// The terminal's position in the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedPosition {
     /// The version of the newest entry.
     pub version: u64,
-    /// When the server signed the newest feed that was taken whole.
+    /// When the server signed the newest feed that was received completely.
     pub at: Option<Timestamp>,
-    /// The newest head of the audit log that was seen.
+    /// The newest known head of the audit log.
     pub audit: AuditHead,
 }
 
 impl CacheStore {
-    /// Opens the file in the folder of the state (0700), or makes it (0600). What none of these CAs signed is forgotten;
-    /// the first of them is noted. On a disk that is full or read-only what it holds is kept in memory from now on.
+    /// Opens the file in the state folder (0700), or creates it (0600). Data signed by none of these CAs are dropped,
+    /// and the first CA is recorded. If the disk is full or read-only, the content is kept in memory from then on.
     pub(super) fn open(home: &Path, cas: &[&[u8]]) -> Result<Self, ServerError> {
         let path = home.join("directory.db");
         let (db, unwritable) = match open_file(home, &path, cas) {
@@ -93,7 +93,7 @@ impl CacheStore {
         })
     }
 
-    /// Takes a nonce that may still be used, and until when, out of the store, for good.
+    /// Removes one usable nonce from the store and returns it with its expiry.
     pub(super) fn take_nonce(&self, now: Timestamp) -> Result<Option<([u8; 32], Timestamp)>, ServerError> {
         let taken = self.transact(|tx| {
             tx.execute("DELETE FROM nonces WHERE use_by <= ?1", [now.as_millisecond()])?;
@@ -104,13 +104,13 @@ impl CacheStore {
         Ok(taken.map(|(nonce, use_by)| (nonce, Timestamp::from_millisecond(use_by).unwrap_or(now))))
     }
 
-    /// How many may still be used.
+    /// The number of nonces that are still usable.
     pub(super) fn count_nonces(&self, now: Timestamp) -> Result<u16, ServerError> {
         let sql = "SELECT count(*) FROM nonces WHERE use_by > ?1";
         self.query(|db| db.query_row(sql, [now.as_millisecond()], |row| row.get(0)))
     }
 
-    /// Keeps nonces, as long as there are at most `most`.
+    /// Stores nonces, up to a total of `most`.
     pub(super) fn keep_nonces(&self, nonces: &[([u8; 32], Timestamp)], most: u16) -> Result<(), ServerError> {
         self.transact(|tx| {
             for (nonce, use_by) in nonces {
@@ -121,12 +121,12 @@ impl CacheStore {
         })
     }
 
-    /// Where the feed stands.
+    /// The current position in the feed.
     pub(super) fn mark(&self) -> Result<FeedPosition, ServerError> {
         self.query(mark)
     }
 
-    /// Takes a feed that was asked for at this mark, with its signature. `false` when another process has taken one in between.
+    /// Applies a feed requested at this position, with its signature. `false` when another process was faster.
     pub(super) fn take_feed(
         &self,
         asked: &FeedPosition,
@@ -144,7 +144,7 @@ impl CacheStore {
             if !feed.more {
                 tx.execute("DELETE FROM statuses WHERE heard = 1", [])?;
             }
-            // A clock that is ahead there must not make the feed look younger than it is.
+            // A server clock that is ahead must not make the feed look younger than it is.
             let at = if feed.more { asked.at } else { Some(feed.at.min(now)) };
             tx.execute(
                 "UPDATE feed SET version = ?1, at = ?2, audit_seq = ?3, audit_hash = ?4, jws = ?5, rolled_back = 0",
@@ -160,8 +160,8 @@ impl CacheStore {
         })
     }
 
-    /// The server has a log with this head, and has lost what this terminal was told of: what is kept stays, and events go there
-    /// from the first one on.
+    /// Records that the server has a log with this head and has lost the one known here: cached data stay, and all
+    /// events are sent again.
     pub(super) fn roll_back(&self, head: &AuditHead) -> Result<(), ServerError> {
         self.transact(|tx| {
             let sql = "UPDATE feed SET rolled_back = 1, other_seq = ?1, other_hash = ?2 WHERE rolled_back = 0";
@@ -172,14 +172,14 @@ impl CacheStore {
         })
     }
 
-    /// The newest head that was seen of the log that the server has instead, while it is not followed.
+    /// The newest known head of the server's other log, while that is not followed.
     pub(super) fn other_log(&self) -> Result<Option<AuditHead>, ServerError> {
         let sql = "SELECT other_seq, other_hash FROM feed WHERE rolled_back = 1";
         let head = |row: &Row<'_>| Ok(AuditHead { seq: row.get::<_, i64>(0)?.cast_unsigned(), hash: row.get(1)? });
         self.query(|db| db.query_row(sql, [], head).optional())
     }
 
-    /// Where there was this head, there is that one now; `is_exchanged` where that is yet another log.
+    /// Replaces the known head of the other log; `is_exchanged` when it belongs to yet another log.
     pub(super) fn set_other(&self, known: &AuditHead, head: &AuditHead, is_exchanged: bool) -> Result<(), ServerError> {
         self.transact(|tx| {
             let sql = "UPDATE feed SET other_seq = ?1, other_hash = ?2
@@ -190,19 +190,19 @@ impl CacheStore {
         })
     }
 
-    /// How often the server's log was exchanged for another.
+    /// How often the server's log was replaced by another.
     pub(super) fn exchanges(&self) -> Result<u64, ServerError> {
         self.query(|db| db.query_row("SELECT exchanges FROM feed", [], |row| row.get::<_, i64>(0)))
             .map(i64::cast_unsigned)
     }
 
-    /// Follows another log from its beginning. What is kept out stays so until the whole feed of that one was taken.
+    /// Follows another log from its beginning. Refused tokens stay refused until its whole feed was received.
     pub(super) fn start_over(&self, asked: &FeedPosition, audit: &AuditHead, jws: &str) -> Result<(), ServerError> {
         self.transact(|tx| {
             if mark(tx)? != *asked {
                 return Ok(());
             }
-            // Whoever was away until the logs were reconciled hears of the other one only now.
+            // A terminal that was offline until the logs were reconciled learns of the other log only now.
             if tx.query_row("SELECT rolled_back FROM feed", [], |row| row.get::<_, i64>(0))? == 0 {
                 send_all_again(tx)?;
             }
@@ -212,7 +212,7 @@ impl CacheStore {
         })
     }
 
-    /// The newest feed as it was signed, and every token that is kept out.
+    /// The newest feed as it was signed, and every refused token.
     pub(super) fn witness(&self) -> Result<(String, Vec<WitnessedStatus>), ServerError> {
         self.query(|db| {
             let jws = db.query_row("SELECT jws FROM feed", [], |row| row.get(0))?;
@@ -231,24 +231,24 @@ impl CacheStore {
         })
     }
 
-    /// Forgets every nonce.
+    /// Drops all nonces.
     pub(super) fn drop_nonces(&self) -> Result<(), ServerError> {
         self.transact(|tx| tx.execute("DELETE FROM nonces", []).map(drop))
     }
 
-    /// What a lookup said of a token that is not let in, until the feed says it too.
+    /// Stores what a lookup said about a refused token, until the feed says it too.
     pub(super) fn apply_lookup(&self, id: Uuid, status: TokenStatus, reason: Option<&str>) -> Result<(), ServerError> {
         let sql = "INSERT INTO statuses VALUES (?1, ?2, ?3, 1) ON CONFLICT DO UPDATE SET status = ?2, reason = ?3";
         self.transact(|tx| tx.execute(sql, params![id.to_string(), word(status), reason]).map(drop))
     }
 
-    /// The status of a token, unless it is active or nothing was said of it.
+    /// The status of a token, unless it is active or unknown.
     pub(super) fn status(&self, id: Uuid) -> Result<Option<(TokenStatus, Option<String>)>, ServerError> {
         let sql = "SELECT status, reason FROM statuses WHERE token_id = ?1";
         let row = self.query(|db| {
             db.query_row(sql, [id.to_string()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()
         })?;
-        // A word that nobody knows is no reason to let a token in.
+        // An unknown status must not admit a token.
         Ok(row.map(|(status, reason)| (named(&status).unwrap_or(TokenStatus::Suspended), reason)))
     }
 
@@ -260,7 +260,7 @@ impl CacheStore {
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
-    /// Keeps the signed user of a token.
+    /// Stores the signed user of a token.
     pub(super) fn keep_user(&self, id: Uuid, jws: &str, at: Timestamp) -> Result<(), ServerError> {
         self.transact(|tx| {
             let sql = "INSERT INTO users VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET jws = ?2, at = ?3";
@@ -277,7 +277,7 @@ impl CacheStore {
         self.query(|db| db.query_row(sql, [id.to_string()], |row| row.get(0)).optional())
     }
 
-    /// The signed users of all tokens, the latest first.
+    /// The signed users of all tokens, latest first.
     pub(super) fn users(&self) -> Result<Vec<(Uuid, String)>, ServerError> {
         let sql = "SELECT token_id, jws FROM users ORDER BY at DESC";
         let all: Vec<(String, String)> =
@@ -285,7 +285,7 @@ impl CacheStore {
         Ok(all.into_iter().filter_map(|(id, jws)| Some((id.parse().ok()?, jws))).collect())
     }
 
-    /// Forgets users that the server named before this time, and nonces that may not be used any more.
+    /// Drops users that the server named before this time, and expired nonces.
     pub(super) fn prune(&self, before: Timestamp, now: Timestamp) -> Result<(), ServerError> {
         self.transact(|tx| {
             tx.execute("DELETE FROM users WHERE at < ?1", [before.as_millisecond()])?;
@@ -293,21 +293,21 @@ impl CacheStore {
         })
     }
 
-    /// Up to which event of a list the server has everything.
+    /// The last event of a list up to which the server has everything.
     pub(super) fn uploaded(&self, list: Uuid) -> Result<u64, ServerError> {
         let sql = "SELECT seq FROM uploads WHERE list = ?1";
         let seq = self.query(|db| db.query_row(sql, [list.to_string()], |row| row.get::<_, i64>(0)).optional())?;
         Ok(seq.unwrap_or(0).cast_unsigned())
     }
 
-    /// The server has everything up to this event.
+    /// Records that the server has everything up to this event.
     pub(super) fn set_uploaded(&self, list: Uuid, seq: u64) -> Result<(), ServerError> {
         let sql = "INSERT INTO uploads VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = max(seq, ?2)";
         self.transact(|tx| tx.execute(sql, params![list.to_string(), seq.cast_signed()]).map(drop))
     }
 }
 
-/// What is wrong, as people see it.
+/// The error in the form shown to users.
 fn fault(error: &TerminalStoreError) -> CacheFault {
     let cause = match error {
         TerminalStoreError::Full { .. } => CacheCause::Full,
@@ -322,7 +322,7 @@ fn fault(error: &TerminalStoreError) -> CacheFault {
 fn open_file(home: &Path, path: &Path, cas: &[&[u8]]) -> Result<Connection, TerminalStoreError> {
     let broken = |error: std::io::Error| TerminalStoreError::file(path, &error);
     files::create_private_folder(home).map_err(broken)?;
-    // One process at a time makes the file, or looks whether it is made.
+    // Only one process at a time creates the file or checks whether it exists.
     let lock =
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(home.join("directory.lock"));
     let lock = lock.map_err(broken)?;
@@ -334,7 +334,7 @@ fn open_file(home: &Path, path: &Path, cas: &[&[u8]]) -> Result<Connection, Term
     connect(path, cas).map_err(|error| TerminalStoreError::database(path, &error))
 }
 
-/// What the file holds, in memory; but for the nonces, which others may take from it.
+/// A copy of the file in memory, without the nonces, which other processes may take from the file.
 fn in_memory(path: &Path, cas: &[&[u8]]) -> Result<Connection, TerminalStoreError> {
     let wrap = |error: rusqlite::Error| TerminalStoreError::database(path, &error);
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_URI;
@@ -347,7 +347,7 @@ fn in_memory(path: &Path, cas: &[&[u8]]) -> Result<Connection, TerminalStoreErro
     let copy = || {
         db.execute("ATTACH ?1 AS disk", [unchanging(path)])?;
         let format = |of| db.pragma_query_value::<i64, _>(Some(of), "user_version", |row| row.get(0));
-        // What an earlier release wrote has other columns, and cannot be brought up to date here.
+        // A file from an earlier release has other columns, and cannot be migrated here.
         if format("disk")? != format("main")? {
             return db.execute_batch("DETACH disk");
         }
@@ -366,7 +366,7 @@ fn in_memory(path: &Path, cas: &[&[u8]]) -> Result<Connection, TerminalStoreErro
     Ok(db)
 }
 
-/// Forgets the users of these tokens, where there is such a file; gives how many.
+/// Drops the users of these tokens, if the file exists; returns how many.
 pub(super) fn forget_users(home: &Path, tokens: &[Uuid]) -> Result<usize, ServerError> {
     let path = home.join("directory.db");
     if !path.is_file() {
@@ -400,7 +400,7 @@ fn connect(path: &Path, cas: &[&[u8]]) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Brings the tables to the newest format, and forgets what none of these CAs signed.
+/// Migrates the tables to the newest format, and drops what none of these CAs signed.
 fn prepare(db: &Connection, cas: &[&[u8]]) -> rusqlite::Result<()> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     if is_empty(&tx)? {
@@ -427,7 +427,7 @@ fn prepare(db: &Connection, cas: &[&[u8]]) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// Whether nothing is in the file yet; an error when it belongs to another program.
+/// Whether the file is still empty; an error when it belongs to another program.
 fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
     let id: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -449,7 +449,7 @@ fn mark(db: &Connection) -> rusqlite::Result<FeedPosition> {
     })
 }
 
-/// Events go to another log from the first one on.
+/// All events are sent again, to another log.
 fn send_all_again(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch("DELETE FROM uploads; UPDATE feed SET exchanges = exchanges + 1")
 }

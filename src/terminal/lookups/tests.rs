@@ -1,4 +1,4 @@
-//! The cache and the thread that asks, against small servers.
+//! Tests of the cache and the lookup thread, against small servers.
 
 pub mod cache;
 mod worker;

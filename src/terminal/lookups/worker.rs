@@ -1,8 +1,8 @@
-//! A thread that asks the server, so that nobody else waits for the network.
+//! The thread that talks to the server, so that nobody else waits for the network.
 //!
-//! Questions are answered in the order in which they come. When nobody waits, it fetches the feed, fetches nonces for the
-//! next taps of a command that stays, and takes events to the server. A server that is away is left alone for a while, longer each time: meanwhile
-//! every query is answered at once with what went wrong, and with what is kept.
+//! Queries are answered in order of arrival. When none is waiting, the thread fetches the feed, fetches nonces for the
+//! next taps of a long-running command, and uploads events. After a failure it leaves the server alone for a while,
+//! longer each time; meanwhile every query is answered immediately with the error and the cached data.
 
 mod feed;
 
@@ -24,101 +24,102 @@ use crate::api::{
 };
 use crate::server_client::{CacheCause, CacheFault, ServerClient, ServerError};
 
-/// The first pause after a failure; each further one is twice as long.
+/// The first pause after a failure; it doubles with each further one.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often the feed is fetched.
 const FEED_EVERY: Duration = Duration::from_secs(60);
-/// How often a command that stays fetches it while somebody is here: without news it is one signature and three short reads for
-/// the server.
+/// How often a long-running command fetches the feed while somebody is present: without news this costs the server one
+/// signature and three short reads.
 const FEED_SOON: Duration = Duration::from_secs(2);
-/// How long a command that does not stay takes its events to the server at its end.
+/// How long a short-lived command goes on uploading its events when it ends.
 const LINGER: Duration = Duration::from_secs(3);
-/// Most bytes of the events of one batch: an eighth of the body stays for what is around them.
+/// The maximum size of the events in one batch, in bytes: an eighth of the body is left for the rest.
 const BATCH_BYTES: usize = crate::api::v1::BODY_MAX / 8 * 7;
 
-/// A token that has proved who it is.
+/// A query about an authenticated token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookupQuery {
     /// Its id.
     pub token_id: Uuid,
-    /// How it did so.
+    /// What it has shown.
     pub shown: LookupEvidence,
-    /// Its identity certificate, DER, where it is known.
+    /// Its identity certificate, DER, if known.
     pub identity: Option<Vec<u8>>,
 }
 
-/// What a token has shown.
+/// What a token has shown to authenticate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupEvidence {
     /// A presence proof, as `COSE_Sign1`.
     Message(Vec<u8>),
-    /// That it holds the key of an earlier tap, whose proof had this use counter.
+    /// Possession of the key of an earlier tap, whose proof had this use counter.
     Earlier(u32),
 }
 
-/// What the server said, and what is kept of it.
+/// The server's answer, and the cached data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookupOutcome {
-    /// The answer, or why there is none.
+    /// The answer, or the error.
     pub said: Result<Lookup, ServerError>,
-    /// What was said before.
+    /// The cached data.
     pub kept: CachedToken,
     /// How long the request took; `None` when the server was not asked.
     pub took: Option<Duration>,
 }
 
-/// What whoever runs the terminal is to know.
+/// Something that the operator of the terminal should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerEvent {
-    /// The server cannot be used; told once, until it is back.
+    /// The server cannot be used; reported once, until it is back.
     Lost(ServerError),
-    /// It is back.
+    /// The server is back.
     Back,
-    /// Something is wrong that lasts.
+    /// A lasting problem.
     Alarm(ServerError),
-    /// What is kept of the server can be written again.
+    /// The cache can be written again.
     CacheBack,
-    /// These tokens are not let in; told at the start, and when they or who is here may have changed, and only where there are any.
+    /// These tokens are refused; reported at the start and whenever they or the present users may have changed, unless
+    /// empty.
     NotActive(Vec<Uuid>),
 }
 
-/// Events that are to come to the server.
+/// The source of the events to upload.
 pub trait EventSource: Send {
     /// The list that numbers them.
     fn list(&self) -> Uuid;
-    /// At most `most` events after a number, each with its own, in order.
+    /// At most `most` events after this number, each with its own number, in order.
     ///
     /// # Errors
-    /// In words, why the list cannot be read.
+    /// The reason, in words, when the list cannot be read.
     fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String>;
-    /// Numbers them in a new list from now on.
+    /// From now on, numbers the events in a new list.
     ///
     /// # Errors
-    /// In words, why the list cannot be written.
+    /// The reason, in words, when the list cannot be written.
     fn renumber(&mut self) -> Result<(), String>;
-    /// The server has the events between these numbers, both included.
+    /// Records that the server has the events between these numbers, both included.
     ///
     /// # Errors
-    /// In words, why the list cannot be written.
+    /// The reason, in words, when the list cannot be written.
     fn delivered(&mut self, first: u64, last: u64) -> Result<(), String>;
-    /// Whether anybody is on the list; what cannot be read is nobody.
+    /// Whether anybody is on the list; false when it cannot be read.
     fn is_anybody_here(&mut self) -> bool;
 }
 
-/// What a worker works with.
+/// What a worker needs.
 pub struct WorkerParts {
-    /// Whom it asks.
+    /// The server to query.
     pub server: ServerClient,
-    /// What is kept.
+    /// The cache.
     pub cache: Cache,
-    /// The events to take there, if any.
+    /// The events to upload, if any.
     pub journal: Option<Box<dyn EventSource>>,
     /// How many nonces to keep for the next taps.
     pub nonces: u16,
-    /// Whether it stays and taps again and again: then nonces are fetched before the first tap, and what is there already is
-    /// taken to the server at once.
+    /// Whether the command is long-running: then nonces are fetched before the first tap, and existing events are
+    /// uploaded at once.
     pub stays: bool,
     /// The clock.
     pub clock: fn() -> Timestamp,
@@ -132,7 +133,7 @@ enum WorkerRequest {
     Reconnect(Box<ServerClient>),
 }
 
-/// The handle of the thread.
+/// The handle of the worker thread.
 #[derive(Debug)]
 pub struct LookupWorker {
     requests: Sender<WorkerRequest>,
@@ -151,29 +152,29 @@ impl LookupWorker {
         Ok(Self { requests, thread })
     }
 
-    /// Asks about a token. `reply` is called on the thread, once.
+    /// Sends a query about a token. `reply` is called on the worker thread, once.
     pub fn ask(&self, query: LookupQuery, reply: impl FnOnce(LookupOutcome) + Send + 'static) {
         let _ = self.requests.send(WorkerRequest::Ask(Box::new(query), Box::new(reply)));
     }
 
-    /// Says that there are new events.
+    /// Signals that there are new events.
     pub fn events(&self) {
         let _ = self.requests.send(WorkerRequest::Events);
     }
 
-    /// Asks this server from now on: the same, under a fresh certificate.
+    /// Switches to this client: the same server under a new certificate.
     pub fn reconnect(&self, server: ServerClient) {
         let _ = self.requests.send(WorkerRequest::Reconnect(Box::new(server)));
     }
 
-    /// Ends the thread after what is due: at most one request to a server that is away.
+    /// Ends the thread once the pending work is done: at most one more request to an unreachable server.
     pub fn finish(self) {
         drop(self.requests);
         let _ = self.thread.join();
     }
 }
 
-/// After a failure: what it was, and how long the server is left alone.
+/// The pause after a failure: the error, and how long the server is left alone.
 struct Pause {
     error: ServerError,
     length: Duration,
@@ -187,15 +188,15 @@ struct WorkerState {
     feed_due: Instant,
     upload: bool,
     prefetch: bool,
-    /// The last alarm, so that it is told once.
+    /// The last alarm, so that it is reported once.
     alarm: Option<ServerError>,
-    /// Why the cache cannot be written for now; told once, until it can.
+    /// Why the cache cannot be written at the moment; reported once, until it can.
     unwritable: Option<ServerError>,
-    /// How often the server's log was exchanged for another.
+    /// How often the server's log was replaced by another.
     exchanges: u64,
-    /// Whether the log that the server has now knows what this terminal holds.
+    /// Whether the server's current log has received what this terminal holds.
     witnessed: bool,
-    /// The version of the feed whose refused tokens were told last.
+    /// The version of the feed whose refused tokens were reported last.
     told: Option<u64>,
 }
 
@@ -248,7 +249,7 @@ impl WorkerState {
             WorkerRequest::Reconnect(server) => {
                 self.parts.cache.trust(server.trusted());
                 self.parts.server = *server;
-                // What it refused it may have refused for the old certificate.
+                // The server may have refused because of the old certificate.
                 if let Some(pause) = &mut self.pause {
                     pause.until = Instant::now();
                 }
@@ -256,7 +257,7 @@ impl WorkerState {
         }
     }
 
-    /// The next thing that is due, while nobody asks; `false` when there is none.
+    /// Does the next due task while no query is waiting; `false` when there is none.
     fn chore(&mut self) -> bool {
         if self.paused().is_some() {
             return false;
@@ -278,14 +279,15 @@ impl WorkerState {
         true
     }
 
-    /// When the feed is due that follows one that is fetched now: who is refused is to leave the list at once.
+    /// When the feed after the current one is due: soon while somebody is present, so that a refused token leaves the
+    /// list.
     fn next_feed(&mut self) -> Instant {
         let here = |journal: &mut Box<dyn EventSource>| journal.is_anybody_here();
         let is_soon = self.parts.stays && self.parts.journal.as_mut().is_some_and(here);
         Instant::now() + if is_soon { FEED_SOON } else { FEED_EVERY }
     }
 
-    /// When the next chore is due.
+    /// The time until the next task is due.
     fn until_due(&self) -> Duration {
         let due = self.pause.as_ref().map_or(self.feed_due, |pause| pause.until.max(self.feed_due));
         due.saturating_duration_since(Instant::now())
@@ -324,12 +326,12 @@ impl WorkerState {
         };
         let mut said = self.parts.server.lookup(&request);
         if let Err(ServerError::Unreachable(_)) = said {
-            // A kept connection may have died meanwhile, and with it an answer. Once more without the proof: if the
-            // server has taken it, it would call it replayed, and nobody is to be refused for our own repetition.
+            // A kept-alive connection may have died, and the answer with it. Retry without the proof: if the server
+            // received it, it would reject it as replayed, and nobody may be refused because of our own repetition.
             said = self.parts.server.lookup(&LookupRequest { proof: None, identity_certificate: None, ..request });
         } else if is_replayed(&said) {
-            // The card has just signed this nonce, so it is the nonce that is old: this terminal was restored from a
-            // backup, and gave it away before. Nobody is to be refused for that; fresh ones come with the answer.
+            // The card has just signed this nonce, so the nonce itself is old: this terminal was restored from a backup
+            // and had used it before. Nobody may be refused for that; the answer brings fresh nonces.
             if let Err(error) = self.parts.cache.drop_nonces() {
                 self.alarm(error);
             }
@@ -341,7 +343,7 @@ impl WorkerState {
         let said = self.confirmed(said)?;
         let kept = self.parts.cache.keep_nonces(&said.nonces).and_then(|()| self.parts.cache.remember(&said));
         match kept {
-            // A disk that is full is no reason to turn somebody away.
+            // A full disk is no reason to refuse somebody.
             Err(error @ ServerError::Cache(_)) => self.alarm(error),
             Err(error) => return self.note_request(Err(error)),
             Ok(()) => self.cache_written(),
@@ -366,7 +368,7 @@ impl WorkerState {
         }
     }
 
-    /// Takes one batch there; `true` when there may be more.
+    /// Uploads one batch; `true` when there may be more.
     fn upload_batch(&mut self) -> Result<bool, ServerError> {
         let WorkerParts { server, cache, journal, .. } = &mut self.parts;
         let Some(journal) = journal else { return Ok(false) };
@@ -380,31 +382,32 @@ impl WorkerState {
             room = room.saturating_sub(length);
             fits
         });
-        // One that is too long by itself goes alone: the server says so, and that is told.
+        // An event that exceeds the limit by itself is sent alone: the server refuses it, and that is reported.
         let fitting = fits.count().max(1);
         events.truncate(fitting);
         let Some(&(newest, _)) = events.last() else { return Ok(false) };
         let batch = EventBatch { list, events: events.into_iter().map(|(_, event)| event).collect() };
         if let Some(first) = server.events(&batch)?.conflict {
-            // This terminal was restored from a backup, and numbers events that are there already a second time.
+            // This terminal was restored from a backup, and reuses event numbers that the server already has.
             journal.renumber().map_err(|text| ServerError::Cache(text.into()))?;
             cache.set_uploaded(journal.list(), first.saturating_sub(1).min(newest))?;
             return Ok(true);
         }
-        // Killed before this is noted, the batch goes once more: the server knows each event by its number.
+        // If the process is killed before this is recorded, the batch is sent again: the server knows each event by its
+        // number.
         journal.delivered(uploaded.saturating_add(1), newest).map_err(|text| ServerError::Cache(text.into()))?;
         cache.set_uploaded(list, newest)?;
         Ok(true)
     }
 
-    /// What came of a chore: nobody waits for it, so what the server objects to is told here.
+    /// Records the result of a background task: nobody waits for it, so a refusal by the server is reported here.
     fn note_chore<T>(&mut self, done: Result<T, ServerError>) {
         if let Err(error @ ServerError::Problem(_)) = self.note_request(done).map(drop) {
             self.alarm(error);
         }
     }
 
-    /// Learns from what came of a request whether the server is there.
+    /// Learns from the result of a request whether the server is reachable.
     fn note_request<T>(&mut self, done: Result<T, ServerError>) -> Result<T, ServerError> {
         match &done {
             Err(error @ (ServerError::Cache(_) | ServerError::RolledBack { .. } | ServerError::Local(_))) => {
@@ -426,7 +429,7 @@ impl WorkerState {
             (self.report)(ServerEvent::Lost(error.clone()));
         }
         self.pause = Some(Pause { error, length, until: Instant::now() + length });
-        // Whatever was due is due when it is back.
+        // Everything is due as soon as the server is back.
         self.feed_due = Instant::now();
         self.upload = self.parts.journal.is_some();
         self.prefetch = self.parts.stays;
@@ -435,7 +438,7 @@ impl WorkerState {
     fn alarm(&mut self, error: ServerError) {
         use CacheCause::{Full, Locked, ReadOnly};
         let last = if let ServerError::Cache(CacheFault { cause: Full | Locked | ReadOnly, .. }) = error {
-            // The next feed finds out whether it can be written again.
+            // The next feed checks whether it can be written again.
             self.feed_due = self.feed_due.min(Instant::now() + FEED_SOON);
             &mut self.unwritable
         } else {
@@ -447,7 +450,7 @@ impl WorkerState {
         *last = Some(error);
     }
 
-    /// The cache took what was to be written; what it did not take meanwhile is due.
+    /// The cache accepted a write; what could not be written in the meantime is due.
     fn cache_written(&mut self) {
         if self.unwritable.take().is_some() {
             (self.report)(ServerEvent::CacheBack);

@@ -1,4 +1,4 @@
-//! What the list tells: its events, and the replay that makes a list of them.
+//! The events of the presence list, and their replay into a list.
 
 use std::collections::BTreeMap;
 
@@ -45,12 +45,12 @@ pub struct Entry {
     pub resumed: bool,
 }
 
-/// An entry as the events tell it: without `last_seen`, which changes with every heartbeat, and a heartbeat is no event.
+/// An entry as the events describe it: without `last_seen`, which changes with every heartbeat and is not an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// The token.
     pub token_id: Uuid,
-    /// Whose it is.
+    /// Its user.
     pub user: User,
     /// Where it was tapped.
     pub reader: String,
@@ -62,7 +62,7 @@ pub struct Member {
     pub authenticated: bool,
     /// Whether it arrived in a channel that was resumed.
     pub resumed: bool,
-    /// Whether it was seen lately.
+    /// Whether it was seen recently.
     pub state: EntryState,
 }
 
@@ -81,27 +81,28 @@ impl From<&Entry> for Member {
     }
 }
 
-/// Why events are not those of a list.
+/// Why a sequence of events does not make a list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     /// The numbers do not go up by one.
     #[error("event {found} follows {after}")]
     Gap {
-        /// The event before, 0 at the start.
+        /// The number of the event before it, 0 at the start.
         after: u64,
-        /// The event found.
+        /// The number of the event found.
         found: u64,
     },
-    /// `arrived` while on the list, another event of an entry while not, or from another reader, or without its parts.
+    /// An arrival of somebody already on the list, another event of somebody who is not or at another reader, or a
+    /// missing part.
     #[error("event {0} does not fit what went before")]
     Contradiction(u64),
 }
 
-/// The list that these events, which begin with the first, leave behind. It equals the list itself at any time, after
-/// a crash too; tests hold it to that.
+/// The list that results from these events, beginning with the first. It equals the list itself at any time, even after
+/// a crash; tests check this.
 ///
 /// # Errors
-/// [`ReplayError::Gap`] or [`ReplayError::Contradiction`] names the first event that does not follow.
+/// [`ReplayError::Gap`] or [`ReplayError::Contradiction`] with the first event that does not follow.
 pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<BTreeMap<Uuid, Member>, ReplayError> {
     let mut list = BTreeMap::new();
     let mut before = 0;
@@ -115,7 +116,7 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<BTreeMa
     Ok(list)
 }
 
-/// Takes the event that comes next into a list; none when it does not fit what went before.
+/// Applies the next event to a list; `None` when it contradicts the earlier ones.
 pub fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
     match event.event {
         EventKind::Arrived | EventKind::CheckedIn => {
@@ -140,7 +141,7 @@ pub fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
             (Some(gone.reader) == event.reader && event.by.is_some()).then_some(())
         }
         EventKind::Unconfirmed => doubt(list, event, EntryState::Unconfirmed),
-        // An earlier release doubted without an event.
+        // An earlier release marked entries as unconfirmed without an event.
         EventKind::Confirmed => doubt(list, event, EntryState::Present),
         EventKind::Refused
         | EventKind::ReaderAdded

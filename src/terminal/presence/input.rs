@@ -1,4 +1,4 @@
-//! What the list is told.
+//! The inputs of the presence list.
 
 use std::collections::BTreeSet;
 
@@ -11,81 +11,82 @@ use crate::api::User;
 use crate::failure::ErrorObject;
 use crate::reader::Insertion;
 
-/// One thing that happened, in the order in which it happened.
+/// One thing that happened. Inputs are applied in the order in which they happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// A watch starts: nobody looked until now.
+    /// A watch starts: nobody was watching until now.
     Startup,
-    /// A card was tapped, or looked at again, and gave its identity.
+    /// A card was tapped, or read again, and gave its identity.
     Tap(Tap),
-    /// The card that was tapped here still answers, over the channel that the tap opened.
+    /// The card tapped here still answers, over the channel that the tap opened.
     Seen {
-        /// Where.
+        /// The reader.
         reader: String,
-        /// Which token.
+        /// The token.
         token_id: Uuid,
     },
-    /// The card that lies here has not answered for so long that whoever brought it is in doubt.
+    /// The card here has not answered for so long that the presence of its holder is in doubt.
     Silent {
-        /// Where.
+        /// The reader.
         reader: String,
     },
-    /// These readers, or the service, still hang; or the readers do not work, or have a card and every exchange with it fails: nobody
-    /// can say that whoever lay there has left. All at once, since time is over after each input for everybody else.
+    /// Nobody can say that the holders at these readers have left: the readers or the service still hang, do not work,
+    /// or have a card with which every exchange fails. All readers come in one input, because after each input time
+    /// runs out for the entries at all others.
     Hang {
-        /// Where.
+        /// The readers.
         readers: BTreeSet<String>,
     },
-    /// The card on this reader was lifted.
+    /// The card was removed from this reader.
     Lifted {
-        /// Where.
+        /// The reader.
         reader: String,
     },
-    /// This reader was looked at, and no card lies there.
+    /// This reader was checked, and holds no card.
     Empty {
-        /// Where.
+        /// The reader.
         reader: String,
     },
-    /// This reader has no card in it, but it was only just found, or the service has only just started: a card that
-    /// lies there may still come to light.
+    /// This reader shows no card, but it was only just found, or the service has only just started: a card in it may
+    /// still be detected.
     Vacant {
-        /// Where.
+        /// The reader.
         reader: String,
     },
-    /// The card on this reader is no issued token, or is not let in. Not for an exchange that merely broke: that says
-    /// nothing about who is there.
+    /// The card at this reader is not an issued token, or is not admitted. Not used when an exchange merely broke: that
+    /// says nothing about who is there.
     Refused(Refused),
-    /// The server does not let this token in any more, wherever it is.
+    /// The server no longer admits this token, wherever it is.
     Barred {
-        /// Which.
+        /// The token.
         token_id: Uuid,
     },
     /// A reader was plugged in.
     ReaderAdded {
-        /// Which.
+        /// The reader.
         reader: String,
     },
     /// A reader was unplugged.
     ReaderRemoved {
-        /// Which.
+        /// The reader.
         reader: String,
     },
-    /// A reader is plugged in and does not work: nobody can tell what lies there.
+    /// A reader is plugged in but does not work: nobody can tell what it holds.
     ReaderUnavailable {
-        /// Which.
+        /// The reader.
         reader: String,
         /// What is wrong with it.
         error: ErrorObject,
     },
     /// A reader works (again).
     ReaderAvailable {
-        /// Which.
+        /// The reader.
         reader: String,
     },
-    /// These readers are plugged in, and no others.
+    /// Exactly these readers are plugged in.
     Readers {
-        /// All of them.
+        /// Their names.
         attached: BTreeSet<String>,
     },
     /// The PC/SC service went away.
@@ -96,65 +97,65 @@ pub enum Input {
     Tick,
     /// The operator clears the list.
     Clear,
-    /// The operator refuses a token (its id as lower-case UUID) or a user (the id) here.
+    /// The operator denies a token (its id as lower-case UUID) or a user (the id) here.
     Deny {
         /// The id.
         id: String,
     },
-    /// The operator takes that back.
+    /// The operator withdraws a denial.
     Allow {
         /// The id.
         id: String,
     },
-    /// The operator says that somebody came who has no card with them.
+    /// The operator checks in somebody who came without a card.
     CheckIn(CheckIn),
-    /// The operator says when somebody left.
+    /// The operator checks somebody out.
     CheckOut {
-        /// Which token.
+        /// The token.
         token_id: Uuid,
         /// When they left.
         at: Timestamp,
-        /// Who says so.
+        /// Who entered it.
         hand: Hand,
     },
-    /// The operator takes an entry off the list.
+    /// The operator removes an entry from the list.
     Remove {
-        /// Which token.
+        /// The token.
         token_id: Uuid,
-        /// Who does.
+        /// Who removed it.
         hand: Hand,
     },
 }
 
-/// Who enters something by hand, and why.
+/// The operator behind a manual entry, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hand {
-    /// The name of the system's user.
+    /// The name of the operating-system user.
     pub by: String,
-    /// What they say of it.
+    /// Their note.
     pub note: Option<String>,
 }
 
-/// Somebody who came without a card.
+/// A manual check-in of somebody without a card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckIn {
-    /// The token that they would have brought, and whose it is.
+    /// The token that they would have brought, and its user.
     pub holder: Holder,
-    /// Where they would have tapped it.
+    /// The reader where they would have tapped it.
     pub reader: String,
     /// When they came.
     pub at: Timestamp,
-    /// Who says so.
+    /// Who entered it.
     pub hand: Hand,
 }
 
 impl Input {
-    /// Whether this is one of the many that hardly ever cause an event.
+    /// Whether this is a frequent input that rarely causes an event.
     pub const fn is_routine(&self) -> bool {
         matches!(self, Self::Seen { .. } | Self::Tick | Self::ReaderAvailable { .. })
     }
 
-    /// The reader that works, if this could not have been seen otherwise.
+    /// The reader, if this input shows that it works.
     pub(super) fn working_reader(&self) -> Option<&str> {
         match self {
             Self::Refused(refused) if refused.silent => None,
@@ -173,71 +174,71 @@ impl Input {
 /// A card that gave its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tap {
-    /// Where.
+    /// The reader.
     pub reader: String,
-    /// Which insertion.
+    /// The insertion.
     pub insertion: Insertion,
-    /// Who.
+    /// The holder.
     pub holder: Holder,
 }
 
-/// Who a card says, or proved, that it is.
+/// The identity that a card claimed or proved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The token.
     pub token_id: Uuid,
-    /// Whose it is.
+    /// Its user.
     pub user: User,
     /// Where the user information came from.
     pub source: Source,
-    /// Whether the handshake and the presence proof both held, in this tap or in the one that it resumes. One that only says so
-    /// never comes onto the list.
+    /// Whether the handshake and the presence proof both held, in this tap or in the one that it resumes. A mere claim
+    /// never gets onto the list.
     pub authenticated: bool,
     /// Whether the channel was resumed under the key of an earlier tap.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
 }
 
-/// A card that does not come onto the list.
+/// A card that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Where.
+    /// The reader.
     pub reader: String,
-    /// Which insertion.
+    /// The insertion.
     pub insertion: Insertion,
-    /// Why: `token.blank`, `token.foreign`, `token.mute`, …
+    /// The reason: `token.blank`, `token.foreign`, `token.mute`, …
     pub error: ErrorObject,
-    /// Whether the card did not answer: of a card that has proved who it is and was not lifted that says nothing.
+    /// Whether the card did not answer: if it had authenticated here and was not removed, that says nothing against it.
     #[serde(default)]
     pub silent: bool,
-    /// Whether it has proved which token it is, and is refused for that: then it has no place on the list anywhere.
+    /// Whether the token authenticated and is refused as such: then it is removed from the list everywhere.
     #[serde(default)]
     pub barred: bool,
-    /// Which token it is or says to be, where that is known.
+    /// The token, proved or claimed, if known.
     pub token_id: Option<Uuid>,
-    /// Whose, where that is known.
+    /// Its user, if known.
     pub user: Option<User>,
 }
 
 impl Refused {
-    /// Why, as the list keeps it.
+    /// The reason in the form that the list keeps.
     pub(super) fn code(&self) -> RefusalCode {
         RefusalCode(self.error.code.clone())
     }
 }
 
-/// Why a card was refused: two refusals of the same kind are equal. Nothing else is read from it, since the reasons of
-/// a server of a later release are among them.
+/// Why a card was refused. Refusals of the same kind are equal; the code is not interpreted further, because it may
+/// come from a server of a later release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusalCode(String);
 
 impl RefusalCode {
-    /// As it was stored.
+    /// From its stored form.
     pub(super) const fn from_stored(code: String) -> Self {
         Self(code)
     }
 
-    /// As it is stored.
+    /// Its stored form.
     pub(super) fn as_stored(&self) -> &str {
         &self.0
     }

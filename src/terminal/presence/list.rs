@@ -1,4 +1,4 @@
-//! The list itself.
+//! The state of the presence list: its entries, and what it knows about each reader.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,18 +10,18 @@ use super::event::{Entry, EntryState, Event, Member};
 use super::input::{Holder, RefusalCode, Refused};
 use crate::reader::Insertion;
 
-/// What one input changed.
+/// One change caused by an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// An event to tell, in this order.
+    /// An event to report, in this order.
     Event(Box<Event>),
     /// The entry of this token is new, different, or gone.
     Stay(Uuid),
-    /// What is known of this reader is different.
+    /// What is known about this reader changed.
     ReaderSlot(String),
-    /// This id is denied now, or not any more.
+    /// This id is now denied, or no longer.
     Denied(String),
-    /// When this token was last tapped in mode toggle is different, or forgotten.
+    /// The last tap of this token in mode toggle changed, or was forgotten.
     Tapped(Uuid),
     /// The service was lost, or is back.
     Service,
@@ -31,7 +31,7 @@ pub enum Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StayEnd {
-    /// Lifting the card.
+    /// The removal of the card.
     Field,
     /// The next tap.
     Toggle,
@@ -39,33 +39,33 @@ pub enum StayEnd {
     Until,
 }
 
-/// An entry and how it ends.
+/// An entry and the way it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stay {
     /// The entry.
     pub entry: Entry,
     /// What ends its stay.
     pub mode: StayEnd,
-    /// When time ends it: always in mode until, and in mode field while it is unconfirmed.
+    /// When time ends it: always set in mode until, and in mode field while it is unconfirmed.
     pub closes: Option<Timestamp>,
 }
 
-/// What is known of one reader.
+/// What is known about one reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReaderSlot {
-    /// Whether it is plugged in, as far as was told.
+    /// Whether it is plugged in, as far as reported.
     pub attached: bool,
-    /// Whether it is plugged in and does not work.
+    /// Whether it is plugged in but does not work.
     pub unavailable: bool,
-    /// The insertion that was last seen, if a card lies there.
+    /// The last insertion seen, if a card is there.
     pub insertion: Option<Insertion>,
-    /// Whether nobody could look since, so that insertions cannot be compared.
+    /// Whether the reader went unwatched since then, so that insertions cannot be compared.
     pub unsure: bool,
-    /// When it counts as empty, unless a card comes to light before.
+    /// When it counts as empty, unless a card is detected before.
     pub empty_at: Option<Timestamp>,
     /// The authenticated card of that insertion.
     pub held: Option<Holder>,
-    /// The refusal that was reported in that insertion.
+    /// The refusal reported in that insertion.
     pub refusal: Option<RefusalCode>,
 }
 
@@ -78,7 +78,7 @@ impl ReaderSlot {
         self.held.as_ref().is_some_and(|held| held.token_id == token_id)
     }
 
-    /// Whether the card that is refused is the one that lay here before, as far as can be known.
+    /// Whether the refused card is the one that was here before, as far as can be known.
     pub(super) fn is_card_of(&self, refused: &Refused) -> bool {
         self.is_insertion(refused.insertion)
             || self.unsure
@@ -92,28 +92,28 @@ impl ReaderSlot {
         self.refusal.as_ref() == Some(code)
     }
 
-    /// Whether the card that did not answer may be the one that has proved who it is here.
+    /// Whether the card that did not answer may be the one that authenticated here.
     pub(super) fn may_be_held(&self, silent: Insertion) -> bool {
         self.held.is_some() && (self.unsure || self.insertion == Some(silent))
     }
 
-    /// Whether this token never left since it was tapped here.
+    /// Whether this token has not left since it was tapped here.
     pub(super) fn still_holds(&self, token_id: Uuid, insertion: Insertion) -> bool {
         self.holds(token_id) && (self.unsure || self.insertion == Some(insertion))
     }
 
-    /// Another card, or none, lies there now.
+    /// Resets the slot for another card, or none.
     pub(super) fn turn_over(&mut self, insertion: Option<Insertion>) {
         *self = Self { attached: self.attached, unavailable: self.unavailable, insertion, ..Self::default() };
     }
 }
 
-/// When and where a token was last tapped in mode toggle, whether it then came or went.
+/// The last tap of a token in mode toggle, whether it arrived or left by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastTap {
-    /// Where.
+    /// The reader.
     pub reader: String,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
@@ -129,7 +129,7 @@ pub struct PresenceList {
 }
 
 impl PresenceList {
-    /// A list as it was stored: the number of its last event, and its rows.
+    /// Restores a list from storage: the number of its last event, and its rows.
     pub fn restore(
         seq: u64,
         stays: impl IntoIterator<Item = Stay>,
@@ -153,14 +153,14 @@ impl PresenceList {
         self.stays.values().map(|stay| &stay.entry)
     }
 
-    /// Who is present in mode field, by the word of the last sighting: reader and sighting.
+    /// The readers at which somebody is present in mode field, each with the time of the last sighting.
     pub fn lying(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let stays = self.stays.values().filter(|stay| stay.mode == StayEnd::Field);
         let present = stays.map(|stay| &stay.entry).filter(|entry| entry.state == EntryState::Present);
         present.map(|entry| (entry.reader.as_str(), entry.last_seen))
     }
 
-    /// The readers at which somebody is in doubt in mode field who would be taken off the list by then.
+    /// The readers with an unconfirmed entry in mode field that would be closed by this time.
     pub fn closing_by(&self, at: Timestamp) -> BTreeSet<&str> {
         let stays = self.stays.values().filter(|stay| stay.mode == StayEnd::Field);
         stays
@@ -169,32 +169,32 @@ impl PresenceList {
             .collect()
     }
 
-    /// Whether somebody on the list lies on this reader, or did when it was last seen.
+    /// Whether an entry in mode field belongs to this reader, so that its card is, or last was, there.
     pub fn is_expected(&self, reader: &str) -> bool {
         self.stays.values().any(|stay| stay.mode == StayEnd::Field && stay.entry.reader == reader)
     }
 
-    /// What a replay of the events must give.
+    /// The entries in the form that a replay of the events must yield.
     pub fn members(&self) -> BTreeMap<Uuid, Member> {
         self.entries().map(|entry| (entry.token_id, Member::from(entry))).collect()
     }
 
-    /// The entry of a token, and how it ends.
+    /// The entry of a token, and the way it ends.
     pub fn stay(&self, token_id: Uuid) -> Option<&Stay> {
         self.stays.get(&token_id)
     }
 
-    /// What is known of a reader.
+    /// What is known about a reader.
     pub fn slot(&self, reader: &str) -> Option<&ReaderSlot> {
         self.slots.get(reader)
     }
 
-    /// What is known of each reader.
+    /// What is known about each reader.
     pub fn readers(&self) -> impl Iterator<Item = (&str, &ReaderSlot)> {
         self.slots.iter().map(|(reader, slot)| (reader.as_str(), slot))
     }
 
-    /// The last tap of a token in mode toggle, if it may still bounce.
+    /// The last tap of a token in mode toggle, while it may still bounce.
     pub fn last_tap(&self, token_id: Uuid) -> Option<&LastTap> {
         self.taps.get(&token_id)
     }
@@ -214,7 +214,8 @@ impl PresenceList {
         self.service_lost
     }
 
-    /// When time next changes anything: a [`Input::Tick`](super::Input::Tick) is due then, not before.
+    /// The next time at which anything changes by itself: a [`Input::Tick`](super::Input::Tick) is due then, not
+    /// before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let stays = self.stays.values().filter_map(|stay| stay.closes);
         stays.chain(self.slots.values().filter_map(|slot| slot.empty_at)).min()

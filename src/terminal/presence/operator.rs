@@ -1,5 +1,5 @@
-//! What an operator types at the list: which entry an id means, and the orders to deny, to allow, to clear, and to enter
-//! who came and left without a card.
+//! What an operator does to the list by hand: find the entry that an id or name means, deny, allow, clear, and check
+//! people in and out who have no card with them.
 
 use std::collections::BTreeSet;
 
@@ -14,26 +14,26 @@ use crate::api::User;
 use crate::failure::{ExitClass, Failure, Remedy};
 use crate::terminal::token_prefix::{self, TokenPrefix};
 
-/// The reader of who is entered where nobody was read yet.
+/// The reader entered when no card was ever read here.
 const NO_READER: &str = "by hand";
 
-/// What came of an order to deny.
+/// The result of a denial.
 #[derive(Debug)]
 pub struct DenyReport {
     /// The id that is denied from now on.
     pub id: String,
-    /// Whether somebody is known by it here: on the list, in the history or in the register.
+    /// Whether the id is known here: on the list, in the history or in the register.
     pub is_known: bool,
-    /// Whom it took off the list.
+    /// The events of those it took off the list.
     pub events: Vec<Event>,
 }
 
-/// Denies a token or user from now on, whom an id or a name means: on the list, in the history or in the register. What is
-/// nobody's and looks like a name is denied as an id only if the caller is `sure`.
+/// Denies a token or user from now on, given by id or by a name on the list, in the history or in the register. An
+/// unknown text that looks like a name is denied as an id only if the caller is `sure`.
 ///
 /// # Errors
-/// `users.empty-id`, `users.ambiguous`, and `users.unknown` for what looks like a name and is nobody's; otherwise what the
-/// store says.
+/// `users.empty-id`, `users.ambiguous`, and `users.unknown` for an unknown text that looks like a name; otherwise the
+/// error of the store.
 pub fn deny(
     store: &mut TerminalStore,
     typed: &str,
@@ -54,10 +54,10 @@ pub fn deny(
     Ok(DenyReport { id, is_known, events: caused(Reason::Denied, events) })
 }
 
-/// Takes a denial back, and gives the id that was denied.
+/// Withdraws a denial, and returns the id that was denied.
 ///
 /// # Errors
-/// `users.not-denied` when it is not; otherwise what the store says.
+/// `users.not-denied` when it is not; otherwise the error of the store.
 pub fn allow(store: &mut TerminalStore, typed: &str, now: Timestamp, policy: &dyn Policy) -> Result<String, Failure> {
     let mut id = token_id(typed).map_or_else(|| typed.to_owned(), |token_id| token_id.to_string());
     if !store.list()?.is_denied(&id) {
@@ -82,21 +82,21 @@ pub fn allow(store: &mut TerminalStore, typed: &str, now: Timestamp, policy: &dy
     Ok(id)
 }
 
-/// Ends every entry, and gives the events of that.
+/// Ends every entry, and returns the resulting events.
 ///
 /// # Errors
-/// What the store says.
+/// The error of the store.
 pub fn clear(store: &mut TerminalStore, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, TerminalStoreError> {
     store.order(&Input::Clear, now, policy).map(|events| caused(Reason::Cleared, events))
 }
 
-/// Says that somebody came at that time, who has no card with them. Whom a text means, `find_entry` says, among all
-/// who were ever on the list or have a usable card in the register, and otherwise among those whom the server has named;
-/// of several tokens of one user it is the one that was used last. Who never came is entered at the reader that was used last.
+/// Checks in somebody at the given time who has no card with them. `find_entries` resolves the text among everybody who
+/// was ever on the list or has a usable card in the register, and otherwise among those whom the server has named; of a
+/// user's tokens, the one used last counts. Somebody who was never here is entered at the reader that was used last.
 ///
 /// # Errors
-/// `users.unknown`, `users.ambiguous`; `users.already-here`; `token.denied`; `users.not-yet` for a time that is to come, and
-/// `users.overlaps` for one before they left; otherwise what the store says.
+/// `users.unknown`, `users.ambiguous`; `users.already-here`; `token.denied`; `users.not-yet` for a time in the future,
+/// and `users.overlaps` for one before they last left; otherwise the error of the store.
 pub fn check_in(
     store: &mut TerminalStore,
     typed: &str,
@@ -150,7 +150,7 @@ pub fn check_in(
     store.order(&Input::CheckIn(entered), now, policy).map(by_hand).map_err(Failure::from)
 }
 
-/// Somebody who is known here, and was never on the list.
+/// An entry for somebody who is known here, but was never on the list.
 fn never_here(token_id: Uuid, user: User, source: Source, reader: &str) -> Entry {
     Entry {
         token_id,
@@ -165,11 +165,11 @@ fn never_here(token_id: Uuid, user: User, source: Source, reader: &str) -> Entry
     }
 }
 
-/// Says that somebody left at that time, with all of their tokens.
+/// Checks out somebody at the given time, with all of their tokens.
 ///
 /// # Errors
-/// `users.unknown`, `users.ambiguous`; `users.not-yet` for a time that is to come, and `users.before-arrival`; otherwise
-/// what the store says.
+/// `users.unknown`, `users.ambiguous`; `users.not-yet` for a time in the future, and `users.before-arrival`; otherwise
+/// the error of the store.
 pub fn check_out(
     store: &mut TerminalStore,
     typed: &str,
@@ -195,10 +195,10 @@ pub fn check_out(
     Ok(events)
 }
 
-/// Takes all entries of somebody off the list.
+/// Removes all entries of somebody from the list.
 ///
 /// # Errors
-/// `users.unknown`, `users.ambiguous`; otherwise what the store says.
+/// `users.unknown`, `users.ambiguous`; otherwise the error of the store.
 pub fn remove(
     store: &mut TerminalStore,
     typed: &str,
@@ -224,15 +224,15 @@ fn not_to_come(at: Timestamp, now: Timestamp) -> Result<(), Failure> {
         .hint("give a time in the past, or leave it out for now"))
 }
 
-/// The events that were entered, and the end that time gave one; others may have come in between.
+/// The events entered by hand, and expirations that these caused; events of others may have come in between.
 fn by_hand(events: Vec<Event>) -> Vec<Event> {
     events.into_iter().filter(|event| event.by.is_some() || event.reason == Some(Reason::Expired)).collect()
 }
 
-/// The entries of the one user or token that is meant, as `find_entry` has it; a user may have several.
+/// The entries of the one user or token that the text means, resolved like `find_entry`; a user may have several.
 ///
 /// # Errors
-/// `users.unknown` when none is meant, `users.ambiguous` when several users or tokens are.
+/// `users.unknown` when there is no match, `users.ambiguous` for several users or tokens.
 pub fn find_entries<'a>(typed: &str, entries: &'a [Entry]) -> Result<Vec<&'a Entry>, Failure> {
     let of_user: Vec<_> = entries.iter().filter(|entry| entry.user.id == typed).collect();
     if !of_user.is_empty() {
@@ -250,15 +250,15 @@ pub fn find_entries<'a>(typed: &str, entries: &'a [Entry]) -> Result<Vec<&'a Ent
     }
 }
 
-/// The events that an order caused; others may have come in between.
+/// The events with this reason; events of others may have come in between.
 fn caused(reason: Reason, events: Vec<Event>) -> Vec<Event> {
     events.into_iter().filter(|event| event.reason == Some(reason)).collect()
 }
 
-/// The one entry that is meant by a user id, a token id, a name in whatever case, or the first digits of a token id.
+/// The one entry that matches a user id, a token id, a name in any case, or the first digits of a token id.
 ///
 /// # Errors
-/// `users.unknown` when none is meant, `users.ambiguous` when several are.
+/// `users.unknown` when there is no match, `users.ambiguous` for several.
 fn find_entry<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failure> {
     let token_id = token_id(id);
     let exact: Vec<_> = entries.iter().filter(|e| e.user.id == id || Some(e.token_id) == token_id).collect();
@@ -272,10 +272,10 @@ fn find_entry<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failure> 
     }
 }
 
-/// Who is known here.
+/// The tokens and users known here.
 #[derive(Debug, Default)]
 struct KnownHolders {
-    /// Who is on the list.
+    /// The entries on the list.
     here: Vec<Entry>,
     /// Tokens that were ever on the list, or were issued here.
     tokens: BTreeSet<Uuid>,
@@ -293,7 +293,7 @@ impl KnownHolders {
         self.here.iter().any(|entry| entry.user.id == id) || self.people.iter().any(|(known, _)| known == id)
     }
 
-    /// The ids of those with this name, in whatever case.
+    /// The ids of users with this name, in any case.
     fn named(&self, typed: &str) -> BTreeSet<String> {
         let here = self.here.iter().map(|entry| (&entry.user.id, &entry.user.name));
         let people = self.people.iter().map(|(id, name)| (id, name));
@@ -301,9 +301,9 @@ impl KnownHolders {
     }
 }
 
-/// What may be denied: the id of a token or at least the first 8 digits of one that is known, the name of somebody who is
-/// known, or any user id; one that nobody has and that contains a blank only if the caller is `sure`. Fewer digits that might
-/// as well be those of a token on the list are refused, lest the wrong one gets in.
+/// Resolves what may be denied: a token id, at least the first 8 digits of a known token id, the name of a known user,
+/// or any user id; an unknown id with a blank in it only if the caller is `sure`. Fewer digits, if a token on the list
+/// begins with them, are refused, because denying them as a user id would deny nobody.
 fn deniable(id: &str, known: &KnownHolders, sure: bool) -> Result<String, Failure> {
     let entries = &known.here[..];
     if id.trim().is_empty() {
@@ -322,7 +322,7 @@ fn deniable(id: &str, known: &KnownHolders, sure: bool) -> Result<String, Failur
         (false, _) => return Err(ambiguous_among(id, named.into_iter())),
     }
     if !is_user && !sure && id.contains(char::is_whitespace) {
-        // A name refuses nobody, and an id is rarely written with a blank.
+        // Denying a name has no effect, and an id rarely contains a blank.
         return Err(Failure::new(ExitClass::No, "users.unknown", format!("nobody known here has the name or the id {id}"))
             .hint("give the id of the user, which rollcall users history and rollcall token list show; --yes denies it as an id"));
     }
@@ -349,7 +349,7 @@ pub(in crate::terminal) fn ambiguous_among(typed: &str, ids: impl Iterator<Item 
         .hint(format!("give the id: {}", ids.collect::<Vec<_>>().join(", ")))
 }
 
-/// Whether this is the name, in whatever case.
+/// Whether this is the name, in any case.
 pub fn is_name(name: &str, typed: &str) -> bool {
     !name.is_empty() && name.to_lowercase() == typed.to_lowercase()
 }
@@ -359,7 +359,8 @@ fn token_id(id: &str) -> Option<Uuid> {
     matches!(id.len(), 32 | 36).then(|| Uuid::try_parse(id).ok()).flatten()
 }
 
-/// The entries whose token id begins with these hex digits, hyphens or not; none when they are too few.
+/// The entries whose token id begins with these hex digits, with or without hyphens; none when there are too few
+/// digits.
 fn beginning_with<'a>(id: &str, entries: &'a [Entry]) -> Vec<&'a Entry> {
     let Ok(prefix) = id.parse::<TokenPrefix>() else { return Vec::new() };
     entries.iter().filter(|entry| prefix.begins(entry.token_id)).collect()

@@ -2,11 +2,11 @@ use std::collections::VecDeque;
 
 use super::*;
 
-/// A card that answers so: the UID in each field, and what it tells, by its command.
+/// A card with scripted answers: the UID in each field, and the answer to each command.
 struct Scripted {
     uids: VecDeque<&'static str>,
     told: Vec<(&'static str, &'static str)>,
-    /// What is told only behind a SELECT of the security domain.
+    /// Answers given only after a SELECT of the security domain.
     domain: Vec<(&'static str, &'static str)>,
     selected: bool,
 }
@@ -113,7 +113,7 @@ fn a_card_that_leaves_is_no_statement_about_it() {
     assert_eq!(traces(&mut Gone, ApduFormat::Short), Err(LinkError::CardRemoved));
 }
 
-/// A reader that gives its own command to the card, and a card that is mute to it until the field was gone.
+/// A reader that passes its own command on to the card, and a card that is then mute until the field is reset.
 #[test]
 fn a_card_that_does_not_take_the_readers_command_is_no_worse_for_it() {
     struct Shy(bool);
@@ -148,7 +148,7 @@ fn the_traces_are_told_in_words() {
     assert!(words.starts_with("its UID stays the same; ") && words.matches("; ").count() == 5, "{words}");
 }
 
-/// A card that is mute to one of the questions until the field was gone.
+/// A card that is mute after one of the queries until the field is reset.
 #[test]
 fn a_question_that_the_card_does_not_take_is_noted_and_no_error() {
     struct Touchy {

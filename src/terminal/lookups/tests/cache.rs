@@ -1,4 +1,4 @@
-//! What is kept: nonces handed out once, feeds that follow each other, users that were signed.
+//! The cache: nonces are handed out once, feeds follow each other, users are stored as they were signed.
 
 use std::{collections::HashSet, os::unix::fs::PermissionsExt, sync::Barrier, thread};
 
@@ -28,7 +28,7 @@ pub fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
-/// A server's signature key under the CA of a world.
+/// A server's signing key under the CA of a test world.
 pub struct Signer {
     key: KeyPair,
     certificate: Vec<u8>,
@@ -134,8 +134,7 @@ fn the_file_is_private_and_of_one_ca() {
     assert_eq!(other.missing_nonces(now()).unwrap(), NONCES_MAX);
 }
 
-/// What is known of lost tokens is not forgotten because another CA takes the place of ours; what it signed holds as long
-/// as it is trusted.
+/// The status of lost tokens survives the replacement of our CA; what a CA signed holds as long as it is trusted.
 #[test]
 fn a_successor_takes_over_what_is_kept() {
     let fixture = CacheFixture::new();
@@ -183,12 +182,12 @@ fn a_nonce_is_handed_out_once_and_in_time() {
     assert_eq!(cache.missing_nonces(now()).unwrap(), 0);
 }
 
-/// On a busy machine another may hold the file for longer than a tap waits.
+/// On a busy machine another process may hold the file for longer than a tap waits.
 fn patiently<T>(run: impl Fn() -> Result<T, ServerError>) -> T {
     (0..100).find_map(|_| run().ok()).unwrap()
 }
 
-/// Several that open the file at once, and take nonces at once, as several processes do.
+/// Several processes opening the file and taking nonces at once.
 #[test]
 fn nobody_gets_the_nonce_of_another() {
     let fixture = CacheFixture::new();
@@ -266,13 +265,13 @@ fn a_shorter_or_other_audit_log_is_loud() {
     fixture.take(&cache, &feed(1, 1, &[], (10, "a"))).unwrap();
 }
 
-/// The feed of another log: what it has in the place of a record, and whether an administrator said that this is right.
+/// The feed of another log: what that log has in place of a record, and whether an administrator accepted this.
 fn of_another(feed: Feed, hash: Option<&str>, reconciled: bool) -> Feed {
     Feed { held: Some(HeldRecord { seq: 10, hash: hash.map(str::to_owned), reconciled }), ..feed }
 }
 
-/// A log is told from another one by its hashes, also once it is longer; what was kept out stays out until the two are
-/// reconciled, and then until all of the other log is known.
+/// A log is distinguished from another by its hashes, even once it is longer; refused tokens stay refused until the two
+/// are reconciled, and then until all of the other log is known.
 #[test]
 fn a_log_that_was_restored_is_told_by_its_hashes() {
     let fixture = CacheFixture::new();
@@ -285,7 +284,8 @@ fn a_log_that_was_restored_is_told_by_its_hashes() {
         assert_eq!(refused, Err(ServerError::RolledBack { seen: 10 }));
         assert_eq!(status(&cache, 1), Some(TokenStatus::Lost));
     }
-    // The right record under another number is none; and the right one behind which the log ends is a lie.
+    // The right record under another number does not count, and a log that ends before the right record contradicts
+    // itself.
     let elsewhere = Feed { held: Some(HeldRecord { seq: 9, hash: Some("a".into()), reconciled: true }), ..longer() };
     let before = of_another(feed(2, 2, &[], (9, "a")), Some("a"), false);
     for lie in [elsewhere, before] {
@@ -298,7 +298,7 @@ fn a_log_that_was_restored_is_told_by_its_hashes() {
     let told = cache.witness().unwrap();
     assert_eq!((told.len(), told[0].statuses.len()), (1, 2));
     assert!(told[0].feed.starts_with("ey"));
-    // Reconciled: it is asked for from its beginning, and until it was taken whole nobody is let in who was not.
+    // Reconciled: it is requested from its beginning, and until it is complete no refused token is admitted.
     assert!(fixture.take(&cache, &of_another(longer(), Some("b"), true)).unwrap());
     assert_eq!(cache.mark().unwrap().version, 0);
     assert_eq!((status(&cache, 1), status(&cache, 2)), (Some(TokenStatus::Lost), Some(TokenStatus::Lost)));
@@ -309,8 +309,8 @@ fn a_log_that_was_restored_is_told_by_its_hashes() {
     assert_eq!(cache.exchanges().unwrap(), 2);
 }
 
-/// Events go to each log from the first one on: to one that is exchanged while it is not followed, and to one that was
-/// reconciled before this terminal heard of it. A log that grows is not another.
+/// Each log receives all events from the first: one replaced while it is not followed, and one reconciled before this
+/// terminal heard of it. A log that only grows is not another log.
 #[test]
 fn a_log_that_is_exchanged_once_more_is_noticed() {
     let fixture = CacheFixture::new();
@@ -327,7 +327,7 @@ fn a_log_that_is_exchanged_once_more_is_noticed() {
     cache.roll_back(&fixture.signer.feed(&feed(1, 1, &[], (6, "b")))).unwrap();
     assert!(sent_again());
     let mut known = AuditHead { seq: 6, hash: "b".into() };
-    // What it has in the place of the head that was known; its own; and whether an administrator reconciled the two.
+    // What it has in place of the known head; its own head; and whether an administrator reconciled the two.
     for (has, head, reconciled, exchanged) in [
         (Some("b"), (6, "b"), false, false),
         (Some("b"), (9, "c"), false, false),
@@ -343,7 +343,7 @@ fn a_log_that_is_exchanged_once_more_is_noticed() {
         assert_eq!(sent_again(), exchanged, "{told:?}");
         known = told.audit;
     }
-    // Another process that asked before has nothing to add.
+    // A process that asked earlier has nothing to add.
     let before = AuditHead { seq: 30, hash: "d".into() };
     cache.follow_other(&before, &fixture.signer.feed(&feed(1, 1, &[], (1, "y")))).unwrap();
     assert_eq!((cache.other_log().unwrap(), cache.exchanges().unwrap()), (Some(known), 4));
@@ -355,7 +355,7 @@ fn a_log_that_is_exchanged_once_more_is_noticed() {
     assert_eq!((cache.uploaded(list).unwrap(), cache.exchanges().unwrap()), (0, 1));
 }
 
-/// A log that goes on is the same log, whatever it has become.
+/// A log that continues is the same log, however long it gets.
 #[test]
 fn a_log_that_has_grown_is_the_same() {
     let fixture = CacheFixture::new();
@@ -365,7 +365,7 @@ fn a_log_that_has_grown_is_the_same() {
     assert_eq!(status(&cache, 1), None);
 }
 
-/// However many tokens are kept out, each part of what is told fits a request.
+/// However many tokens are refused, each part of the witness fits a request.
 #[test]
 fn what_is_told_of_a_lost_log_fits_requests() {
     let fixture = CacheFixture::new();
@@ -394,7 +394,7 @@ fn what_is_told_of_a_lost_log_fits_requests() {
     assert!(parts.iter().all(|part| serde_json::to_vec(part).unwrap().len() <= BODY_MAX));
 }
 
-/// A file of release 0.1.0 is taken over with what it holds.
+/// A file of release 0.1.0 is migrated with its content.
 #[test]
 fn a_file_of_the_first_release_is_taken_over() {
     let fixture = CacheFixture::new();
@@ -415,7 +415,7 @@ fn a_file_of_the_first_release_is_taken_over() {
     assert_eq!(fixture.open().witness().unwrap().len(), 1);
 }
 
-/// The answer to an older question is no cut log: another process took a newer feed in between.
+/// The answer to an older request is not a truncated log: another process received a newer feed in between.
 #[test]
 fn the_answer_to_an_older_question_is_left_out() {
     let fixture = CacheFixture::new();
@@ -504,7 +504,7 @@ fn any_status() -> impl Strategy<Value = TokenStatus> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// However the changes are cut into feeds, the statuses are those of the last change of each token.
+    /// However the changes are split into feeds, each token ends up with its last status.
     #[test]
     fn feeds_add_up(changes in prop::collection::vec((0u128..4, any_status()), 1..20), cuts in prop::collection::vec(1usize..5, 20)) {
         let fixture = CacheFixture::new();

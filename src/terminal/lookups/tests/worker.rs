@@ -1,4 +1,4 @@
-//! The thread that asks: one request a tap, a pause after a failure, each event once.
+//! The lookup thread: one request per tap, a pause after a failure, each event once.
 
 use std::{
     sync::{
@@ -56,7 +56,7 @@ impl EventSource for Numbers {
     }
 }
 
-/// A server of this world that answers as one that knows token 1, and keeps events.
+/// A server of this test world that knows token 1 and stores events.
 struct WorkerFixture {
     world: World,
     home: tempfile::TempDir,
@@ -113,7 +113,7 @@ impl WorkerFixture {
     }
 }
 
-/// A server never gives the same nonce twice.
+/// A server never gives out the same nonce twice.
 static GIVEN: AtomicUsize = AtomicUsize::new(0);
 
 fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, barred: &AtomicBool, asked: &Asked) -> Answer {
@@ -156,7 +156,7 @@ fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, barred: &AtomicBool, asked
     }
 }
 
-/// Whether it is about the server, not about a token.
+/// Whether the event is about the server rather than a token.
 fn is_trouble(event: &ServerEvent) -> bool {
     !matches!(event, ServerEvent::NotActive(_))
 }
@@ -196,7 +196,7 @@ fn a_tap_with_proof_costs_one_request() {
     assert_eq!(fixture.asked("POST /v1/lookups"), 5);
     assert_eq!(fixture.asked("POST /v1/nonces"), 0);
     assert_eq!(fixture.double.connections.load(Ordering::SeqCst), 1);
-    // The last answer filled them up again.
+    // The last answer replenished them.
     assert_eq!(fixture.cache().missing_nonces(now()).unwrap(), NONCES_MAX - 4);
     assert!(!news.try_iter().any(|event| is_trouble(&event)));
 }
@@ -241,7 +241,7 @@ fn what_the_server_says_no_to_is_no_outage() {
     assert!(!news.try_iter().any(|event| is_trouble(&event)));
 }
 
-/// Told once, answered at once while it is left alone, and told when it is back.
+/// Reported once, answered immediately during the pause, and reported again when the server is back.
 #[test]
 fn an_outage_is_told_once() {
     let fixture = WorkerFixture::new();
@@ -258,7 +258,7 @@ fn an_outage_is_told_once() {
         assert!(answered.said.is_err());
         at_once += usize::from(answered.took.is_none());
     }
-    // Of fifty questions, those that came within the pause were not asked; a pause that ends in between asks again.
+    // Of fifty queries, those during the pause were not sent; a pause that ends in between sends one again.
     assert_eq!(fixture.asked("POST /v1/lookups") - count, 50 - at_once);
     assert!(at_once > 0);
     assert!(matches!(next_trouble(&news), ServerEvent::Lost(_)));
@@ -271,7 +271,7 @@ fn an_outage_is_told_once() {
     assert!(!news.try_iter().any(|event| is_trouble(&event)));
 }
 
-/// Each worker tells it, however long ago it was said: what was on the list before this one began is there still.
+/// Each worker reports it, however old the status: an entry from before this worker started may still be on the list.
 #[test]
 fn who_is_not_let_in_is_told_to_each_worker() {
     let fixture = WorkerFixture::new();
@@ -283,7 +283,7 @@ fn who_is_not_let_in_is_told_to_each_worker() {
     }
 }
 
-/// Long before the next feed is due of a list on which nobody is.
+/// Reported long before the next regular feed of an empty list would be due.
 #[test]
 fn who_is_refused_while_somebody_is_here_is_told_soon_and_once() {
     let fixture = WorkerFixture::new();
@@ -295,7 +295,7 @@ fn who_is_refused_while_somebody_is_here_is_told_soon_and_once() {
     };
     told(&[5]);
     assert_eq!(feeds(), 1);
-    // Somebody comes.
+    // Somebody arrives.
     fixture.here.store(true, Ordering::SeqCst);
     asker.events();
     told(&[5]);
@@ -327,7 +327,7 @@ fn events_come_in_batches_and_go_on_after_a_restart() {
     assert_eq!(delivered, (1..=601).collect::<Vec<_>>(), "each once, and none before it is there");
 }
 
-/// A scan says when it has read what lay there, and ends when the server has all of it, also of commands before.
+/// A scan signals when it has read what was there, and ends when the server has all events, including earlier ones.
 #[test]
 fn who_does_not_stay_takes_its_events_there_at_the_end() {
     let fixture = WorkerFixture::new();
@@ -344,7 +344,7 @@ fn who_does_not_stay_takes_its_events_there_at_the_end() {
     assert!(!news.try_iter().any(|event| is_trouble(&event)));
 }
 
-/// A batch whose acknowledgement was lost goes once more, and counts once.
+/// A batch whose acknowledgement was lost is sent again, and counts once.
 #[test]
 fn a_lost_acknowledgement_doubles_nothing() {
     let fixture = WorkerFixture::new();
@@ -358,7 +358,7 @@ fn a_lost_acknowledgement_doubles_nothing() {
     assert_eq!(*fixture.events.lock().unwrap(), [1, 2, 3, 4, 5, 6, 7]);
 }
 
-/// Another process holds the file: nobody waits for it at a reader, it is told once, and what was not noted is done again.
+/// Another process holds the file: no tap waits for it, it is reported once, and what was not stored is done again.
 #[test]
 fn a_locked_cache_holds_up_no_tap() {
     let fixture = WorkerFixture::new();

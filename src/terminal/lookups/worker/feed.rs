@@ -1,4 +1,4 @@
-//! The worker follows the feed of its server; and what it does when the server has lost what it told this terminal.
+//! How the worker follows the server's feed, and what it does when the server has lost its log.
 
 use super::{ServerEvent, WorkerParts, WorkerState};
 use crate::{
@@ -19,7 +19,7 @@ impl WorkerState {
             self.upload = self.parts.journal.is_some();
             self.witnessed = false;
         }
-        // Either was noted.
+        // In both cases the cache was written.
         if matches!(done, Ok(()) | Err(ServerError::RolledBack { .. })) {
             self.cache_written();
         }
@@ -28,7 +28,7 @@ impl WorkerState {
                 self.told = None;
                 self.tell_witness();
             }
-            // The next one is news, also of the same record.
+            // A later rollback is to be reported again, even for the same record.
             Ok(()) => drop(self.alarm.take_if(|alarm| matches!(alarm, ServerError::RolledBack { .. }))),
             Err(_) => {}
         }
@@ -61,7 +61,7 @@ impl WorkerState {
             match taken? {
                 FeedTaken::Whole => return Ok(()),
                 FeedTaken::MoreFollows => {}
-                // Whoever says so again and again would be asked for ever.
+                // A server that answers like this every time would be queried forever.
                 FeedTaken::StartedOver if started_over => {
                     return Err(ServerError::Protocol("it has another log each time".into()));
                 }
@@ -70,21 +70,21 @@ impl WorkerState {
         }
     }
 
-    /// Whoever administers the server gets back what this terminal holds of the lost log: the tokens that are kept out.
+    /// Gives the server back what this terminal holds of the lost log, the refused tokens, for its administrator.
     fn tell_witness(&mut self) {
         if self.witnessed {
             return;
         }
         let WorkerParts { server, cache, .. } = &self.parts;
         let told = cache.witness().and_then(|parts| parts.iter().try_for_each(|part| server.witness(part).map(drop)));
-        // A server of an earlier release has no ear for it; anything else is tried with the next feed.
+        // A server of an earlier release does not support this; any other failure is retried with the next feed.
         self.witnessed = match told {
             Ok(()) => true,
             Err(error) => error.problem().is_some_and(|problem| problem.status < 500),
         };
     }
 
-    /// A token that was kept out is let in once the feed says so, which is asked for at once: a server that was restored
+    /// Admits a token that was refused before only once the feed agrees, which is fetched at once: a restored server
     /// knows nothing of its suspension.
     pub(super) fn confirmed(&mut self, said: Lookup) -> Result<Lookup, ServerError> {
         let now = (self.parts.clock)();
@@ -97,7 +97,7 @@ impl WorkerState {
         self.note_request(fetched)?;
         match kept(self)? {
             None => Ok(said),
-            // Somebody suspended it between the two answers.
+            // It was suspended between the two answers.
             Some((status, reason)) => Ok(Lookup { status, reason, user: None, signed_user: None, ..said }),
         }
     }
@@ -107,7 +107,7 @@ fn ask(server: &ServerClient, mark: &FeedPosition) -> Result<SignedFeed, ServerE
     let answer = server.revocations(mark.version, &mark.audit);
     let refused = answer.as_ref().err().and_then(ServerError::problem).and_then(Problem::known_code);
     if mark.audit.seq > 0 && refused == Some(ProblemCode::RequestMalformed) {
-        // A server of an earlier release does not know the question; the ends of the logs are compared then.
+        // A server of an earlier release does not know this parameter; then the ends of the logs are compared.
         return server.revocations(mark.version, &AuditHead { seq: 0, hash: String::new() });
     }
     answer
