@@ -1,4 +1,4 @@
-//! The workers of the readers that are there: one for each, started and ended as readers come and go.
+//! The pool of reader workers: one worker per connected reader, started and ended as readers come and go.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -18,25 +18,25 @@ use crate::{
     },
 };
 
-/// The readers that are meant, and how tokens that stay are treated there.
+/// The selected readers, and how tokens that stay in them are treated.
 #[derive(Clone)]
 pub struct PoolPolicy {
-    /// Which readers.
+    /// The selected readers.
     pub readers: Selection,
-    /// Who counts as present there.
+    /// The presence rules.
     pub presence: Arc<dyn Policy + Send + Sync>,
-    /// How often a token that lies at a reader in mode field is asked over the channel that its tap opened; none: channels
-    /// are not kept.
+    /// How often a token that stays in a reader in mode field is queried over the channel that its tap opened; `None`:
+    /// channels are not kept.
     pub heartbeat: Option<Duration>,
 }
 
-/// Where the orders to one worker go. It ends when this is dropped.
+/// Sends orders to one worker, which ends when this is dropped.
 pub type OrderWorker = Box<dyn Fn(ReaderOrder)>;
 
-/// Starts the worker of a reader, with its heartbeat.
+/// Starts the worker of a reader, with this heartbeat interval.
 type StartWorker = Box<dyn Fn(&str, Option<Duration>) -> io::Result<OrderWorker>>;
 
-/// The workers of the readers that are there.
+/// The workers of the connected readers.
 pub struct ReaderPool {
     policy: PoolPolicy,
     meant: MeantReaders,
@@ -44,12 +44,12 @@ pub struct ReaderPool {
     workers: BTreeMap<String, OrderWorker>,
 }
 
-/// What follows from an event of the readers.
+/// What follows from a reader event.
 #[derive(Debug)]
 pub enum PoolEffect {
-    /// The list is to be told this.
+    /// Apply this to the list.
     Input(Input),
-    /// Nobody can say of this reader whether it is meant, until its driver is asked again: it is left out.
+    /// Whether this reader is selected cannot be determined until its driver answers: it is left out for now.
     Undecided {
         /// Its name.
         reader: String,
@@ -57,7 +57,7 @@ pub enum PoolEffect {
 }
 
 impl ReaderPool {
-    /// No workers yet. `report` is called on the threads of the workers.
+    /// A pool without workers. `report` is called on the threads of the workers.
     pub fn new(
         policy: PoolPolicy,
         terminal: TapTerminal,
@@ -71,7 +71,7 @@ impl ReaderPool {
         })
     }
 
-    /// The same with workers of the caller's.
+    /// The same with workers supplied by the caller.
     pub fn with_workers(
         policy: PoolPolicy,
         start: impl Fn(&str, Option<Duration>) -> io::Result<OrderWorker> + 'static,
@@ -80,13 +80,13 @@ impl ReaderPool {
         Self { policy, meant, start: Box::new(start), workers: BTreeMap::new() }
     }
 
-    /// Whether this reader is there and meant.
+    /// Whether this reader is connected and selected.
     pub fn contains(&self, reader: &str) -> bool {
         self.workers.contains_key(reader)
     }
 
-    /// Takes an event of the readers: starts, orders and ends workers, and says what follows. Readers that could not be
-    /// asked whether they are meant are asked again.
+    /// Handles a reader event: starts, instructs and ends workers, and returns what follows. Undecided readers are
+    /// queried again.
     ///
     /// # Errors
     /// `system.no-thread` when a thread cannot be started.
@@ -95,7 +95,7 @@ impl ReaderPool {
         self.follow(counting)
     }
 
-    /// Asks those again that could not be asked. For one that is meant it is now as if it had just been plugged in.
+    /// Queries undecided readers again. One that is selected is treated as if it had just been plugged in.
     ///
     /// # Errors
     /// `system.no-thread` when a thread cannot be started.
@@ -115,7 +115,7 @@ impl ReaderPool {
         Ok(effects)
     }
 
-    /// An event of a reader that is meant, or of the service.
+    /// Handles an event of a selected reader, or of the service.
     fn take(&mut self, event: &ReaderEvent) -> Result<Option<PoolEffect>, Failure> {
         let input = match event {
             ReaderEvent::ReaderAdded { reader } => {
@@ -126,7 +126,8 @@ impl ReaderPool {
             ReaderEvent::ReaderRemoved { reader } => {
                 self.workers.remove(reader).map(|_| Input::ReaderRemoved { reader: reader.clone() })
             }
-            // Otherwise who lay there before a start or a loss would stay in doubt, and a return would be no new tap.
+            // Otherwise an entry from before a start or a loss would stay unconfirmed, and a return would not count as
+            // a new tap.
             ReaderEvent::Vacant { reader } if self.workers.contains_key(reader) => {
                 Some(Input::Vacant { reader: reader.clone() })
             }
@@ -164,22 +165,23 @@ impl ReaderPool {
         Ok(input.map(PoolEffect::Input))
     }
 
-    /// A reader that shows a card works, also where the list has it as broken from before a start: the card may never answer.
+    /// A reader that shows a card works, even if the list has it as broken since before a start: the card may never
+    /// answer.
     fn works(&self, reader: &str) -> Option<Input> {
         self.contains(reader).then(|| Input::ReaderAvailable { reader: reader.to_owned() })
     }
 
-    /// Has the card tapped once more that lies in this reader since this insertion.
+    /// Has the card of this insertion tapped again.
     pub fn tap_again(&self, reader: &str, insertion: Insertion) {
         self.order(reader, ReaderOrder::Inserted(insertion));
     }
 
-    /// Has the portrait read of the token that lies in this reader since this insertion, if it still does.
+    /// Has the portrait read from the token of this insertion, if it is still there.
     pub fn portrait(&self, reader: &str, insertion: Insertion) {
         self.order(reader, ReaderOrder::Portrait(insertion));
     }
 
-    /// What the list is told of a card that does not answer.
+    /// The input for a card that does not answer.
     pub fn mute(reader: String, insertion: Insertion) -> Input {
         let error = link(&LinkError::CardMute, 0).to_json();
         let (insertion, silent) = (insertion.shared(), true);
@@ -208,7 +210,7 @@ mod tests {
     use super::*;
     use crate::reader::select::ReaderChoice;
 
-    /// A pool whose readers can be asked as it is said, and the orders to its workers.
+    /// A pool whose selection gives `choice`, and the orders to its workers.
     fn pool(choice: &Rc<Cell<ReaderChoice>>) -> (ReaderPool, Rc<RefCell<Vec<ReaderOrder>>>) {
         let (readers, presence) = (Selection::default(), Arc::new(PresenceMode::Field));
         let orders = Rc::default();

@@ -1,4 +1,4 @@
-//! The readers that are meant: the one that has a card, and what happens to them while somebody watches.
+//! The selected readers: finding the one with a card, and following changes to them for `readers --watch`.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,13 +12,13 @@ use crate::{
     terminal::meant_readers::{MeantEvent, MeantReaders},
 };
 
-/// There is no reader at all.
+/// No reader is connected at all.
 pub fn no_reader() -> Failure {
     Failure::new(ExitClass::No, "reader.none", "no reader is connected")
         .hint("plug one in; rollcall readers --watch shows whether it is seen")
 }
 
-/// No card is in any of the readers that are meant; `there` are all readers.
+/// No selected reader has a card; `there` lists all readers.
 pub fn nobody(selection: &Selection, there: &[ReaderState]) -> Failure {
     if there.is_empty() {
         return no_reader();
@@ -31,12 +31,12 @@ pub fn nobody(selection: &Selection, there: &[ReaderState]) -> Failure {
     Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint(hint)
 }
 
-/// The one reader that is meant and has a card. A memory card is no second card, nor is what stays mute when
-/// it is asked itself, for as long as one exchange may take.
+/// The only selected reader with a card. A memory card does not count as a second card, nor does one that stays mute
+/// when tried, for as long as one exchange may take.
 ///
 /// # Errors
-/// `reader.none`, `reader.unavailable`, `scan.nobody` or `reader.ambiguous` when it is not one; `system.no-thread`;
-/// otherwise what the service or the selection says.
+/// `reader.none`, `reader.unavailable`, `scan.nobody` or `reader.ambiguous` when there is not exactly one;
+/// `system.no-thread`; otherwise the error of the service or the selection.
 pub fn one_reader(selection: &Selection, exchange: Duration) -> Result<String, Failure> {
     let there = list()?;
     if there.is_empty() {
@@ -44,7 +44,7 @@ pub fn one_reader(selection: &Selection, exchange: Duration) -> Result<String, F
     }
     let meant = selection.pick(&there)?;
     let meant = reachable(meant);
-    // What looks mute may be the card that is meant, which wakes up late.
+    // A card that looks mute may be the right one, and just wake up late.
     let cards: Vec<_> = candidates(&meant, &woken(&meant, exchange)?).into_iter().map(|r| r.name.clone()).collect();
     match cards.as_slice() {
         [one] => Ok(one.clone()),
@@ -59,57 +59,57 @@ pub fn one_reader(selection: &Selection, exchange: Duration) -> Result<String, F
     }
 }
 
-/// What changed at the readers that are meant.
+/// A change at the selected readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReaderChange {
-    /// This one was plugged in.
+    /// This reader was plugged in.
     Added(String),
-    /// Nobody can say of this one whether it is meant, until its driver is asked again: it is left out.
+    /// Whether this reader is selected cannot be determined until its driver answers: it is left out for now.
     Undecided(String),
-    /// This one was unplugged.
+    /// This reader was unplugged.
     Removed(String),
-    /// Something else lies in a reader, or another program holds it.
+    /// The content of a reader changed, or whether another program holds it.
     State {
-        /// Which.
+        /// The reader.
         reader: String,
-        /// What lies in it.
+        /// Its content.
         slot: Slot,
-        /// Whether another program holds it for itself.
+        /// Whether another program holds it exclusively.
         exclusive: bool,
     },
-    /// The PC/SC service went away.
+    /// The PC/SC service was lost.
     ServiceLost,
-    /// What keeps the PC/SC service from working now.
+    /// Why the PC/SC service does not work at the moment.
     ServiceAway(ReaderError),
     /// The PC/SC service came back.
     ServiceBack,
 }
 
-/// What is known of the readers that are meant: what lies in each, and whether another program holds it.
+/// The known state of the selected readers: the content of each, and whether another program holds it.
 pub struct ReadersWatch {
     meant: MeantReaders,
     known: BTreeMap<String, (Slot, bool)>,
 }
 
 impl ReadersWatch {
-    /// No reader is known yet.
+    /// Starts with no known readers.
     pub const fn new(meant: MeantReaders) -> Self {
         Self { meant, known: BTreeMap::new() }
     }
 
-    /// Applies what the monitor saw. Nothing comes back of a reader that is not meant.
+    /// Applies a monitor event. Readers that are not selected cause no changes.
     pub fn apply(&mut self, event: ReaderEvent) -> Vec<ReaderChange> {
         let counting = self.meant.take(event);
         self.follow(counting)
     }
 
-    /// Asks those readers again of which nobody could say whether they are meant.
+    /// Queries undecided readers again.
     pub fn decide(&mut self) -> Vec<ReaderChange> {
         let counting = self.meant.decide();
         self.follow(counting)
     }
 
-    /// Whether a reader is there that has to be asked again.
+    /// Whether any reader is undecided.
     pub fn is_undecided(&self) -> bool {
         self.meant.is_undecided()
     }
@@ -129,7 +129,7 @@ impl ReadersWatch {
                 Some(ReaderChange::Added(reader))
             }
             ReaderEvent::ReaderRemoved { reader } => self.known.remove(&reader).map(|_| ReaderChange::Removed(reader)),
-            // It came with the reader.
+            // Already reported with the reader itself.
             ReaderEvent::Vacant { .. } => None,
             ReaderEvent::CardInserted { reader, atr, .. } | ReaderEvent::CardWoke { reader, atr, .. } => {
                 self.changed(reader, |(slot, _)| *slot = Slot::Card(atr))

@@ -1,4 +1,4 @@
-//! A scan: taps what lies on the readers now, or waits for tokens until there are enough, and notes who is here.
+//! A scan: taps the cards on the readers now, or waits until enough tokens were read, and records who is present.
 
 pub mod record_file;
 mod unstored;
@@ -37,28 +37,28 @@ use crate::{
 
 use self::unstored::Unstored;
 
-/// What happens in a scan.
+/// An event of a scan.
 #[derive(Debug)]
 pub enum ScanEvent<'a> {
-    /// The readers are about to be looked at.
+    /// The readers are about to be read.
     Begun,
-    /// A scan that waits has read so many different tokens.
+    /// A waiting scan has read this many different tokens.
     Waiting {
-        /// How many.
+        /// The number of tokens.
         found: usize,
     },
-    /// Nobody can say of this reader whether it is meant, until its driver is asked again: it is left out.
+    /// Whether this reader is selected cannot be determined until its driver answers: it is left out for now.
     Undecided {
         /// Its name.
         reader: &'a str,
     },
-    /// What is read cannot be stored; a scan that waits goes on, and stores it once it can.
+    /// Readings cannot be stored; a waiting scan continues, and stores them once it can.
     StoreLost(&'a Failure),
-    /// The PC/SC service is away; a scan that waits goes on once it is back.
+    /// The PC/SC service was lost; a waiting scan continues once it is back.
     ServiceLost,
-    /// It is still away, for another reason.
+    /// The service is still down, for another reason.
     ServiceAway(Failure),
-    /// Something happened to the server.
+    /// A change in the state of the server connection.
     Server(ServerEvent),
     /// A tap has ended; [`ScanEvent::Outcome`] follows, unless it is a token that was read before.
     Tap(&'a TapOutcome),
@@ -66,60 +66,59 @@ pub enum ScanEvent<'a> {
     Outcome(&'a TapOutcome),
 }
 
-/// Who is told of a scan.
+/// Receives the events of a scan.
 pub trait ScanObserver {
-    /// Something happened.
+    /// Handles one event.
     ///
     /// # Errors
-    /// What keeps the observer from telling it: it ends the scan.
+    /// Why the observer could not report the event: it ends the scan.
     fn event(&mut self, event: ScanEvent<'_>) -> Result<(), Failure>;
 
-    /// Whether nobody hears it any more: then a scan that waits ends.
+    /// Whether the observer's output is closed: then a waiting scan ends.
     fn is_closed(&self) -> bool;
 }
 
-/// What a scan is to do.
+/// The configuration of a scan.
 pub struct ScanConfig {
     /// This terminal.
     pub context: TerminalContext,
-    /// The readers that are meant.
+    /// The selected readers.
     pub pool: PoolPolicy,
-    /// Whose word about a user counts.
+    /// The rules for applying the server's answers.
     pub rules: Rules,
 }
 
-/// What a scan has read.
+/// The results of a scan.
 #[derive(Debug, Default)]
 pub struct ScanTally {
     /// The class of each failure.
     pub failures: Vec<ExitClass>,
-    /// The class of each failure of what can be no token, and may lie there for ever.
+    /// The class of each failure of a card that cannot be a token, and may stay in its reader permanently.
     pub bystanders: Vec<ExitClass>,
-    /// Taps that did not fail.
+    /// The number of taps that did not fail.
     pub succeeded: usize,
-    /// Every token that was authenticated, in this run or in the one that it resumes.
+    /// Every token that was authenticated, in this run or in the one it resumes.
     pub distinct: HashSet<Uuid>,
 }
 
 impl ScanTally {
-    /// The exit status of a scan that took what lay there. Beside a token that was read, what can be no token counts for
-    /// nothing.
+    /// The exit status of a scan of the cards present. If any token was read, cards that cannot be tokens do not count.
     pub fn exit_status(&self) -> u8 {
         let bystanders = if self.succeeded == 0 { self.bystanders.as_slice() } else { &[] };
         summary(&[&self.failures, bystanders].concat(), self.succeeded)
     }
 }
 
-/// How a scan that waited ended.
+/// How a waiting scan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanEnd {
-    /// It has enough, its time is over, or nobody hears it any more.
+    /// It has enough tokens, its time is over, or its output is closed.
     Over,
-    /// Somebody stopped it.
+    /// It was stopped.
     Stopped,
 }
 
-/// A scan that has begun to ask the server, and has tapped nothing yet.
+/// A scan with its server connection started, and nothing tapped yet.
 pub struct Scan {
     config: ScanConfig,
     terminal: TapTerminal,
@@ -128,17 +127,17 @@ pub struct Scan {
     lookups: Option<LookupService>,
     server_events: Receiver<ServerEvent>,
     tally: ScanTally,
-    /// Whether events were written that the server has to hear of.
+    /// Whether events were written that the server has to receive.
     has_news: bool,
 }
 
 type Finished = (Timestamp, ReaderState, Tapped);
 
 impl Scan {
-    /// Opens the store, and begins to ask the server, where there is one.
+    /// Opens the store, and starts lookups at the server, if there is one.
     ///
     /// # Errors
-    /// That of the store, and of [`LookupService::start`].
+    /// The error of the store, and of [`LookupService::start`].
     pub fn open(config: ScanConfig, terminal: TapTerminal, server: Option<ServerClient>) -> Result<Self, Failure> {
         let (tell, server_events) = mpsc::channel();
         let tell = move |event| drop(tell.send(event));
@@ -151,22 +150,23 @@ impl Scan {
         Ok(Self { config, terminal, store, unstored, lookups, server_events, tally, has_news: false })
     }
 
-    /// Tokens that were read in a run before count, and are not told again.
+    /// Counts tokens that an earlier run read; they are not reported again.
     pub fn resume(&mut self, distinct: HashSet<Uuid>) {
         self.tally.distinct = distinct;
     }
 
-    /// What was read.
+    /// The results so far.
     pub const fn tally(&self) -> &ScanTally {
         &self.tally
     }
 
-    /// Takes the readers with a card now, side by side; each outcome is told as soon as it is there.
+    /// Taps the cards present, all readers in parallel; each outcome is reported as soon as it is available.
     ///
     /// # Errors
-    /// `scan.nobody` when no card is there, or that of a reader that was named and is not there; `pcsc.…` when the
-    /// service does not answer; that of the store; `system.no-thread`; what the observer answers. A card that is not
-    /// let in is an event, and so is a store that cannot be written before the others are read: its failure comes last.
+    /// `scan.nobody` when no card is there, or the error for a named reader that does not exist; `pcsc.…` when the
+    /// service does not answer; the error of the store; `system.no-thread`; errors of the observer. A card that is not
+    /// admitted is an event, and so is a store that cannot be written before the remaining readers are done: its
+    /// failure comes last.
     pub fn now(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
         self.prune()?;
         let readers = reader::reachable(reader::pcsc::list()?);
@@ -187,7 +187,7 @@ impl Scan {
             if self.has_news || !self.unstored.is_empty() {
                 self.finish(observer)?;
             }
-            // A name that fits no reader is why nobody is there.
+            // If a given name matches no reader, that is the cause.
             return Err(unknown.map_or(nobody, Into::into));
         }
         for reader in broken {
@@ -206,10 +206,10 @@ impl Scan {
         self.finish(observer)
     }
 
-    /// Waits until so many different tokens were authenticated, or `wait` says that it is over.
+    /// Waits until this many different tokens were authenticated, or `wait` returns `None`.
     ///
     /// # Errors
-    /// That of the store; `system.no-thread`; what the observer answers. A card that is not let in is an event.
+    /// The error of the store; `system.no-thread`; errors of the observer. A card that is not admitted is an event.
     pub fn wait(
         &mut self,
         mut events: EventLoop,
@@ -230,7 +230,8 @@ impl Scan {
         Ok(end)
     }
 
-    /// Asks the server where there is one; the readers go on meanwhile, each on its own thread.
+    /// Decides about a tap, after a lookup if there is a server; other readers continue in parallel on their own
+    /// threads.
     fn decide(
         &mut self,
         at: Timestamp,
@@ -245,7 +246,7 @@ impl Scan {
         Ok(TapOutcome::of(&mut self.store, at, reader, insertion, tapped, server)?)
     }
 
-    /// Tells of it, and notes who is here. What is no news is the same failure of the same card.
+    /// Reports an outcome, and records who is present. `is_news` is false for a repeated failure of the same card.
     fn admit(&mut self, outcome: &TapOutcome, is_news: bool, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
         observer.event(ScanEvent::Tap(outcome))?;
         if is_news {
@@ -257,14 +258,14 @@ impl Scan {
                 observer.event(ScanEvent::Outcome(outcome))?;
             }
         }
-        // A card that was only asked for its id says nothing about who is here, however that ended.
+        // A card that was only asked for its id says nothing about who is here, whatever the result.
         if self.terminal.depth == Depth::Identify {
             return Ok(());
         }
         self.deliver(outcome.input().as_slice())
     }
 
-    /// A scan that waits for hours tells the server of who comes while it waits.
+    /// Lets a scan that waits for hours upload its events while it waits.
     fn send_events(&self) {
         if let Some(lookups) = &self.lookups {
             lookups.events();
@@ -279,8 +280,8 @@ impl Scan {
         self.server_events.try_iter().try_for_each(|event| observer.event(ScanEvent::Server(event)))
     }
 
-    /// What has happened here goes to the server, within seconds, and what does not with the next scan: what was read is told
-    /// already.
+    /// Uploads the remaining events, for some seconds; the next scan uploads the rest. The readings were already
+    /// reported.
     fn finish(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
         self.unstored.lost(&mut self.store);
         self.store.retry_at_once();
@@ -295,7 +296,7 @@ impl Scan {
         self.unstored.end()
     }
 
-    /// Removes what is older than the configuration keeps it, as a watch does; a scan that only asks for ids changes nothing.
+    /// Deletes what is older than the retention time, as a watch does; a scan that only asks for ids changes nothing.
     fn prune(&mut self) -> Result<(), Failure> {
         if self.terminal.depth == Depth::Identify {
             return Ok(());
@@ -315,7 +316,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Stores what waits, if that is due. Says how long it is until it is to be tried again.
+    /// Stores waiting readings, if an attempt is due. Returns the time until the next attempt.
     fn retry(&mut self) -> Result<Option<Duration>, Failure> {
         if !self.unstored.is_empty() && self.store.retries_in().is_none_or(|left| left.is_zero()) {
             self.store()?;
@@ -334,7 +335,7 @@ impl Scan {
 struct WaitingScan<'a> {
     scan: &'a mut Scan,
     pool: ReaderPool,
-    /// What lies there and has not answered: it is asked again by itself.
+    /// Cards that are present and have not answered: they are tried again automatically.
     unanswered: Unanswered,
     count: Option<usize>,
     wait: &'a dyn Fn() -> Option<Duration>,
@@ -401,7 +402,7 @@ impl Handler for WaitingScan<'_> {
 }
 
 impl WaitingScan<'_> {
-    /// A tap has ended: the same card is asked again where it lies there and has not answered, and that is told once.
+    /// Handles a finished tap: a card that did not answer is tried again while it stays, and reported once.
     fn tapped(&mut self, at: Timestamp, reader: String, insertion: Insertion, tapped: Tapped) -> Result<(), Failure> {
         let outcome = self.scan.decide(at, reader, insertion, tapped, self.observer)?;
         let is_news =
@@ -420,7 +421,7 @@ impl WaitingScan<'_> {
     }
 }
 
-/// One thread for each reader, so that none waits for another.
+/// Taps each reader on its own thread, so that none waits for another.
 fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver<Finished>, Failure> {
     let (done, finished) = mpsc::channel();
     for reader in readers {
@@ -432,7 +433,8 @@ fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver
         thread::Builder::new().name("reader".to_owned()).spawn(work).map_err(no_thread)?;
     }
     if terminal.depth == Depth::Authenticate {
-        // OpenSSL takes half a millisecond before it gives its first number: now, while cards are connected.
+        // OpenSSL needs half a millisecond for its first random number; spend that now, while cards are being
+        // connected.
         let _ = random::bytes::<1>(&mut SystemRandom);
     }
     Ok(finished)

@@ -1,4 +1,4 @@
-//! The server of this terminal: where it is, and how it is asked for what is worth waiting for.
+//! How this terminal reaches its server, with retries while the server is busy.
 
 use std::{collections::HashMap, thread, time::Duration};
 
@@ -15,13 +15,13 @@ use crate::{
     server_client::{RequestLimits, ServerClient, ServerError},
 };
 
-/// The time to wait before a busy server is asked once more, and how often.
+/// The pause before a busy server is tried again, and the number of tries.
 const PAUSE: Duration = Duration::from_secs(1);
 const TRIES: usize = 30;
-/// How often for what is only looked at: somebody waits for it, and may look again.
+/// The number of tries for mere display: somebody is waiting, and can try again.
 const LOOKS: usize = 4;
 
-/// Where the server is, and with what this terminal comes to it. Nothing is connected yet.
+/// The address of the server, and the credentials of this terminal. Nothing is connected yet.
 #[derive(Debug, Clone)]
 pub struct ServerAccess {
     /// `https://host:port`
@@ -44,15 +44,15 @@ impl ServerAccess {
     }
 }
 
-/// Asks until the server is not busy any more, for half a minute at most: for work that is worth waiting for.
+/// Retries for up to half a minute while the server is busy: for work that is worth waiting for.
 ///
 /// # Errors
-/// What `ask` answers: [`ServerError::Busy`] after the last try, any other error at once.
+/// The error of `ask`: [`ServerError::Busy`] after the last try, any other error at once.
 pub fn patiently<T>(ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, ServerError> {
     again(TRIES, ask)
 }
 
-/// The same for some seconds: for what is only looked at.
+/// The same for some seconds: for mere display.
 ///
 /// # Errors
 /// As [`patiently`].
@@ -70,10 +70,10 @@ fn again<T>(tries: usize, mut ask: impl FnMut() -> Result<T, ServerError>) -> Re
     ask()
 }
 
-/// What the server knows of a user; nothing where it does not know it.
+/// The server's record of a user; `None` if it has none.
 ///
 /// # Errors
-/// When it cannot be asked, or refuses to say.
+/// When it cannot be reached, or refuses.
 pub fn known_user(server: &ServerClient, id: &str) -> Result<Option<User>, Failure> {
     match patiently(|| server.user(id)) {
         Ok(user) => Ok(Some(user)),
@@ -82,10 +82,10 @@ pub fn known_user(server: &ServerClient, id: &str) -> Result<Option<User>, Failu
     }
 }
 
-/// Ids that are asked for one by one; for more, all users are.
+/// Up to this many ids are queried one by one; for more, all users are fetched.
 const FEW: usize = 64;
 
-/// What the server knows of these users, for an administrator.
+/// The server's records of these users, for an administrator.
 ///
 /// # Errors
 /// As [`known_user`].
@@ -98,18 +98,18 @@ pub fn known_users(server: &ServerClient, ids: &[&str]) -> Result<HashMap<String
     Ok(users.into_iter().map(|user| (user.id.clone(), user)).collect())
 }
 
-/// All pages of a list that some work needs.
+/// All pages of a list, for work that needs it.
 ///
 /// # Errors
-/// What `page` answers, as [`patiently`] gives it.
+/// The error of `page`, retried as in [`patiently`].
 pub fn all_pages<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, ServerError> {
     pages(TRIES, page)
 }
 
-/// All pages of a list that is only looked at.
+/// All pages of a list, for display.
 ///
 /// # Errors
-/// What `page` answers, as [`briefly`] gives it.
+/// The error of `page`, retried as in [`briefly`].
 pub fn shown_pages<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, ServerError> {
     pages(LOOKS, page)
 }
@@ -119,7 +119,7 @@ fn pages<T>(tries: usize, page: impl Fn(Option<&str>) -> Result<Page<T>, ServerE
     loop {
         let found = again(tries, || page(after.as_deref()))?;
         items.extend(found.items);
-        // A next page that does not come after this one would go on for ever.
+        // A next page that is not after this one would loop forever.
         let next = found.next.filter(|next| after.as_ref().is_none_or(|after| next > after));
         match next {
             Some(next) => after = Some(next),
@@ -128,22 +128,23 @@ fn pages<T>(tries: usize, page: impl Fn(Option<&str>) -> Result<Page<T>, ServerE
     }
 }
 
-/// What an import did, in users.
+/// The result of an import, in numbers of users.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportedUsers {
     /// New at the server.
     pub created: u64,
-    /// Known there, with other information.
+    /// Known there with other information.
     pub changed: u64,
-    /// Known there as they are.
+    /// Known there, and unchanged.
     pub unchanged: u64,
 }
 
-/// Imports users in batches, each of which the server takes whole or not at all; the same users once more change nothing,
-/// so an import that was interrupted is finished by repeating it. `progress` hears how many are done, before each batch.
+/// Imports users in batches, each of which the server applies completely or not at all. Importing the same users again
+/// changes nothing, so an interrupted import is completed by repeating it. `progress` gets the number done before each
+/// batch.
 ///
 /// # Errors
-/// What the server says to a batch; those before it are imported then.
+/// The server's error for a batch; the previous batches are imported then.
 pub fn import_users(
     server: &ServerClient,
     users: &[User],

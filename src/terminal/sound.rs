@@ -1,5 +1,5 @@
-//! Two short sounds on the computer: for who is admitted, and for who is not. They are played by a program that the system
-//! has, which is given the sound on its stdin; whoever asks for one never waits.
+//! Plays two short sounds on the computer, one for admission and one for anything else, with a player program of the
+//! system that reads the sound from its stdin. Callers never wait.
 
 use std::{
     f64::consts::TAU,
@@ -15,52 +15,53 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::reader::feedback::Signal;
 
-/// What plays a file, in the order in which they are tried: of `PipeWire`, `PulseAudio`, ALSA. They are looked for on `PATH`.
+/// The programs that play a file, in the order tried: from `PipeWire`, `PulseAudio`, ALSA. They are looked up on
+/// `PATH`.
 pub const PLAYERS: [&str; 3] = ["pw-play", "paplay", "aplay"];
 
-/// A signal that could not be given for so long would confuse whoever stands there by now.
+/// A signal delayed for longer than this would only confuse the person at the reader.
 pub const STALE: Duration = Duration::from_secs(2);
-/// How long a sound may take. A player that takes longer is ended.
+/// The time limit for a sound. A player that takes longer is killed.
 const LIMIT: Duration = Duration::from_secs(3);
-/// How often it is looked whether a player has ended.
+/// How often to check whether a player has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Samples a second, of 16 bits.
+/// The sample rate per second, with 16 bits per sample.
 const RATE: u32 = 16_000;
-/// Bytes before the samples.
+/// The size of the WAV header in bytes.
 const HEADER: u32 = 44;
-/// A tone swells and fades for so many samples, lest it clicks.
+/// The samples over which a tone fades in and out, to avoid clicks.
 const EDGE: u32 = RATE / 100;
 
 /// A tone: its frequency in Hz, 0 for silence, and its length in ms.
 type Tone = (f64, u32);
 
-/// Rises.
+/// Rising.
 const ADMITTED: [Tone; 2] = [(660.0, 90), (880.0, 160)];
 /// Low, twice.
 const OTHERWISE: [Tone; 3] = [(220.0, 160), (0.0, 60), (220.0, 220)];
 
-/// Plays sounds on a thread of its own.
+/// Plays sounds on a separate thread.
 pub struct Sounds {
     orders: Sender<TimedSignal>,
 }
 
-/// A signal, and when it was asked for.
+/// A signal, and when it was requested.
 #[derive(Debug, Clone, Copy)]
 pub struct TimedSignal(pub Signal, pub Instant);
 
 impl TimedSignal {
-    /// The signal; none when it would confuse whoever stands there by now.
+    /// The signal; `None` if it is too late for the person at the reader.
     pub fn if_fresh(self) -> Option<Signal> {
         (self.1.elapsed() <= STALE).then_some(self.0)
     }
 }
 
 impl Sounds {
-    /// Starts the thread; `report` is called on it with the reason when no player works.
+    /// Starts the thread; `report` is called on it with the reasons when no player works.
     ///
     /// # Errors
-    /// What the system says when the thread cannot be started.
+    /// The error of the system when the thread cannot be started.
     pub fn start(report: impl Fn(String) + Send + 'static) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
         let players = PLAYERS.map(str::to_owned).to_vec();
@@ -68,9 +69,9 @@ impl Sounds {
         Ok(Self { orders })
     }
 
-    /// Asks for the sound of this. One that would come late, or after which another was asked for, is left out.
+    /// Requests the sound for this signal. One that would come late, or that a newer one supersedes, is dropped.
     pub fn play(&self, signal: Signal) {
-        // The thread ends when this does.
+        // The thread lives as long as `self`.
         let _ = self.orders.send(TimedSignal(signal, Instant::now()));
     }
 }
@@ -85,12 +86,12 @@ fn serve(inbox: &Receiver<TimedSignal>, mut players: Vec<String>, report: &impl 
     }
 }
 
-/// What whoever stands there by now has waited for.
+/// The newest signal, if it is not too late.
 fn newest(order: TimedSignal, inbox: &Receiver<TimedSignal>) -> Option<Signal> {
     inbox.try_iter().last().unwrap_or(order).if_fresh()
 }
 
-/// Has the first player that works play it; otherwise says why none does.
+/// Plays it with the first player that works; otherwise returns why none does.
 fn play_by_any(players: &mut [String], signal: Signal) -> Result<(), String> {
     let sound = wave(signal);
     let mut faults = Vec::new();
@@ -102,15 +103,15 @@ fn play_by_any(players: &mut [String], signal: Signal) -> Result<(), String> {
         }
     });
     let found = works.ok_or_else(|| faults.join("; "))?;
-    // What works is tried first from now on.
+    // Try the working player first from now on.
     players[..=found].rotate_right(1);
     Ok(())
 }
 
-/// Has a player play it.
+/// Plays a sound with one player.
 fn play(player: &str, sound: &[u8]) -> Result<(), String> {
     let file = in_memory(sound).map_err(|error| error.to_string())?;
-    // Its name opens the same memory once more, from the beginning.
+    // Opening /dev/stdin opens the same memory file again, from the beginning.
     let mut command = Command::new(player);
     command.arg("/dev/stdin").stdin(file).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| match error.kind() {
@@ -143,7 +144,7 @@ fn await_end(child: &mut Child) -> io::Result<()> {
     }
 }
 
-/// The sound of this, as a WAV file (RIFF, PCM, one channel).
+/// The sound for this signal, as a WAV file (RIFF, PCM, one channel).
 pub fn wave(signal: Signal) -> Vec<u8> {
     let tones: &[Tone] = match signal {
         Signal::Admitted => &ADMITTED,
@@ -160,7 +161,7 @@ pub fn wave(signal: Signal) -> Vec<u8> {
     // PCM, one channel.
     file.extend([1_u16, 1].map(u16::to_le_bytes).concat());
     file.extend([RATE, RATE * 2].map(u32::to_le_bytes).concat());
-    // Bytes of a sample, and its bits.
+    // Bytes per sample, and bits per sample.
     file.extend([2_u16, 16].map(u16::to_le_bytes).concat());
     file.extend(b"data");
     file.extend(size.to_le_bytes());
@@ -173,7 +174,7 @@ fn samples((frequency, length): Tone) -> impl Iterator<Item = i16> {
     (0..count).map(move |at| {
         let edge = f64::from(at.min(count - at).min(EDGE)) / f64::from(EDGE);
         let wave = (TAU * frequency * f64::from(at) / f64::from(RATE)).sin();
-        // A third of what there is: loud enough, and it stays in range.
+        // A third of full scale: loud enough, and in range.
         #[allow(clippy::cast_possible_truncation)]
         let sample = (wave * edge * 10_000.0) as i16;
         sample
@@ -202,14 +203,14 @@ mod tests {
             assert!(samples.len() < RATE as usize, "{signal:?} is a second or longer");
             let loudest = samples.iter().map(|sample| sample.unsigned_abs()).max();
             assert!((9_000..=10_000).contains(&loudest.unwrap()), "{signal:?}: {loudest:?}");
-            // It begins and ends in silence.
+            // It begins and ends silently.
             assert!(samples[0] == 0 && samples.last().unwrap().unsigned_abs() < 500, "{signal:?}");
         }
         assert_ne!(wave(Signal::Admitted), wave(Signal::Refused));
     }
 
-    /// A program in this folder: it notes that it was run, and what it was given to play. A process of its own writes it: a
-    /// file that this one has open for writing, or a child of another test, cannot be run.
+    /// A program in this folder that records that it was run, and what it was given to play. A separate process writes
+    /// the file: a file that this process, or a child of another test, has open for writing cannot be executed.
     fn player(folder: &Path, name: &str, status: u8) -> String {
         let write = r#"printf '#!/bin/sh\necho %s >> %s/log\ncat "$1" > %s/%s.wav\nexit %s\n' "$1" "$2" "$2" "$1" "$3" > "$2/$1" && chmod +x "$2/$1""#;
         let mut shell = Command::new("/bin/sh");

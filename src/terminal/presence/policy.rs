@@ -1,4 +1,4 @@
-//! Who counts as present, per reader.
+//! The rules for who counts as present, per reader, and the other settings that the presence list needs.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use jiff::Timestamp;
 /// configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PresenceMode {
-    /// While the card lies on the reader.
+    /// While the card stays on the reader.
     #[default]
     Field,
-    /// A tap enters, the next tap leaves: doors, desks, events.
+    /// A tap enters, the next tap leaves: for doors, desks, events.
     Toggle,
-    /// A tap enters, time leaves. Never zero.
+    /// A tap enters, and the entry ends after this time. Never zero.
     Until(Duration),
 }
 
-/// Why a text is no presence or no duration.
+/// Why a text is not a presence mode or a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PresenceModeError {
-    /// None of the three words.
+    /// Not one of the three modes.
     #[error("{0:?} is not field, toggle or until:DURATION")]
     Unknown(String),
-    /// The part behind `until:`, or a duration on its own.
+    /// The part after `until:`, or a duration by itself.
     #[error("{0:?} is not a duration such as 500ms, 5s, 2m, 8h or 1d")]
     Duration(String),
 }
@@ -53,7 +53,7 @@ impl std::fmt::Display for PresenceMode {
     }
 }
 
-/// The longest duration that is taken: 100 years, so that no sum with a date overflows unnoticed.
+/// The longest accepted duration: 100 years, so that no sum with a date overflows unnoticed.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// Parses a whole number with a unit, `500ms`, `5s`, `2m`, `8h`, `1d`: above zero, at most 100 years.
@@ -77,37 +77,37 @@ pub fn duration(text: &str) -> Result<Duration, PresenceModeError> {
     if time.is_zero() || time > LONGEST { Err(refuse()) } else { Ok(time) }
 }
 
-/// What the list has to know of the configuration.
+/// The settings that the list needs.
 pub trait Policy {
-    /// Who counts as present at this reader.
+    /// The presence mode of this reader.
     fn presence(&self, reader: &str) -> PresenceMode;
 
-    /// How long an unconfirmed entry waits to be seen before it is closed.
+    /// How long an unconfirmed entry may wait to be seen before it is closed.
     fn stale_after(&self) -> Duration {
         Duration::from_secs(60)
     }
 
-    /// Before when events are removed at this time; none: never.
+    /// The time before which events are removed at this moment; `None` for never.
     fn kept_from(&self, now: Timestamp) -> Option<Timestamp> {
         self.retention().map(|kept| now.checked_sub(kept).unwrap_or(Timestamp::MIN))
     }
 
-    /// How long after a tap in mode toggle another one of the same token is still that tap; zero for never.
+    /// How long after a tap in mode toggle another tap of the same token counts as the same; zero for never.
     fn min_stay(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// How long events are kept; none: for ever.
+    /// How long events are kept; `None` for forever.
     fn retention(&self) -> Option<Duration> {
         None
     }
 
-    /// How much longer than its least time a token may take for a heartbeat at this reader; none: as long as it likes.
+    /// How much longer than its least time a token may take for a heartbeat at this reader; `None` for no limit.
     fn max_extra(&self, _reader: &str) -> Option<Duration> {
         None
     }
 
-    /// How long a reader may take, after it or the service came back, until it finds the card that lies there.
+    /// How long a reader may take to detect the card in it after the reader or the service came back.
     fn settles_after(&self) -> Duration {
         Duration::from_secs(5)
     }
@@ -119,7 +119,7 @@ impl<F: Fn(&str) -> PresenceMode> Policy for F {
     }
 }
 
-/// The same at every reader.
+/// The same mode at every reader.
 impl Policy for PresenceMode {
     fn presence(&self, _reader: &str) -> PresenceMode {
         *self

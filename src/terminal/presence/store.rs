@@ -1,14 +1,15 @@
-//! The terminal's store: the list, its events, and what is remembered of tokens, in one SQLite file.
+//! The terminal's store: the list, its events, and what is remembered about tokens, in one SQLite file.
 //!
-//! Each input is one transaction: entries, events and their numbers together, so that after a kill at any moment the
-//! list equals a replay of the events. What is told is on the disk before it is told (`synchronous=FULL`); what merely
-//! refreshes (heartbeats, counters, certificates) does not wait for the disk, survives a kill, and may be lost, never
-//! torn, by a power cut. A watch goes on while it cannot write: what happens then waits in memory.
+//! Each input is one transaction of entries, events and their numbers, so that after a kill at any moment the list
+//! equals a replay of the events. Events are on disk before they are reported (`synchronous=FULL`); mere refreshes
+//! (heartbeats, counters, certificates) do not wait for the disk: they survive a kill, and a power cut may lose but
+//! never tear them. A watch continues while it cannot write: what happens then waits in memory.
 //!
-//! Several processes may use the store at once. Each keeps the list in memory and reads it again, inside the
-//! transaction, when another one has written. A watch holds a lock; while it does, others hand their outcomes over and
-//! ring ([`TerminalStore::deliver`]), and the watch takes them exactly once ([`TerminalStore::catch_up`]). What an operator orders
-//! (`clear`, `deny`) is done in place and then rung, since it must hold even if the watch hangs.
+//! Several processes may use the store at once. Each caches the list in memory and reads it again, inside the
+//! transaction, after another process has written. A watch holds a lock; meanwhile other processes hand over their
+//! outcomes and wake it ([`TerminalStore::deliver`]), and the watch applies them exactly once
+//! ([`TerminalStore::catch_up`]). Operator commands (`clear`, `deny`) are applied directly before the watch is woken,
+//! since they must take effect even if the watch hangs.
 
 mod cards;
 mod delivery;
@@ -46,37 +47,37 @@ pub use watch_lock::WatchLock;
 
 use super::{Entry, Event, Input, Policy, PresenceList};
 
-/// The terminal's store, open.
+/// The open terminal store.
 #[derive(Debug)]
 pub struct TerminalStore {
     db: Connection,
-    /// Why it can only be read, as it was when it was opened.
+    /// Why the file is open for reading only, as determined when it was opened.
     makeshift: Option<file::Makeshift>,
     home: PathBuf,
     path: PathBuf,
     sync: Option<Sync>,
     memory: Option<CachedList>,
-    /// Whether it goes on when it cannot write.
+    /// Whether to continue when the file cannot be written.
     resilient: bool,
-    /// What waits since it cannot.
+    /// What is waiting to be written.
     outage: Option<Outage>,
     notices: Vec<StoreNotice>,
 }
 
-/// How long a watch waits for another process that writes, before it goes on without writing.
+/// How long a watch waits for another writing process before it continues without writing.
 const PATIENCE_OF_WATCH: Duration = Duration::from_secs(1);
 
-/// The list as it was read last.
+/// The list as last read.
 #[derive(Debug)]
 struct CachedList {
     list: PresenceList,
-    /// `data_version`: another number says that another process has written.
+    /// `data_version`: it changes when another process has written.
     version: i64,
-    /// The last event that the caller was given.
+    /// The number of the last event returned to the caller.
     given: u64,
 }
 
-/// Whether a transaction waits until it is on the disk.
+/// Whether a transaction waits until it is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sync {
     Full,
@@ -86,18 +87,18 @@ enum Sync {
 /// A token or user that is denied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Denial {
-    /// The id of the user, or the token id.
+    /// The id of the user or of the token.
     pub id: String,
-    /// Since when; none where an earlier release denied it.
+    /// Since when; `None` if an earlier release denied it.
     pub at: Option<Timestamp>,
-    /// Whose it is, where that is known.
+    /// The holder's name, if known.
     pub name: Option<String>,
-    /// Why, where that was said.
+    /// The reason, if given.
     pub reason: Option<String>,
 }
 
 impl TerminalStore {
-    /// Opens `terminal.db` in the folder `home`; makes both if they are not there.
+    /// Opens `terminal.db` in the folder `home`; creates both if missing.
     ///
     /// # Errors
     /// [`TerminalStoreError::Damaged`] or [`TerminalStoreError::Newer`] for a file that is not of this version or an
@@ -119,7 +120,7 @@ impl TerminalStore {
         })
     }
 
-    /// Opens it only if there is one: to look must not make anything.
+    /// Opens the store only if it exists: a command that only reads must not create anything.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -127,7 +128,7 @@ impl TerminalStore {
         if file::is_there(&home.join("terminal.db"))? { Self::open(home).map(Some) } else { Ok(None) }
     }
 
-    /// Opens it only if there is one, and brings it up to date, as [`TerminalStore::settle`] does.
+    /// Opens the store only if it exists, and brings it up to date as [`TerminalStore::settle`] does.
     ///
     /// # Errors
     /// As [`Self::open`] and [`Self::settle`].
@@ -136,12 +137,12 @@ impl TerminalStore {
         store.map(|mut store| store.settle(now, policy).map(|()| store)).transpose()
     }
 
-    /// Applies one input, and gives all events that are new since the last call, others' included, in order.
+    /// Applies one input, and returns all events since the last call, including those of other processes, in order.
     ///
     /// # Errors
     /// [`TerminalStoreError::Locked`], [`TerminalStoreError::Full`], [`TerminalStoreError::ReadOnly`] or
-    /// [`TerminalStoreError::File`] when it cannot be written now; [`TerminalStoreError::Damaged`]. What could not
-    /// be written is not applied. The store of a watch has none of these, but [`Self::notices`].
+    /// [`TerminalStoreError::File`] when it cannot be written at the moment; [`TerminalStoreError::Damaged`]. The input
+    /// is not applied then. The store of a watch continues instead, and reports through [`Self::notices`].
     pub fn apply(
         &mut self,
         input: &Input,
@@ -176,7 +177,7 @@ impl TerminalStore {
         self.transact(Sync::Full, |work| work.apply(input, now, policy).map(Some)).map(drop)
     }
 
-    /// What an operator orders: applies it in place, and wakes the watch, which reads it from here.
+    /// Applies an operator's command directly, and wakes the watch, which then reads the result.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -191,10 +192,10 @@ impl TerminalStore {
         Ok(events)
     }
 
-    /// Brings the list up to date before it is shown, when no watch does: takes what was handed over to one that is
-    /// gone, doubts what it left behind when it ended without saying so, and lets time pass.
+    /// Brings the list up to date before it is shown, when no watch does: applies what was handed over to a watch that
+    /// is gone, marks what a crashed watch left behind as unconfirmed, and lets time pass.
     ///
-    /// When it cannot be written now, it stays as it is.
+    /// If the store cannot be written at the moment, it stays unchanged.
     ///
     /// # Errors
     /// [`TerminalStoreError::Damaged`] or [`TerminalStoreError::File`].
@@ -232,8 +233,8 @@ impl TerminalStore {
         Ok(left_behind || self.list()?.next_deadline().is_some_and(|deadline| deadline <= now))
     }
 
-    /// The watch's turn after a ring, and on its slow tick: takes what was handed over, and gives all events that are
-    /// new since the last call, others' included, in order.
+    /// Called by the watch when woken, and on its slow tick: applies what was handed over, and returns all events since
+    /// the last call, including those of other processes, in order.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -246,7 +247,7 @@ impl TerminalStore {
         Ok(events)
     }
 
-    /// When time next ends an entry: apply a [`Input::Tick`] then.
+    /// The next time at which an entry ends by itself: apply a [`Input::Tick`] then.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -254,10 +255,10 @@ impl TerminalStore {
         Ok(self.list()?.next_deadline())
     }
 
-    /// Whether it is whole and can be written, which it is not: nothing changes.
+    /// Checks that the file is intact and writable, without changing it.
     ///
     /// # Errors
-    /// [`TerminalStoreError::Damaged`] when it is not whole; [`TerminalStoreError::Locked`],
+    /// [`TerminalStoreError::Damaged`] when it is not intact; [`TerminalStoreError::Locked`],
     /// [`TerminalStoreError::Full`], [`TerminalStoreError::ReadOnly`] or [`TerminalStoreError::File`] when it cannot be
     /// written now.
     pub fn check(&self) -> Result<(), TerminalStoreError> {
@@ -271,7 +272,7 @@ impl TerminalStore {
         .and_then(|word| if word == "ok" { Ok(()) } else { Err(TerminalStoreError::damaged(&self.path, &word)) })
     }
 
-    /// The entries, the longest stay first.
+    /// The entries, longest stay first.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -281,8 +282,7 @@ impl TerminalStore {
         Ok(entries)
     }
 
-    /// Denies an id, and keeps what is said of that; the name is that of the last event, or of the register, unless it is
-    /// given.
+    /// Denies an id, and stores the details given; a missing name is taken from the last event or the register.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -305,7 +305,7 @@ impl TerminalStore {
         self.news()
     }
 
-    /// The list as it is now.
+    /// The current list.
     ///
     /// # Errors
     /// [`TerminalStoreError::Damaged`], [`TerminalStoreError::Locked`] or [`TerminalStoreError::File`] when it cannot
@@ -327,7 +327,7 @@ impl TerminalStore {
         refresh(&tx, &mut self.memory).map(drop).map_err(wrap)
     }
 
-    /// One transaction; the closure says `None` when it must not stand.
+    /// Runs one transaction, which is rolled back when the closure returns `None`.
     fn transact<T>(
         &mut self,
         sync: Sync,
@@ -355,7 +355,7 @@ impl TerminalStore {
         Ok(Some(value))
     }
 
-    /// The events that the caller was not given yet.
+    /// The events not yet returned to the caller.
     fn news(&mut self) -> Result<Vec<Event>, TerminalStoreError> {
         let wrap = |error: rusqlite::Error| TerminalStoreError::database(&self.path, &error);
         let Some(memory) = self.memory.as_mut().filter(|memory| memory.given < memory.list.seq()) else {
@@ -391,7 +391,7 @@ impl TerminalStore {
         }
     }
 
-    /// Opens the file as it should be, where it could only be read; what keeps it from being opened so stays its state.
+    /// Reopens a file that was open for reading only; its state stays if it still cannot be opened for writing.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -408,14 +408,14 @@ impl TerminalStore {
     }
 }
 
-/// A `data_version` that SQLite never gives.
+/// A `data_version` that SQLite never returns.
 const NEVER_READ: i64 = -1;
 
 fn begin(db: &Connection, behavior: TransactionBehavior) -> rusqlite::Result<Transaction<'_>> {
     Transaction::new_unchecked(db, behavior)
 }
 
-/// The list as this transaction sees it: read again if another process has written since.
+/// The list as this transaction sees it, read again if another process has written.
 fn refresh<'a>(tx: &Connection, memory: &'a mut Option<CachedList>) -> rusqlite::Result<&'a mut CachedList> {
     let version = data_version(tx)?;
     match memory {
@@ -432,12 +432,12 @@ fn refresh<'a>(tx: &Connection, memory: &'a mut Option<CachedList>) -> rusqlite:
     memory.as_mut().ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
-/// Another number says that another process has written.
+/// Changes when another process has written.
 fn data_version(db: &Connection) -> rusqlite::Result<i64> {
     db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
-/// The first whole millisecond that is not before this time.
+/// The first whole millisecond not before this time.
 fn ceil_ms(time: Timestamp) -> i64 {
     let ms = time.as_millisecond();
     if Timestamp::from_millisecond(ms).is_ok_and(|floor| floor < time) { ms + 1 } else { ms }

@@ -1,4 +1,4 @@
-//! One input at work on the list, by the rules of the module's documentation.
+//! Applies one input to the list, by the rules in the module's documentation.
 
 mod bounce;
 mod operator;
@@ -17,14 +17,14 @@ use super::policy::{Policy, PresenceMode};
 use crate::failure::{ExitClass, Failure, Remedy};
 
 impl PresenceList {
-    /// Takes one input at the time `now` (cut to the millisecond).
+    /// Applies one input at the time `now` (truncated to the millisecond).
     pub fn apply(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Vec<Change> {
         let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         Transition::new(self, now, policy).run(input)
     }
 }
 
-/// One input at work.
+/// The application of one input.
 struct Transition<'a> {
     list: &'a mut PresenceList,
     now: Timestamp,
@@ -68,7 +68,7 @@ impl<'a> Transition<'a> {
             Input::Readers { attached } => self.readers(attached),
             Input::ServiceLost => self.service_lost(),
             Input::ServiceBack => self.service_back(),
-            // The reader that works is seen to for every input that tells of one.
+            // Every input that shows a working reader was handled in `run` already.
             Input::ReaderAvailable { .. } | Input::Tick => {}
             Input::Clear => self.clear(),
             Input::Deny { id } => self.deny(id),
@@ -148,7 +148,7 @@ impl<'a> Transition<'a> {
     }
 
     fn tapped_again(&mut self, reader: &str, holder: &Holder, presence: PresenceMode, renew: bool) {
-        // Who was checked in by hand has proved nothing until now.
+        // An entry made by hand was not authenticated until now.
         let is_new = |entry: &Entry| entry.user != holder.user || !entry.authenticated;
         if self.list.stays.get(&holder.token_id).is_some_and(|stay| is_new(&stay.entry)) {
             self.leave(holder.token_id, Reason::Updated);
@@ -158,7 +158,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// A card that only says who it is: that another one lies there is all that counts.
+    /// A card that only claims its identity: it counts only as another card being there.
     fn identified(&mut self, tap: &Tap) {
         let slot = self.slot(&tap.reader);
         if slot.is_insertion(tap.insertion) || slot.still_holds(tap.holder.token_id, tap.insertion) {
@@ -221,13 +221,13 @@ impl<'a> Transition<'a> {
         self.report_refusal(refused, same_card);
     }
 
-    /// It leaves, and does not come back by itself where it lies.
+    /// Removes the token; it does not come back by itself while its card stays.
     fn bar(&mut self, token_id: Uuid) {
         self.leave(token_id, Reason::Refused);
         self.forget(|holder| holder.token_id == token_id);
     }
 
-    /// The card that lies there said nothing: who was seen within `stale_after` is not in doubt yet.
+    /// The card did not answer: a holder seen within `stale_after` is not in doubt yet.
     fn unanswered(&mut self, reader: &str) {
         let stays = self.list.stays.values();
         let stays = stays.filter(|stay| stay.mode == StayEnd::Field && stay.entry.reader == reader);
@@ -254,7 +254,7 @@ impl<'a> Transition<'a> {
         self.report_refusal(&refused, same_card);
     }
 
-    /// Once per insertion.
+    /// Reports a refusal, once per insertion.
     fn report_refusal(&mut self, refused: &Refused, same_card: bool) {
         let reported = same_card && self.slot(&refused.reader).refusal.is_some();
         self.change_slot(&refused.reader, |slot| {
@@ -279,7 +279,7 @@ impl<'a> Transition<'a> {
         self.list.denies(&holder.user.id, holder.token_id)
     }
 
-    // What the rules are made of.
+    // Building blocks of the rules.
 
     fn slot(&self, reader: &str) -> &ReaderSlot {
         const UNKNOWN: &ReaderSlot = &ReaderSlot {
@@ -313,7 +313,7 @@ impl<'a> Transition<'a> {
     }
 }
 
-/// What a user sees of the refusal of a token or user that the operator denied at this terminal.
+/// The refusal of a token or user that the operator denied at this terminal.
 pub fn denied_here() -> Failure {
     Failure::new(ExitClass::Refused, "token.denied", "the token or its user is denied at this terminal")
         .hint(Remedy::with("allow it again", "rollcall users allow ID"))

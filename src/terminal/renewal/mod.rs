@@ -1,6 +1,7 @@
-//! This terminal's own certificates, renewed while it runs: by the CA where its key lies here, or by the server.
+//! Renews this terminal's own certificates while it runs: by the local CA if its key is here, or through the server.
 //!
-//! [`phase`] decides when; this reads clock and files, and does on a thread what may wait for a server.
+//! [`phase`] decides when; this module reads clock and files, and runs the actual renewal on a thread, because it may
+//! wait for a server.
 
 pub mod phase;
 
@@ -22,7 +23,7 @@ use crate::{
     },
 };
 
-/// Sees to it that the certificates never end, and that another CA is noticed.
+/// Keeps the certificates from expiring, and notices when the CA is replaced.
 pub struct Renewal {
     context: TerminalContext,
     tell: Arc<dyn Fn(Result<RenewedCertificates, Failure>) + Send + Sync>,
@@ -30,13 +31,13 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// Nothing is done yet; where the CA key lies here, certificates that have ended already are renewed first, so that
-    /// a terminal that was switched off for a week starts again. `tell` is called on another thread with what comes of
-    /// each renewal; its result belongs into [`Self::ended`].
+    /// Prepares renewal without starting one; but where the CA key is here, certificates that have expired are renewed
+    /// at once, so that a terminal that was switched off for a week starts again. `tell` is called on another thread
+    /// with the result of each renewal, which must be passed to [`Self::ended`].
     ///
     /// # Errors
-    /// What keeps this terminal's certificates from being loaded: `pki.…`, also `pki.terminal-expired` when they have
-    /// ended and cannot be renewed here.
+    /// When this terminal's certificates cannot be loaded: `pki.…`, including `pki.terminal-expired` when they have
+    /// expired and cannot be renewed here.
     pub fn prepare(
         context: TerminalContext,
         tell: impl Fn(Result<RenewedCertificates, Failure>) + Send + Sync + 'static,
@@ -52,7 +53,7 @@ impl Renewal {
         Ok(Self { context, tell: Arc::new(tell), state })
     }
 
-    /// Starts a renewal when it is due, on a thread of its own.
+    /// Starts a renewal when one is due, on a separate thread.
     ///
     /// # Errors
     /// `system.no-thread` when a thread cannot be started.
@@ -64,21 +65,21 @@ impl Renewal {
         }
     }
 
-    /// What is to be done about a tap of a token whose CA is not known here: it may have been moved to the successor of
-    /// ours, which is being read, or which the server is asked for.
+    /// What to do about a tap of a token under an unknown CA: it may have been moved to our CA's successor, which is
+    /// being loaded, or which the server has to be asked for.
     pub fn unknown_ca(&mut self) -> RenewalEffect {
         let may_ask = self.context.server.is_some() && !self.context.pki.has_ca_key();
         let ca = ca_file(&self.context.pki);
         self.state.step(RenewalInput::UnknownCa { ca, may_ask }, now()).unwrap_or(RenewalEffect::RefuseTap)
     }
 
-    /// Takes note of what came of it: the time of the certificates that are here now, or that it failed. Says what becomes
-    /// of the taps that were held.
+    /// Records the result of a renewal: the validity of the new certificates, or `None` if it failed. Returns what
+    /// becomes of the taps that were held.
     pub fn ended(&mut self, time: Option<RenewalTime>) -> RenewalEffect {
         self.state.step(RenewalInput::Ended(time), now()).unwrap_or(RenewalEffect::RefuseHeld)
     }
 
-    /// When the first of the certificates ends.
+    /// When the first of the certificates expires.
     pub const fn end(&self) -> Timestamp {
         self.state.end()
     }
@@ -95,11 +96,11 @@ impl Renewal {
     }
 }
 
-/// Renews the certificates of this terminal where they end soon, as a watch does, for a command that ends by itself; when
-/// they end then. `None` when it is not time yet. Who has loaded the certificate for tokens already says its time.
+/// Renews this terminal's certificates if they expire soon, as a watch does, for a short-lived command; returns their
+/// new end, or `None` when nothing was due. `tokens` is the validity of the certificate for tokens, if already loaded.
 ///
 /// # Errors
-/// Those of the identity, when it cannot be read; those of the server or of the CA, when the renewal fails.
+/// Errors of loading the identity; those of the server or of the CA when the renewal fails.
 pub fn renew_if_due(context: &TerminalContext, tokens: Option<RenewalTime>) -> Result<Option<Timestamp>, Failure> {
     let time = match tokens.map_or_else(|| time(context), |tokens| with_server(context, tokens)) {
         Err(error @ PkiError::TerminalExpired { .. }) if context.pki.has_ca_key() => {
@@ -119,13 +120,13 @@ fn now() -> Now {
     Now { clock: Timestamp::now(), steady: Instant::now() }
 }
 
-/// The time of the certificates that this terminal needs.
+/// The validity of the certificates that this terminal needs.
 fn time(context: &TerminalContext) -> Result<RenewalTime, PkiError> {
     let tokens = context.pki.load_terminal(Timestamp::now())?.certificate;
     with_server(context, RenewalTime::of(tokens.not_before(), tokens.not_after()))
 }
 
-/// That of the certificate for tokens, or of the one for the server, where there is a server.
+/// The validity of the certificate for tokens, or of the one for the server if there is one and it is due first.
 fn with_server(context: &TerminalContext, tokens: RenewalTime) -> Result<RenewalTime, PkiError> {
     if context.server.is_none() {
         return Ok(tokens);
@@ -147,14 +148,14 @@ fn renew(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
     load(context)
 }
 
-/// What is here now.
+/// Loads the current certificates.
 fn load(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
     let server = context.server.as_ref().map(ServerAccess::connect).transpose()?;
     let credentials = credentials(context.pki.load_terminal(Timestamp::now())?);
     Ok(RenewedCertificates { credentials, server, time: time(context)? })
 }
 
-/// Which file the CA certificate is.
+/// Identifies the current CA certificate file.
 fn ca_file(pki: &PkiDir) -> Option<CaFile> {
     let about = std::fs::metadata(pki.folder().join("ca.crt")).ok()?;
     Some((about.ino(), about.mtime_nsec()))

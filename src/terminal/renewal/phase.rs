@@ -1,4 +1,5 @@
-//! When certificates are renewed, as a pure state machine: `step(input, now) -> effect`. It reads no clock and no file.
+//! Decides when certificates are renewed, as a pure state machine: `step(input, now) -> effect`. It reads no clock or
+//! file.
 
 use std::time::{Duration, Instant};
 
@@ -6,125 +7,125 @@ use jiff::Timestamp;
 
 use crate::pki::RenewalTime;
 
-/// The pause after a renewal that failed; each further one is twice as long.
+/// The pause after a failed renewal; it doubles with each further failure.
 pub const PAUSE: Duration = Duration::from_secs(60);
-/// The longest pause: in the three days that are usually left there is time for seventy.
+/// The longest pause: the three days that usually remain allow seventy attempts.
 pub const PAUSE_MAX: Duration = Duration::from_secs(3600);
-/// How long a token of an unknown CA does not make us ask the server again whether ours has a successor.
+/// The minimum time between queries to the server for a successor of our CA, when tokens of unknown CAs are tapped.
 pub const ASK_EVERY: Duration = Duration::from_secs(600);
-/// Longer than a tap takes that comes to an end.
+/// Longer than any tap that completes.
 pub const TAP: Duration = Duration::from_secs(2);
 
-/// Which file the CA certificate is: inode, and nanoseconds of its time. A rotation puts another file there.
+/// Identifies the CA certificate file: inode, and nanoseconds of its mtime. A rotation puts another file there.
 pub type CaFile = (u64, i64);
 
-/// One moment by two clocks: that of the certificates, and one that nobody sets.
+/// One moment on two clocks: the wall clock for the certificates, and a monotonic one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// The time of day.
     pub clock: Timestamp,
-    /// Since the machine started.
+    /// Time on the monotonic clock.
     pub steady: Instant,
 }
 
-/// What a thread is to do.
+/// A task for a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// Get fresh certificates, by the CA here or from the server, and read them.
+    /// Get fresh certificates, from the local CA or the server, and load them.
     Renew,
-    /// Read what lies here, for the CA has become another.
+    /// Load the files again, because the CA changed.
     Reload,
 }
 
-/// How far a renewal is.
+/// The phase of renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Nothing is due.
     Idle,
-    /// The server is to be asked whether our CA has a successor; nobody asks yet.
+    /// The server is to be asked whether our CA has a successor; that has not started yet.
     Requested,
-    /// A thread is at it.
+    /// A thread is working.
     Running {
-        /// What it does.
+        /// Its task.
         task: Task,
-        /// Whether a token of an unknown CA waits for what comes of it.
+        /// Whether a token of an unknown CA is waiting for the result.
         is_awaited: bool,
-        /// How long the pause before it was, where it follows one that failed.
+        /// The pause before it, if it follows a failed one.
         pause: Option<Duration>,
     },
-    /// The last one failed.
+    /// The last task failed.
     Paused {
         /// Since when.
         since: Instant,
-        /// For how long it is left alone.
+        /// How long to wait before the next attempt.
         length: Duration,
     },
 }
 
-/// What happened.
+/// An event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RenewalInput {
     /// Time passed.
     Tick {
-        /// The CA file that lies here.
+        /// The current CA file.
         ca: Option<CaFile>,
     },
-    /// A token of a CA that is not known here was tapped: it may have been moved to the successor of ours.
+    /// A token of an unknown CA was tapped: it may have been moved to the successor of ours.
     UnknownCa {
-        /// The CA file that lies here.
+        /// The current CA file.
         ca: Option<CaFile>,
         /// Whether there is a server that could be asked for certificates of the successor.
         may_ask: bool,
     },
-    /// The task has ended: the time of the certificates that are here now, or nothing where it failed.
+    /// The task has ended: the validity of the current certificates, or `None` if it failed.
     Ended(Option<RenewalTime>),
 }
 
-/// What is to be done about it.
+/// The reaction to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RenewalEffect {
     /// Start this task.
     Start(Task),
-    /// Hold this tap until a task has ended.
+    /// Hold this tap until the task has ended.
     HoldTap,
-    /// Tap what was held once more, with the keys that are there now.
+    /// Repeat the held taps with the current keys.
     RetapHeld,
-    /// What was held is refused, as it came.
+    /// Refuse the held taps.
     RefuseHeld,
-    /// The tap is a stranger's.
+    /// Refuse this tap: the token belongs to a foreign CA.
     RefuseTap,
 }
 
-/// What is known of this terminal's certificates.
+/// The renewal state of this terminal's certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenewalState {
     phase: Phase,
     time: RenewalTime,
     /// The CA file when the keys were loaded.
     ca: Option<CaFile>,
-    /// When another CA was read last.
+    /// When a changed CA was last loaded.
     reloaded: Option<Instant>,
-    /// When a token of an unknown CA last made us ask.
+    /// When a token of an unknown CA last caused a query.
     asked: Option<Instant>,
 }
 
 impl RenewalState {
-    /// Nothing is done yet.
+    /// Nothing has been done yet.
     pub const fn new(time: RenewalTime, ca: Option<CaFile>) -> Self {
         Self { phase: Phase::Idle, time, ca, reloaded: None, asked: None }
     }
 
-    /// When the first of the certificates ends.
+    /// When the first of the certificates expires.
     pub const fn end(&self) -> Timestamp {
         self.time.end
     }
 
-    /// How far it is.
+    /// The current phase.
     pub const fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Takes what happened, and says what is to be done about it.
+    /// Processes an event, and returns the reaction.
     #[must_use]
     pub fn step(&mut self, input: RenewalInput, now: Now) -> Option<RenewalEffect> {
         match input {
@@ -156,7 +157,7 @@ impl RenewalState {
         if self.is_behind(ca) {
             return RenewalEffect::HoldTap;
         }
-        // The tap may have been under way with the CA before.
+        // The tap may have been in progress with the previous CA.
         let has_just_reloaded = self.reloaded.is_some_and(|at| since_then(now, at) < TAP);
         if !has_just_reloaded && may_ask && self.asked.is_none_or(|at| since_then(now, at) >= ASK_EVERY) {
             self.request(now);
@@ -168,13 +169,13 @@ impl RenewalState {
         }
     }
 
-    /// Whether another CA file lies here than the one in use; a reload of it may be under way.
+    /// Whether the CA file on disk differs from the one in use; a reload may be in progress.
     fn is_behind(&self, ca: Option<CaFile>) -> bool {
         let is_reloading = matches!(self.phase, Phase::Running { task: Task::Reload, .. });
         !self.has_failed() && ca.is_some() && (is_reloading || ca != self.ca)
     }
 
-    /// Whether the last task that ended has failed.
+    /// Whether the last finished task failed.
     const fn has_failed(&self) -> bool {
         matches!(self.phase, Phase::Paused { .. } | Phase::Running { pause: Some(_), .. })
     }
@@ -183,7 +184,7 @@ impl RenewalState {
         matches!(self.phase, Phase::Requested | Phase::Running { is_awaited: true, .. })
     }
 
-    /// The server is to be asked, or is being asked already; not while it is left alone after a failure.
+    /// Requests a query to the server, unless one is running; not during the pause after a failure.
     fn request(&mut self, now: Now) {
         match &mut self.phase {
             Phase::Idle => self.phase = Phase::Requested,

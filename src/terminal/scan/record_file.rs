@@ -1,7 +1,8 @@
-//! The file that a scan writes: one record for each different token, on disk before the next is read.
+//! The output file of a scan: one record for each different token, on disk before the next card is read.
 //!
-//! How a record is written is the caller's; what is looked at here is which tokens the file holds. A file that holds anything is never written over: either it is refused, or it is read back and gone on with. What a
-//! killed run left of its last record is taken away then.
+//! The caller formats the records; this module only checks which tokens the file holds. A file with content is never
+//! overwritten: it is either refused, or read back and continued. The remains of a record that a killed run left
+//! unfinished are then removed.
 
 use std::{
     collections::HashSet,
@@ -19,35 +20,35 @@ use crate::{
     files::{LockedFile, folder_of},
 };
 
-/// The longest file that is gone on with, in bytes: half a million reads and more.
+/// The longest file that can be continued, in bytes: half a million reads and more.
 const LONGEST: u64 = 1 << 28;
 
-/// A byte order mark, which some editors put in front.
+/// A byte order mark, which some editors add.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Why a file cannot take the records.
+/// Why a file cannot be used for the records.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordFileError {
-    /// It holds something, and nobody said to go on with it.
+    /// It has content, and resuming was not requested.
     #[error("{} already exists", .0.display())]
     Exists(PathBuf),
     /// It is a pipe, a device or a folder.
     #[error("{} is not a regular file", .0.display())]
     NoFile(PathBuf),
-    /// Another scan writes it.
+    /// Another scan is writing it.
     #[error("{} is being written by another scan", .0.display())]
     Busy(PathBuf),
     /// It is too long to be read back.
     #[error("{} is longer than {LONGEST} bytes", .0.display())]
     TooLong(PathBuf),
-    /// It holds something else than such records.
+    /// It contains something other than such records.
     #[error("{}, line {line}: not a valid {what}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What it should be.
+        /// What was expected.
         what: &'static str,
     },
     /// It cannot be read or written.
@@ -79,22 +80,22 @@ impl From<RecordFileError> for Failure {
     }
 }
 
-/// What the records of a file look like.
+/// The format of the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordForm {
-    /// A JSON object a line, which begins with its field `schema`.
+    /// One JSON object per line, beginning with the field `schema`.
     Ndjson {
         /// The value of that field.
         schema: &'static str,
     },
-    /// CSV. A token that was read has `true` in the column `authenticated`, and its id in `token_id`.
+    /// CSV. A record of a token has `true` in the column `authenticated`, and its id in `token_id`.
     Csv {
         /// The names of the columns.
         header: Vec<&'static str>,
     },
 }
 
-/// The file, locked while this exists.
+/// The open file, locked while this exists.
 #[derive(Debug)]
 pub struct RecordFile {
     file: LockedFile,
@@ -104,11 +105,11 @@ pub struct RecordFile {
 }
 
 impl RecordFile {
-    /// Opens the file, or makes it (mode 0600, for it tells who was where), and reads back which tokens are in it. A
-    /// file that holds something is taken with `resume` only; with it, a file may also be missing.
+    /// Opens or creates the file (mode 0600, because it says who was where), and reads back the tokens in it. A file
+    /// with content is accepted only with `resume`; with `resume`, the file may also be missing.
     ///
     /// # Errors
-    /// See [`RecordFileError`]. The file is as it was then.
+    /// See [`RecordFileError`]. The file is unchanged then.
     pub fn open(path: &Path, form: &RecordForm, resume: bool) -> Result<(Self, HashSet<Uuid>), RecordFileError> {
         let failed = |error| RecordFileError::Io(path.to_owned(), error);
         if path.metadata().is_ok_and(|found| !found.is_file()) {
@@ -134,25 +135,25 @@ impl RecordFile {
         Ok((Self { file, path: path.to_owned(), is_empty: whole == 0, columns }, tokens))
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it holds nothing yet, no header either.
+    /// Whether it is completely empty, without even a header.
     pub const fn is_empty(&self) -> bool {
         self.is_empty
     }
 
-    /// How many columns a record of csv has in this file: an earlier release may have begun it with fewer.
+    /// The number of columns of a CSV record in this file: an earlier release may have started it with fewer.
     pub const fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Adds a record with its line end, in csv with the header before the first; it is on disk when this returns.
+    /// Appends a record with its line end (in CSV with the header before the first); it is on disk when this returns.
     ///
     /// # Errors
-    /// [`RecordFileError::Io`] when it cannot be written; what was written of it is taken away by the next run.
+    /// [`RecordFileError::Io`] when it cannot be written; a partial record is removed by the next run.
     pub fn append(&mut self, record: &[u8]) -> Result<(), RecordFileError> {
         let written = self.file.write_all(record).and_then(|()| self.file.sync_data());
         written.map_err(|error| RecordFileError::Io(self.path.clone(), error))?;
@@ -171,13 +172,13 @@ fn content(file: &mut File, path: &Path) -> Result<Vec<u8>, RecordFileError> {
     }
 }
 
-/// The name of a new file is on disk, too.
+/// Syncs the folder, so that the name of a new file is on disk too.
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
 impl RecordForm {
-    /// How much of the text is whole records. The line end is the last byte of one; between quotes it is no end.
+    /// The length of all complete records. A record ends with a line end that is not inside quotes.
     fn whole(&self, text: &[u8]) -> usize {
         let (mut quoted, mut whole) = (false, 0);
         for (at, byte) in text.iter().enumerate() {
@@ -190,20 +191,20 @@ impl RecordForm {
         whole
     }
 
-    /// How many columns its records have: those of its header, where it has one.
+    /// The number of columns, from the header if there is one.
     fn columns(&self, text: &[u8]) -> usize {
         let Self::Csv { header } = self else { return 0 };
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text);
         reader.byte_records().next().and_then(Result::ok).map_or(header.len(), |found| found.len())
     }
 
-    /// What is taken away must be what a killed run left of one record, and nothing of anybody else.
+    /// Checks that what would be removed is the unfinished record of a killed run, and not somebody else's data.
     fn check_torn(&self, whole: &[u8], torn: &[u8], path: &Path) -> Result<(), RecordFileError> {
         let torn = if whole.is_empty() { torn.strip_prefix(MARK).unwrap_or(torn) } else { torn };
         let ours = match self {
             Self::Ndjson { schema } => begins(torn, format!("{{\"schema\":\"{schema}\"").as_bytes()),
             Self::Csv { header } if whole.is_empty() => begins(torn, header.join(",").as_bytes()),
-            // A quote too many, by another hand, would make one record of all that follow.
+            // A stray quote, from a manual edit, would swallow all following records into one.
             Self::Csv { .. } => !torn.split(|&byte| byte == b'\n').skip(1).any(begins_with_a_moment),
         };
         let line = whole.split(|&byte| byte == b'\n').count() as u64;
@@ -222,21 +223,21 @@ impl RecordForm {
     }
 }
 
-/// Whether a torn text may be the beginning of one that begins so.
+/// Whether an unfinished text may be the beginning of one with this prefix.
 fn begins(torn: &[u8], so: &[u8]) -> bool {
     torn.iter().zip(so).all(|(one, other)| one == other)
 }
 
-/// Whether a line begins like a record of csv: with its moment.
+/// Whether a line begins like a CSV record: with its time.
 fn begins_with_a_moment(line: &[u8]) -> bool {
     let first = line.split(|&byte| byte == b',').next().and_then(|cell| std::str::from_utf8(cell).ok());
     first.is_some_and(|cell| cell.parse::<jiff::Timestamp>().is_ok())
 }
 
-/// The line, and what it should have been.
+/// The line number, and what was expected there.
 type Damage = (u64, &'static str);
 
-/// What is looked at of a record; the rest is not ours to judge.
+/// The fields of a record that are checked; the rest is up to the caller.
 #[derive(Deserialize)]
 struct ReadRecord<'a> {
     schema: &'a str,
@@ -279,7 +280,7 @@ fn tokens_of_csv(text: &[u8], names: &[&str]) -> Result<HashSet<Uuid>, Damage> {
     records.map(read).collect()
 }
 
-/// Whether it is this header, or one that ends with an earlier column: later releases add theirs at the end.
+/// Whether it is this header, or a shorter prefix of it: later releases add columns at the end.
 fn is_header(found: &csv::ByteRecord, names: &[&str]) -> bool {
     let is_read = |name| names[..found.len()].contains(name);
     found.len() <= names.len()

@@ -1,4 +1,4 @@
-//! What a scan has read while its store cannot be written: stored as soon as that works, or named when it ends.
+//! Readings of a scan that cannot be stored yet: they are stored as soon as possible, or reported as lost at the end.
 
 use std::collections::VecDeque;
 
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// The most readings that wait; the oldest go first.
+/// The most readings that wait; the oldest are dropped first.
 const MOST: usize = 50_000;
 
-/// Readings that are not stored yet, each with its moment.
+/// Readings that are not stored yet, each with its time.
 #[derive(Debug, Default)]
 pub struct Unstored {
     waiting: VecDeque<(Timestamp, Vec<Input>)>,
@@ -24,7 +24,7 @@ pub struct Unstored {
 }
 
 impl Unstored {
-    /// One more.
+    /// Adds one reading.
     pub fn add(&mut self, now: Timestamp, inputs: &[Input]) {
         self.waiting.push_back((now, inputs.to_vec()));
         if self.waiting.len() > MOST {
@@ -32,7 +32,7 @@ impl Unstored {
         }
     }
 
-    /// Stores what waits, the oldest first; whether that made events. What cannot be written now stays.
+    /// Stores what waits, oldest first; returns whether that caused events. What cannot be written now stays.
     ///
     /// # Errors
     /// [`TerminalStoreError`] of a store that cannot be read either.
@@ -49,7 +49,7 @@ impl Unstored {
         Ok(has_news)
     }
 
-    /// What the store said since the last call of why it cannot be written.
+    /// Why the store cannot be written, according to its notices since the last call.
     pub fn lost(&mut self, store: &mut TerminalStore) -> Option<&Failure> {
         let mut lost = store.notices().into_iter().filter_map(|notice| match notice {
             StoreNotice::Lost(failure) => Some(failure),
@@ -63,10 +63,10 @@ impl Unstored {
         self.waiting.is_empty()
     }
 
-    /// Whether everything is stored.
+    /// Checks that everything is stored.
     ///
     /// # Errors
-    /// Why it is not.
+    /// The reason when something is not.
     pub fn end(&mut self) -> Result<(), Failure> {
         let failure = self.failure.take().filter(|_| !self.waiting.is_empty());
         failure.map_or(Ok(()), |failure| {

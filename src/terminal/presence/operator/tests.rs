@@ -21,7 +21,7 @@ const BEN: &str = "ab12ffff-0000-4000-8000-000000000002";
 const BEN_TOO: &str = "99999999-0000-4000-8000-000000000003";
 
 fn list() -> [Entry; 4] {
-    // The last one's user id looks like the beginning of Ann's token id.
+    // The last entry's user id looks like the beginning of Ann's token id.
     [
         entry(ANN, "ann"),
         entry(BEN, "ben"),
@@ -80,7 +80,7 @@ fn what_is_not_on_the_list_is_unknown() {
     }
 }
 
-/// Who is on the list, and a token that was issued here.
+/// The entries on the list, and a token that was issued here.
 fn known(here: &[Entry]) -> KnownHolders {
     let tokens = ["ab12ffff-0000-4000-8000-000000000009", LOST].map(|id| id.parse().unwrap()).into();
     let people = [("0b5c9c2f", "Eve Moneypenny"), ("00", "Tom"), ("01", "tom")];
@@ -114,7 +114,7 @@ fn fewer_digits_are_no_token_to_deny() {
     assert_eq!(denied(" "), Err((ExitClass::Usage, "users.empty-id")));
 }
 
-/// Ada left the list, and is in the history or the register: her name refuses her, and a name of nobody does nothing.
+/// Ada left the list, but is in the history or the register: her name denies her, and an unknown name does nothing.
 #[test]
 fn a_name_denies_somebody_who_is_not_here() {
     let known = known(&list());
@@ -144,7 +144,7 @@ fn a_name_stands_for_its_user() {
     assert_eq!(deniable("BEN", &known(&entries), false).unwrap_err().hint.unwrap().text, "give the id: ann, ben");
 }
 
-/// Whose card was issued here, and who was never on the list, is denied by name and listed with it.
+/// A user whose card was issued here, but who was never on the list, is denied by name and listed with it.
 #[test]
 fn who_is_only_in_the_register_is_denied_by_name() {
     use crate::terminal::presence::{
@@ -182,7 +182,7 @@ mod by_hand {
         Hand { by: "desk".to_owned(), note: None }
     }
 
-    /// Ann has left at 100, Ben is here with two tokens since 200.
+    /// Ann left at 100, Ben has been here with two tokens since 200.
     fn store() -> (tempfile::TempDir, TerminalStore) {
         let home = tempfile::tempdir().unwrap();
         let mut store = TerminalStore::open(home.path()).unwrap();

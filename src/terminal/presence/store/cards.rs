@@ -1,4 +1,4 @@
-//! The register of the cards that were issued at this terminal.
+//! The register of the cards issued at this terminal.
 
 use jiff::Timestamp;
 use rusqlite::{Row, params};
@@ -7,16 +7,16 @@ use uuid::Uuid;
 use super::{Sync, TerminalStore, TerminalStoreError, begin, rows};
 use crate::api::User;
 
-/// What became of a card.
+/// The state of an issued card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CardState {
     /// It is in use.
     Issued,
-    /// It was taken out of use for now.
+    /// It is temporarily out of use.
     Blocked,
-    /// It was taken out of use for ever.
+    /// It is permanently out of use.
     Terminated,
-    /// Another one was issued in its place.
+    /// Another card replaced it.
     Replaced,
 }
 
@@ -33,7 +33,7 @@ impl CardState {
         }
     }
 
-    /// Whether the card may be used again.
+    /// Whether the card is or may again be in use.
     pub const fn is_usable(self) -> bool {
         matches!(self, Self::Issued | Self::Blocked)
     }
@@ -44,20 +44,20 @@ impl CardState {
 pub struct IssuedCard {
     /// The token on it.
     pub token_id: Uuid,
-    /// Whose it is.
+    /// Its user.
     pub user: User,
-    /// What the card itself is told apart by: its diversification data, hex.
+    /// What identifies the card itself: its diversification data, hex.
     pub card: Option<String>,
-    /// What became of it.
+    /// Its state.
     pub state: CardState,
     /// When it was issued.
     pub issued: Timestamp,
-    /// When that last changed.
+    /// When the record last changed.
     pub changed: Timestamp,
 }
 
 impl TerminalStore {
-    /// Notes a card that was issued, and that another one is replaced by it.
+    /// Records an issued card, and that it replaces another one.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -66,7 +66,7 @@ impl TerminalStore {
         self.query(|db| {
             let tx = begin(db, rusqlite::TransactionBehavior::Immediate)?;
             if let Some(card) = &card.card {
-                // A card that was begun again has another token, and the one before was never used.
+                // A card whose enrollment was restarted has another token; the previous token was never used.
                 tx.execute("UPDATE cards SET card = NULL WHERE card = ?1", [card])?;
             }
             tx.execute(
@@ -89,7 +89,7 @@ impl TerminalStore {
         })
     }
 
-    /// Notes what became of a card, if it was issued here.
+    /// Records a new state or user of a card, if it was issued here.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -113,7 +113,7 @@ impl TerminalStore {
         })
     }
 
-    /// The cards that were issued here, by user, the last one of each first; `user` limits them to those of one.
+    /// The cards issued here, ordered by user, latest first for each; `user` restricts them to one user.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -132,7 +132,7 @@ fn card(row: &Row<'_>) -> rusqlite::Result<IssuedCard> {
         token_id: Uuid::from_bytes(row.get("token_id")?),
         user: rows::parsed(row, "user")?,
         card: row.get("card")?,
-        // What a later release calls it is not usable here.
+        // A state from a later release counts as not usable here.
         state: state.unwrap_or(CardState::Replaced),
         issued: rows::time(row.get("issued")?)?,
         changed: rows::time(row.get("changed")?)?,

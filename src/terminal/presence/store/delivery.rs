@@ -1,28 +1,28 @@
-//! The outcomes of a scan: stored, or handed over to the watch that runs.
+//! Delivers the outcomes of a scan: stores them, or hands them over to the watch that is running.
 
 use jiff::Timestamp;
 
 use super::{Sync, TerminalStore, TerminalStoreError, outage, wakeup, watch_lock};
 use crate::terminal::presence::{Event, Input, Policy};
 
-/// What became of outcomes.
+/// What became of the delivered outcomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// They are stored; these events are new, others' included.
+    /// They are stored; these events are new, including those of other processes.
     Stored(Vec<Event>),
-    /// A watch runs: it has them now, or will have.
+    /// A watch is running, and has applied them or will.
     HandedOver,
-    /// They cannot be written now, and are to be delivered once more.
+    /// They cannot be written at the moment, and have to be delivered again.
     Waits,
 }
 
 impl TerminalStore {
-    /// The outcomes of a scan: stored, or handed over to the watch that runs. Returns when the watch has taken them,
+    /// Stores the outcomes of a scan, or hands them over to a running watch. Returns when the watch has applied them,
     /// or after two seconds.
     ///
     /// # Errors
-    /// As [`Self::apply`]: all outcomes are taken, or none. After [`Self::read_on`] only that of a store that cannot be
-    /// read either.
+    /// As [`Self::apply`]: all outcomes are delivered, or none. After [`Self::read_on`] only the error of a store that
+    /// cannot be read either.
     pub fn deliver(
         &mut self,
         inputs: &[Input],
@@ -47,7 +47,7 @@ impl TerminalStore {
         self.news().map(Delivery::Stored)
     }
 
-    /// Whether a watch runs that has them now.
+    /// `Some(true)` when a running watch has them now.
     fn try_deliver(
         &mut self,
         inputs: &[Input],

@@ -1,4 +1,4 @@
-//! What may go wrong with the store, and what the user sees of it.
+//! The errors of the store, and how each is shown to a user.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use rusqlite::ErrorCode;
 use crate::failure::{ExitClass, Failure, number_of};
 use crate::files;
 
-/// What went wrong with the terminal's store.
+/// Why the terminal's store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TerminalStoreError {
-    /// The file is no database, is corrupt, belongs to something else, or holds what no version of ours wrote.
+    /// The file is not a database, is corrupt, belongs to another program, or holds data that no version of ours wrote.
     #[error("{} is damaged, or is not a rollcall database: {detail}", path.display())]
     Damaged {
         /// The file.
@@ -19,17 +19,17 @@ pub enum TerminalStoreError {
         /// What was found.
         detail: String,
     },
-    /// A newer version of rollcall made the file.
+    /// A newer version of rollcall created the file.
     #[error("{} was written by a newer rollcall (format {found}, this one knows {known})", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// Its format number.
         found: i64,
-        /// The newest format that is known here.
+        /// The newest format known here.
         known: i64,
     },
-    /// Another process kept it locked for longer than we wait.
+    /// Another process held the lock for longer than we wait.
     #[error("{} is locked by another process", path.display())]
     Locked {
         /// The file.
@@ -41,24 +41,24 @@ pub enum TerminalStoreError {
         /// The file.
         path: PathBuf,
     },
-    /// It may not be written.
+    /// It is read-only.
     #[error("{} cannot be written: it is read-only here", path.display())]
     ReadOnly {
         /// The file.
         path: PathBuf,
     },
-    /// Opening, reading or writing a file failed otherwise.
+    /// Opening, reading or writing a file failed for another reason.
     #[error("{}: {detail}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         detail: String,
     },
     /// A second watch.
     #[error("another rollcall watch is running here{}", pid.map_or_else(String::new, |pid| format!(" (process {pid})")))]
     WatchRunning {
-        /// Its process.
+        /// Its process id.
         pid: Option<u32>,
     },
 }
@@ -80,14 +80,14 @@ impl TerminalStoreError {
     pub(in crate::terminal) fn database(path: &Path, error: &rusqlite::Error) -> Self {
         let owned = path.to_owned();
         let rusqlite::Error::SqliteFailure(failure, _) = error else {
-            // What we ask is fixed, so what does not fit is the file.
+            // Our queries are fixed, so if one fails the file is wrong.
             return Self::damaged(path, error);
         };
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked { path: owned },
             ErrorCode::DiskFull => Self::Full { path: owned },
             ErrorCode::ReadOnly => Self::ReadOnly { path: owned },
-            // A disk that is full is an error of the disk, too, where SQLite makes its files.
+            // When SQLite cannot create its files on a full disk, it only reports an I/O error.
             ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => match files::try_beside(path) {
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => Self::ReadOnly { path: owned },
                 Err(error) => Self::file(path, &error),
@@ -110,7 +110,7 @@ impl From<TerminalStoreError> for Failure {
 }
 
 impl TerminalStoreError {
-    /// What a user sees of it when a watch ends that could not write so many events.
+    /// The failure shown when a watch ends with this many events unwritten.
     pub fn with_lost(&self, events: usize) -> Failure {
         let failure = self.to_failure();
         if events == 0 {
@@ -120,7 +120,7 @@ impl TerminalStoreError {
         Failure { message, ..failure }
     }
 
-    /// What a user sees of it.
+    /// The failure as shown to a user.
     pub fn to_failure(&self) -> Failure {
         let message = self.to_string();
         let (class, code, hint) = match self {

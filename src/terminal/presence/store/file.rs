@@ -1,4 +1,4 @@
-//! Opening the database file: made once, with the right permissions, in the right format.
+//! Opens the database file: created once, with the right permissions, and migrated to the current format.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::error::TerminalStoreError;
 use crate::files;
 
-/// Each script leads from one format to the next; the number of a format is `user_version`.
+/// Each script migrates from one format to the next; `user_version` is the number of the format.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("001.sql"),
     include_str!("002.sql"),
@@ -26,17 +26,17 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("009.sql"),
 ];
 
-/// `application_id` of our files, so that those of others are told apart: `RCl1`.
+/// `application_id` of our files, which distinguishes them from those of other programs: `RCl1`.
 const APPLICATION_ID: i64 = 0x5243_6c31;
 
-/// How much of the file SQLite keeps in memory, in KiB. Its own 2 MiB would fill with the pages of old events, which a
-/// watch never reads again.
+/// How much of the file SQLite caches, in KiB. Its default of 2 MiB would fill with pages of old events, which a watch
+/// never reads again.
 const CACHE_KIB: i64 = 256;
 
-/// How long to wait for another process that writes.
+/// How long to wait for another process that is writing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why the file can only be read, as it was when it was opened: nothing can be made beside it.
+/// Why the file is open for reading only, as determined when it was opened: SQLite cannot create its files beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Makeshift {
     /// The disk is full.
@@ -63,8 +63,8 @@ impl Makeshift {
     }
 }
 
-/// Opens the database in `home`; makes both when they are not there (folder 0700, file 0600). On a disk that is full or
-/// read-only it can be read at least.
+/// Opens the database in `home`; creates both when missing (folder 0700, file 0600). If the disk is full or read-only,
+/// the file is opened for reading.
 pub(super) fn open(home: &Path, path: &Path) -> Result<(Connection, Option<Makeshift>), TerminalStoreError> {
     if !is_there(path)? {
         make_folder(home)?;
@@ -74,7 +74,7 @@ pub(super) fn open(home: &Path, path: &Path) -> Result<(Connection, Option<Makes
         Ok((found, db)) => (found, db, None),
         Err(error) => {
             let Some(why) = Makeshift::of(&error, path) else { return Err(error) };
-            // The file is whole by itself as long as there is no log.
+            // Without a log the database file is complete by itself.
             if take_in_log(path).is_err() {
                 return Err(error);
             }
@@ -97,17 +97,17 @@ fn read(path: &Path, place: &Place) -> Result<(i64, Connection), TerminalStoreEr
     Ok((format(&db, path)?, db))
 }
 
-/// The file as it is opened on such a disk.
+/// The file as opened on a full or read-only disk.
 #[cfg(test)]
 pub(super) fn open_alone(path: &Path) -> Connection {
     connect(path, &Place::Alone).unwrap() // invariant: a test has made it
 }
 
-/// Has SQLite write the log of a process that was killed into the file, which takes hardly any room, and remove it: then
-/// the file is whole by itself.
+/// Has SQLite merge the log of a killed process into the file, which needs hardly any space, and remove the log: then
+/// the file is complete by itself.
 ///
 /// # Errors
-/// What keeps it from that: another process that uses the file, a disk that is read-only or has no room at all.
+/// When that is impossible: another process uses the file, or the disk is read-only or completely full.
 pub fn take_in_log(path: &Path) -> Result<(), TerminalStoreError> {
     if is_there(&log_of(path))? {
         let db = connect(path, &Place::ByUsAlone)?;
@@ -117,7 +117,7 @@ pub fn take_in_log(path: &Path) -> Result<(), TerminalStoreError> {
     if is_there(&log_of(path))? { Err(Makeshift::Full.error(path)) } else { Ok(()) }
 }
 
-/// Whether the file is there and not empty. What is no file in its place would keep us waiting, or be taken for none.
+/// Whether the file exists and is not empty. Anything else in its place could block, or pass for an empty database.
 pub(super) fn is_there(path: &Path) -> Result<bool, TerminalStoreError> {
     match std::fs::metadata(path) {
         Ok(about) if !about.is_file() => Err(TerminalStoreError::damaged(path, &"not a regular file")),
@@ -126,7 +126,7 @@ pub(super) fn is_there(path: &Path) -> Result<bool, TerminalStoreError> {
     }
 }
 
-/// A file of ours for our eyes only: opened, or made.
+/// Opens or creates a file of ours with mode 0600.
 pub(super) fn private_file(path: &Path) -> Result<File, TerminalStoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -138,7 +138,8 @@ fn make_folder(home: &Path) -> Result<(), TerminalStoreError> {
     made.map_err(|error| TerminalStoreError::file(home, &error))
 }
 
-/// An existing file is not even opened: closing it would free the locks that SQLite may hold in this very process.
+/// Creates the file. An existing one is not even opened: closing it would release locks that SQLite holds in this
+/// process.
 fn make_file(path: &Path) -> Result<(), TerminalStoreError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(TerminalStoreError::file(path, &error)),
@@ -146,7 +147,7 @@ fn make_file(path: &Path) -> Result<(), TerminalStoreError> {
     }
 }
 
-/// One process at a time makes the file or brings it to the newest format; a kill on the way leaves it as it was.
+/// Creates the file or migrates it, one process at a time; a kill in between leaves it as it was.
 fn migrate(home: &Path, path: &Path) -> Result<Connection, TerminalStoreError> {
     let lock_path = home.join("terminal.lock");
     let lock = private_file(&lock_path)?;
@@ -175,17 +176,17 @@ fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-/// Where SQLite has a file.
+/// The surroundings in which SQLite opens a file.
 enum Place {
-    /// Among the files that it makes beside it.
+    /// With the companion files that it creates beside it.
     Beside,
-    /// By itself, and nobody changes it.
+    /// By itself; nobody changes it.
     Alone,
-    /// Among these files, but for the one through which several processes share the log.
+    /// With the companion files, except the one through which several processes share the log.
     ByUsAlone,
 }
 
-/// Whether nobody can write where this file is, whoever it is.
+/// Whether the file is on a disk that nobody can write.
 fn is_read_only_disk(path: &Path) -> bool {
     files::try_beside(path).is_err_and(|error| error.kind() == ErrorKind::ReadOnlyFilesystem)
 }
@@ -194,7 +195,7 @@ fn log_of(path: &Path) -> PathBuf {
     path.with_extension("db-wal")
 }
 
-/// The file as a URI (<https://sqlite.org/uri.html>) that promises SQLite that nobody changes it.
+/// The file as a URI (<https://sqlite.org/uri.html>) that promises SQLite that it does not change.
 pub fn unchanging(path: &Path) -> String {
     let encoded = path.as_os_str().as_bytes().iter().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => char::from(*byte).to_string(),
@@ -219,7 +220,7 @@ fn connect(path: &Path, place: &Place) -> Result<Connection, TerminalStoreError>
             db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         }
         db.set_prepared_statement_cache_capacity(64);
-        // What is removed is overwritten, too.
+        // Overwrite deleted content.
         db.pragma_update(None, "secure_delete", true)?;
         // A negative number is KiB, a positive one pages.
         db.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -228,7 +229,7 @@ fn connect(path: &Path, place: &Place) -> Result<Connection, TerminalStoreError>
     open().map_err(|error| TerminalStoreError::database(path, &error))
 }
 
-/// The format of the file: 0 when it is empty. A file of somebody else is an error.
+/// The format of the file: 0 when it is empty. A file of another program is an error.
 fn format(db: &Connection, path: &Path) -> Result<i64, TerminalStoreError> {
     let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let read = || Ok((pragma("application_id")?, pragma("user_version")?));

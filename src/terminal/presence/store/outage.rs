@@ -1,8 +1,8 @@
-//! While the store cannot be written, a watch goes on: the list stays true in memory, and what happened is written as
-//! soon as that works, in order and under the numbers that it was told with.
+//! Keeps a watch running while the store cannot be written: the list stays correct in memory, and what happened is
+//! written as soon as possible, in order and under the numbers already reported.
 //!
-//! What is told meanwhile is not on the disk: a watch that is killed before it could write has lost it. Where another
-//! process has changed the list before us, what happened here is applied to that list once more, and numbered on.
+//! What is reported in the meantime is not on disk: a watch killed before it could write loses it. If another process
+//! changed the list first, what happened here is applied again to that list, and gets new numbers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -17,46 +17,46 @@ use super::{PATIENCE_OF_WATCH, Sync, TerminalStore, TerminalStoreError, begin, d
 use crate::failure::Failure;
 use crate::terminal::presence::{Change, Event, Input, Policy, PresenceList};
 
-/// The most events that wait in memory: days of a busy door, and some 20 MB. The oldest go first.
+/// The most events that wait in memory: days of a busy door, about 20 MB. The oldest are dropped first.
 pub(super) const EVENTS_KEPT: usize = if cfg!(test) { 200 } else { 50_000 };
-/// The first pause between attempts to write, and the longest.
+/// The first and the longest pause between attempts to write.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
-/// How long an attempt waits for another process: nobody at the readers is to wait for it.
+/// How long an attempt waits for another process: nobody at a reader should have to wait for it.
 const BRIEF: Duration = Duration::from_millis(50);
 
-/// What a watch is to say of its store.
+/// What a watch has to report about its store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreNotice {
-    /// It cannot be written, and is told once for each cause until it can.
+    /// It cannot be written; reported once for each cause until it can.
     Lost(Failure),
     /// It can be written again.
     Back {
-        /// The events that were told meanwhile and are stored now.
+        /// The number of events reported in the meantime and stored now.
         stored: u64,
-        /// How many of them have another number than they were told with, because another process took theirs.
+        /// How many of them have a new number because another process took the reported one.
         renumbered: u64,
-        /// How many were too many to be kept.
+        /// How many were dropped because there were too many.
         dropped: u64,
     },
-    /// Another process has forgotten a person, of whom events have told: only what is in the store may be shown.
+    /// Another process deleted a person's data whom reported events named: only what the store holds may be shown now.
     Forgotten,
 }
 
-/// By token and reader.
+/// Heartbeat times by token and reader.
 pub(super) type Heartbeats = BTreeMap<(Uuid, String), (Duration, Timestamp)>;
 
-/// What waits to be written.
+/// What is waiting to be written.
 #[derive(Debug)]
 pub(super) struct Outage {
     code: &'static str,
-    /// The list that is stored, as far as is known.
+    /// The list in the store, as far as is known.
     base: PresenceList,
     inputs: VecDeque<(Timestamp, Input)>,
     events: VecDeque<Event>,
-    /// What has changed beside them.
+    /// Changes other than events.
     changes: Vec<Change>,
     pub(super) counters: BTreeMap<Uuid, u32>,
-    /// Least times of tokens at readers, and when they came last.
+    /// The least times of tokens at readers, and when each token was last there.
     pub(super) heartbeats: Heartbeats,
     dropped: u64,
     pause: Duration,
@@ -93,36 +93,36 @@ impl Outage {
 }
 
 impl TerminalStore {
-    /// From now on what cannot be written is kept, and does not fail.
+    /// From now on, what cannot be written is kept in memory instead of failing.
     pub(super) fn go_on_without_writing(&mut self) -> Result<(), TerminalStoreError> {
         self.resilient = true;
         self.query(|db| db.busy_timeout(PATIENCE_OF_WATCH))
     }
 
-    /// From now on a scan goes on where it cannot be written: a use counter is kept in memory until
-    /// [`Self::deliver`] can write it.
+    /// From now on a scan continues when the store cannot be written: use counters are kept in memory until
+    /// [`Self::deliver`] can write them.
     pub const fn read_on(&mut self) {
         self.resilient = true;
     }
 
-    /// The next delivery is tried, however short ago the last one failed.
+    /// Lets the next delivery be tried at once, however recently the last one failed.
     pub fn retry_at_once(&mut self) {
         if let Some(outage) = &mut self.outage {
             outage.retry_at = Instant::now();
         }
     }
 
-    /// What is to be said of the store since the last call.
+    /// The notices since the last call.
     pub fn notices(&mut self) -> Vec<StoreNotice> {
         std::mem::take(&mut self.notices)
     }
 
-    /// How long until it is to be tried again to write what waits: with the next input, or [`Self::catch_up`].
+    /// The time until the next attempt to write what waits: make it with the next input, or [`Self::catch_up`].
     pub fn retries_in(&self) -> Option<Duration> {
         self.outage.as_ref().map(|outage| outage.retry_at.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether the failure is one of those with which a watch goes on; from now on it does.
+    /// Switches to keeping changes in memory after this error, or returns the error if that is not possible.
     pub(super) fn endure(&mut self, error: TerminalStoreError) -> Result<(), TerminalStoreError> {
         if !self.resilient {
             return Err(error);
@@ -162,7 +162,7 @@ impl TerminalStore {
         }
     }
 
-    /// Applies an input to the list in memory.
+    /// Applies an input to the list in memory only.
     pub(super) fn apply_in_memory(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Vec<Event> {
         let (Some(memory), Some(outage)) = (&mut self.memory, &mut self.outage) else { return Vec::new() };
         let changes = memory.list.apply(input, now, policy);
@@ -170,7 +170,7 @@ impl TerminalStore {
         outage.add(input, now, changes)
     }
 
-    /// Writes what waits, if it is time to try: gives the events that were not told yet, or nothing while it fails.
+    /// Writes what waits, if an attempt is due: returns the events not reported yet, or `None` while it fails.
     pub(super) fn recovered(&mut self, policy: &dyn Policy) -> Option<Vec<Event>> {
         match &self.outage {
             None => Some(Vec::new()),
@@ -185,7 +185,7 @@ impl TerminalStore {
         }
     }
 
-    /// Writes what waits; without that everything stays as it is.
+    /// Writes what waits; if that fails, everything stays as it is.
     pub(super) fn write_back(&mut self, policy: &dyn Policy) -> Result<Vec<Event>, TerminalStoreError> {
         self.reopen()?;
         self.synchronise(Sync::Full)?;
@@ -225,7 +225,7 @@ impl TerminalStore {
         Ok(fresh)
     }
 
-    /// Whether this counter is greater than the last one, where that cannot be written: then it is remembered.
+    /// Whether this counter is greater than the last one; if so, keeps it in memory until it can be written.
     pub(super) fn record_counter_in_memory(
         &mut self,
         token_id: Uuid,
@@ -239,12 +239,12 @@ impl TerminalStore {
         Ok(risen)
     }
 
-    /// The counter of a token that waits to be written.
+    /// The counter of a token that is waiting to be written.
     pub(super) fn waiting_counter(&self, token_id: Uuid) -> Option<u32> {
         self.outage.as_ref()?.counters.get(&token_id).copied()
     }
 
-    /// Keeps how long a heartbeat took where that cannot be written.
+    /// Keeps the time of a heartbeat in memory until it can be written.
     pub(super) fn keep_heartbeat_in_memory(
         &mut self,
         token_id: Uuid,
@@ -256,18 +256,18 @@ impl TerminalStore {
         *kept = (kept.0.min(took), kept.1.max(now));
     }
 
-    /// The least time of a token at a reader that waits to be written.
+    /// The least time of a token at a reader that is waiting to be written.
     pub(super) fn waiting_heartbeat(&self, token_id: Uuid, reader: &str) -> Option<Duration> {
         self.outage.as_ref()?.heartbeats.get(&(token_id, reader.to_owned())).map(|(least, _)| *least)
     }
 
-    /// The events that nobody will see any more when this ends now.
+    /// The number of events that would be lost if the process ended now.
     pub(super) fn waiting(&self) -> usize {
         self.outage.as_ref().map_or(0, |outage| outage.events.len())
     }
 }
 
-/// The events that were not told, and how many of those told have another number now.
+/// The events not reported yet, and how many of the reported ones got a new number.
 fn compare(stored: Vec<Event>, told: &mut VecDeque<Event>) -> (Vec<Event>, u64) {
     let (mut fresh, mut renumbered) = (Vec::new(), 0);
     for event in stored {

@@ -1,7 +1,7 @@
-//! What is removed of people: after a time, and when somebody asks for it.
+//! Deletes personal data: after the retention time, and on request.
 //!
-//! Events keep their numbers: of a person who is forgotten an event keeps what happened, when and where, and not whose it
-//! was; what is too old goes from the beginning, so that what is left has no gap.
+//! Events keep their numbers. An event of a forgotten person keeps what happened, when and where, but not who it was;
+//! events that are too old are deleted from the beginning, so that the rest has no gaps.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{NEVER_READ, Sync, TerminalStore, TerminalStoreError, rows, wakeup, watch_lock};
 use crate::terminal::presence::{Hand, Input, Policy};
 
-/// What this store holds of a person.
+/// The data that this store holds about a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PersonalData {
     /// Their tokens.
@@ -23,11 +23,11 @@ pub struct PersonalData {
     pub cards: usize,
     /// Certificates of their tokens.
     pub certificates: usize,
-    /// Times of heartbeats of their tokens.
+    /// Heartbeat times of their tokens.
     pub heartbeats: usize,
-    /// Use counters of their tokens, which stay: without them a copy of a card would not be noticed.
+    /// Use counters of their tokens. These stay: without them a copy of a card would not be noticed.
     pub counters: usize,
-    /// Ids that are denied, which stay, without name and reason.
+    /// Denied ids. These stay, without name and reason.
     pub denials: usize,
 }
 
@@ -40,7 +40,7 @@ const HOLDERS: &str = "SELECT DISTINCT user ->> 'id' AS id, user ->> 'name' FROM
     SELECT DISTINCT user_id, user ->> 'name' FROM cards";
 
 impl TerminalStore {
-    /// What is held of the user with this id.
+    /// The data held about the user with this id.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -76,7 +76,7 @@ impl TerminalStore {
         })
     }
 
-    /// Whom a text means among all whose data are held: the id of a user, or the ids of those with this name.
+    /// The ids and names of everybody whose data are held, to resolve a user id or name.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -85,7 +85,7 @@ impl TerminalStore {
         self.query(|db| db.prepare_cached(&sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
     }
 
-    /// The ids and names of all who are on the list, in the history or in the register.
+    /// The ids and names of everybody on the list, in the history or in the register.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -93,11 +93,12 @@ impl TerminalStore {
         self.query(|db| db.prepare_cached(HOLDERS)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
     }
 
-    /// Removes what is held of a user, and gives what that was. Their entries go off the list first; where there is a
-    /// server these events keep their token ids until [`Self::departures_delivered`], because it has to hear who went.
+    /// Deletes the data held about a user, and returns what they were. Their entries are removed from the list first;
+    /// if there is a server, these events keep their token ids until [`Self::departures_delivered`], because it must
+    /// learn who left.
     ///
     /// # Errors
-    /// As [`Self::apply`]: all of it, or nothing.
+    /// As [`Self::apply`]: everything is deleted, or nothing.
     pub fn forget(
         &mut self,
         id: &str,
@@ -120,18 +121,19 @@ impl TerminalStore {
             }
             Ok(Some(()))
         })?;
-        // What lies in a slot was changed beside the list in memory.
+        // The slots were changed in the file only, so the cached list is outdated.
         if let Some(memory) = &mut self.memory {
             memory.version = NEVER_READ;
         }
-        // What earlier releases left in free pages goes, too, and the old pages of the log, as far as nobody reads them.
+        // Also erases what earlier releases left in free pages, and old pages of the log that nobody is reading.
         self.query(|db| db.execute_batch("VACUUM"))?;
         self.query(|db| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))?;
         wakeup::call(&self.home);
         Ok(held)
     }
 
-    /// The server has the events between these numbers, both included: departures of the forgotten lose their token ids.
+    /// The server has the events between these numbers, both included: departures of forgotten users lose their token
+    /// ids.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -148,8 +150,8 @@ impl TerminalStore {
         })
     }
 
-    /// Removes the events before this time, and times of heartbeats; the last event stays, for its number. Gives how many
-    /// events.
+    /// Deletes events before this time, and heartbeat times; the last event stays, because of its number. Returns the
+    /// number of deleted events.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -159,7 +161,7 @@ impl TerminalStore {
         }
         self.synchronise(Sync::Lazy)?;
         let pruned = self.query(|db| {
-            // Up to the first that is young enough: one entered by hand may say an earlier time.
+            // Up to the first event that is recent enough: one entered by hand may have an earlier time.
             let sql = "DELETE FROM events WHERE seq < min(ifnull((SELECT min(seq) FROM events WHERE at >= ?1), \
                 (SELECT max(seq) FROM events)), (SELECT max(seq) FROM events))";
             db.execute("DELETE FROM heartbeats WHERE at < ?1", [before.as_millisecond()])?;
@@ -169,12 +171,12 @@ impl TerminalStore {
     }
 }
 
-/// A count.
+/// Reads a count.
 fn number(row: &Row<'_>) -> rusqlite::Result<usize> {
     row.get::<_, u32>(0).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// Events after the `last` keep their token ids.
+/// Erases a user's data. Events after number `last` keep their token ids.
 fn erase(db: &Connection, id: &str, tokens: &[Uuid], last: u64) -> rusqlite::Result<()> {
     let nobody = "UPDATE events SET user = NULL, token_id = NULL, note = NULL";
     for token in tokens {

@@ -1,4 +1,4 @@
-//! What is read of the store beside the list: its id, its history, and who is denied.
+//! Read access to the store beyond the list itself: its id, its history, and the denials.
 
 use std::ops::ControlFlow;
 
@@ -10,8 +10,8 @@ use super::{Denial, TerminalStore, TerminalStoreError, ceil_ms, rows};
 use crate::terminal::presence::{Entry, EntryState, Event, Source};
 
 impl TerminalStore {
-    /// Who was ever on the list, as far as its events are kept: for each token an entry as its last stay was, which ended
-    /// at `last_seen`; the latest first.
+    /// Everybody who was ever on the list, as far as events are kept: one entry per token for its last stay, which
+    /// ended at `last_seen`; latest first.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -36,7 +36,7 @@ impl TerminalStore {
         })
     }
 
-    /// What is denied, by id.
+    /// The denials, by id.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -54,7 +54,7 @@ impl TerminalStore {
         })
     }
 
-    /// The id of this list: made with the store, and never again the same.
+    /// The id of this list: random, created with the store.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -63,8 +63,8 @@ impl TerminalStore {
         Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
-    /// Numbers events in a new list from now on: under the old one others have these numbers, because this store was
-    /// restored from a backup.
+    /// From now on, numbers events in a new list: under the old id, others already have these numbers, because this
+    /// store was restored from a backup.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -73,7 +73,7 @@ impl TerminalStore {
         self.list_id()
     }
 
-    /// At most `most` events that came after the one with this number, in order.
+    /// At most `most` events after the one with this number, in order.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -85,10 +85,10 @@ impl TerminalStore {
         })
     }
 
-    /// The events at or after `since` and before `until`, in order, until the visitor breaks off.
+    /// Visits the events at or after `since` and before `until`, in order, until the visitor breaks.
     ///
     /// # Errors
-    /// As [`Self::list`]; events before it were visited.
+    /// As [`Self::list`]; the events before the error were visited.
     pub fn history(
         &self,
         since: Option<Timestamp>,

@@ -1,4 +1,5 @@
-//! Rows of the database: entries, slots, events; what was written is read again, and anything else is damage.
+//! Converts rows of the database: entries, slots, events. Reading accepts only what writing produces; all else is
+//! damage.
 
 use jiff::Timestamp;
 use rusqlite::types::{Type, Value};
@@ -26,7 +27,7 @@ pub(super) fn all<T>(db: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> R
     db.prepare_cached(sql)?.query_map([], read)?.collect()
 }
 
-/// Writes what one input changed.
+/// Writes the changes of one input.
 pub(super) fn save(db: &Connection, list: &PresenceList, changes: &[Change]) -> Result<()> {
     for change in changes {
         match change {
@@ -83,7 +84,7 @@ fn stay(row: &Row<'_>) -> Result<Stay> {
 fn save_slot(db: &Connection, reader: &str, slot: Option<&ReaderSlot>) -> Result<()> {
     let Some(slot) = slot else { return Ok(()) };
     let held = slot.held.as_ref().map(json).transpose()?;
-    // The bits of the number, since the database knows signed ones only.
+    // The bit pattern of the number, because the database only has signed ones.
     let insertion = slot.insertion.map(|insertion| insertion.get().cast_signed());
     db.prepare_cached("REPLACE INTO slots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(params![
         reader,
@@ -134,7 +135,7 @@ fn save_denied(db: &Connection, id: &str, denied: bool) -> Result<()> {
     Ok(())
 }
 
-/// Adds to what is denied when that was, and what is known of it.
+/// Adds time, name and reason to a denial.
 pub(super) fn describe_denial(db: &Connection, denial: &Denial) -> Result<()> {
     let sql =
         "UPDATE denied SET at = ifnull(at, ?2), name = ifnull(?3, name), reason = ifnull(?4, reason) WHERE id = ?1";
@@ -142,7 +143,7 @@ pub(super) fn describe_denial(db: &Connection, denial: &Denial) -> Result<()> {
     db.prepare_cached(sql)?.execute(params![id, at.map(Timestamp::as_millisecond), name, reason]).map(drop)
 }
 
-/// What is denied, by id.
+/// The denials, by id.
 pub(super) fn denials(db: &Connection) -> Result<Vec<Denial>> {
     all(db, "SELECT * FROM denied ORDER BY id", |row| {
         let at: Option<i64> = row.get("at")?;
@@ -151,7 +152,7 @@ pub(super) fn denials(db: &Connection) -> Result<Vec<Denial>> {
     })
 }
 
-/// The name that came with this id of a user or token last, or else the one in the register.
+/// The last name seen with this user or token id, or else the one in the register.
 pub(super) fn last_name(db: &Connection, id: &str) -> Result<Option<String>> {
     let token_id = Uuid::try_parse(id).ok().map(Uuid::into_bytes);
     let told = "SELECT user ->> 'name' FROM events \
@@ -208,7 +209,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event> {
     })
 }
 
-/// A flag; false until it is set.
+/// Reads a flag; false until it is set.
 pub(super) fn flag(db: &Connection, name: &str) -> Result<bool> {
     db.prepare_cached("SELECT ifnull((SELECT value FROM flags WHERE name = ?1), 0)")?
         .query_row([name], |row| row.get(0))
@@ -225,7 +226,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-/// The word that stands for a value in JSON.
+/// The JSON word for a value.
 fn word<T: Serialize>(value: &T) -> Result<String> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => Ok(word),
@@ -234,7 +235,7 @@ fn word<T: Serialize>(value: &T) -> Result<String> {
     }
 }
 
-/// A value that stands there as JSON text.
+/// A value stored as JSON text.
 pub(super) fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(unreadable)
@@ -253,7 +254,7 @@ fn named_if<T: for<'a> Deserialize<'a>>(row: &Row<'_>, column: &str) -> Result<O
     if row.get::<_, Value>(column)? == Value::Null { Ok(None) } else { named(row, column).map(Some) }
 }
 
-/// A time in milliseconds.
+/// A time from milliseconds.
 pub(super) fn time(ms: i64) -> Result<Timestamp> {
     Timestamp::from_millisecond(ms).map_err(unreadable)
 }

@@ -1,4 +1,4 @@
-//! The store in one process; `tests/presence_kill` kills it.
+//! The store in one process; `tests/presence_kill` kills the process.
 
 mod outage;
 
@@ -158,7 +158,7 @@ fn what_is_no_store_of_ours_is_damaged() {
     }
 }
 
-/// A pipe has no bytes, and whoever opens it waits: it is told before, and not taken for no list.
+/// A pipe has no bytes, and opening it blocks: it is detected before, and does not pass for an empty list.
 #[test]
 fn what_is_no_file_is_damaged() {
     for make in [mkfifo, |path: &Path| std::fs::create_dir(path).unwrap()] {
@@ -439,7 +439,7 @@ fn the_wakeup_hangs_in_a_folder_with_a_long_name_too() {
     });
 }
 
-/// Homes of every release: what they hold is there afterwards, and what is new can be entered.
+/// Stores of every release: their content survives migration, and new entries can be made.
 #[test]
 fn older_formats_become_the_newest() {
     for format in 1..=file::MIGRATIONS.len() {
@@ -493,8 +493,8 @@ fn what_is_too_old_goes_from_the_beginning_and_numbers_go_on() {
     assert_eq!(open(&home).prune(at(0)).unwrap(), 0);
 }
 
-/// A least time only falls, and ends with the bound on its reader, or where its token stays away for as long as events are
-/// kept.
+/// A least time only falls; it is dropped when the bound of its reader is removed, or when its token stays away for
+/// longer than events are kept.
 #[test]
 fn a_least_time_falls_until_it_is_forgotten() {
     let home = home();
@@ -521,7 +521,7 @@ fn a_least_time_falls_until_it_is_forgotten() {
     assert_eq!(left(&store), [true, false]);
 }
 
-/// Who comes each day keeps the least time; within an hour nothing is written.
+/// A token that comes every day keeps its least time; within an hour nothing is written.
 #[test]
 fn a_least_time_in_use_is_kept() {
     let home = home();
@@ -584,7 +584,7 @@ fn a_person_who_is_forgotten_is_in_no_file_and_others_stay() {
     }
 }
 
-/// Whether they are here or left before: what a watch has told of them is to be shown no longer.
+/// Whether the person is present or left before: events that a watch reported about them may no longer be shown.
 #[test]
 fn a_watch_hears_of_who_is_forgotten_and_the_server_of_who_went() {
     let home = home();

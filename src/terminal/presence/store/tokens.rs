@@ -1,7 +1,7 @@
-//! What the terminal remembers of tokens besides the list: use counters, certificates, and how quickly they answer.
+//! What the terminal remembers about tokens beyond the list: use counters, certificates, and response times.
 //!
-//! Written without waiting for the disk: a kill loses nothing, a power cut perhaps the last of them, which costs a
-//! certificate read again, or one counter step; nothing is torn.
+//! Written without waiting for the disk: a kill loses nothing; a power cut may lose the last writes, which costs
+//! reading a certificate again, or one counter step; nothing is torn.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::{Sync, TerminalStore, TerminalStoreError};
 
-/// How old, in milliseconds, the last tap that is stored beside a least time may become: `retention` counts from it.
+/// The maximum age, in milliseconds, of the last tap stored beside a least time: `retention` counts from it.
 const REFRESHED_AFTER: i64 = 3_600_000;
 
-/// Which certificate of a token or set.
+/// Identifies a certificate of a token or set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateOf {
     /// The identity certificate of a token (`7F 21`).
@@ -58,12 +58,12 @@ impl TerminalStore {
         Ok(stored.max(self.waiting_counter(token_id)))
     }
 
-    /// Remembers a use counter if it is greater than the last one, in one step; says whether it was. A counter that is
+    /// Stores a use counter if it is greater than the last one, in one step; returns whether it was. A counter that is
     /// not greater belongs to a clone or a replay: refuse it.
     ///
     /// # Errors
-    /// [`TerminalStoreError`] when the store cannot be written, in a watch when it cannot be read: then nothing is known
-    /// of the counter, and nobody is let in.
+    /// [`TerminalStoreError`] when the store cannot be written, or in a watch when it cannot be read: then the last
+    /// counter is unknown, and nobody is admitted.
     pub fn record_counter(&mut self, token_id: Uuid, counter: u32) -> Result<bool, TerminalStoreError> {
         if self.outage.is_none() {
             self.synchronise(Sync::Lazy)?;
@@ -80,12 +80,12 @@ impl TerminalStore {
         self.record_counter_in_memory(token_id, counter)
     }
 
-    /// A certificate that was kept, in DER. It was verified when it was kept; its dates need to be looked at again.
+    /// A stored certificate, in DER. It was verified when stored; its validity period has to be checked again.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be read.
     pub fn certificate(&self, of: &CertificateOf) -> Result<Option<Vec<u8>>, TerminalStoreError> {
-        // What others may have written meanwhile is not seen here: it is read from the token again.
+        // Changes by other processes are not visible here, so read the certificate from the token instead.
         if self.makeshift.is_some() {
             return Ok(None);
         }
@@ -96,7 +96,7 @@ impl TerminalStore {
         })
     }
 
-    /// Keeps a certificate, in DER, in place of the one before.
+    /// Stores a certificate, in DER, replacing the previous one.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be written.
@@ -108,7 +108,7 @@ impl TerminalStore {
         })
     }
 
-    /// Forgets a certificate, for one that does not verify any more.
+    /// Deletes a certificate that no longer verifies.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be written.
@@ -120,7 +120,7 @@ impl TerminalStore {
         })
     }
 
-    /// The least time that this token took for a heartbeat at this reader, where one was ever timed.
+    /// The least time that this token took for a heartbeat at this reader, if one was ever timed.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be read.
@@ -134,8 +134,8 @@ impl TerminalStore {
         Ok(stored.into_iter().chain(self.waiting_heartbeat(token_id, reader)).min())
     }
 
-    /// Remembers how long a heartbeat took, if that is less than ever, and, to the hour, that the token came: an answer whose
-    /// R-MAC was good and that is within the bound, and no other. Where that cannot be written it waits in memory.
+    /// Stores the time of a heartbeat if it is the least so far, and, to the hour, that the token was here. Call it
+    /// only for answers with a valid R-MAC and within the bound. If it cannot be written, it waits in memory.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be written.
@@ -157,7 +157,7 @@ impl TerminalStore {
         Ok(())
     }
 
-    /// The readers of which times are stored.
+    /// The readers for which times are stored.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be read.
@@ -165,7 +165,7 @@ impl TerminalStore {
         self.query(|db| super::rows::all(db, "SELECT DISTINCT reader FROM heartbeats", |row| row.get(0)))
     }
 
-    /// Forgets the times of these readers, which have no bound on distance any more.
+    /// Deletes the times of these readers, which no longer have a distance bound.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be written.
@@ -176,7 +176,7 @@ impl TerminalStore {
         })
     }
 
-    /// What a watch can do without, where it cannot be written: the certificate is read again with the next tap.
+    /// Writes something that a watch can do without: if that fails, the certificate is read again with the next tap.
     fn remember(&mut self, write: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), TerminalStoreError> {
         if self.outage.is_some() {
             return Ok(());
@@ -187,7 +187,7 @@ impl TerminalStore {
     }
 }
 
-/// The least time, and when the token was here last. Nothing is written where both are known: a tap is not to wait for it.
+/// Writes the least time and when the token was last here. Writes nothing if neither changes, to keep taps fast.
 pub(super) fn write_heartbeat(
     db: &Connection,
     token_id: Uuid,

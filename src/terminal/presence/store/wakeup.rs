@@ -1,7 +1,8 @@
-//! Wakes the watch: whoever handed something over calls, and waits until the watch has taken it.
+//! Wakes the watch: a process that handed something over connects to a socket, and waits until the watch has applied
+//! it.
 //!
-//! A UNIX socket beside the store. A call carries no data: what there is to take stands in the store, and a call that
-//! nobody hears loses nothing, since the watch looks there on its slow tick too.
+//! The UNIX socket is beside the store. A call carries no data: everything is in the store. A call that nobody answers
+//! loses nothing, because the watch also checks the store on its slow tick.
 
 use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Read};
@@ -14,23 +15,23 @@ use std::time::Duration;
 /// How long a caller waits.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The longest path that every system takes for a socket, with some room.
+/// The longest socket path that every system accepts, with some reserve.
 const LONGEST_PATH: usize = 100;
 
-/// The socket at which a watch is woken.
+/// The socket on which a watch is woken.
 #[derive(Debug)]
 pub struct Wakeup {
     listener: UnixListener,
 }
 
-/// Somebody called, and waits until this is dropped.
+/// A waiting caller; it is released when this is dropped.
 #[derive(Debug)]
 pub struct Waiter {
     _caller: UnixStream,
 }
 
 impl Wakeup {
-    /// Only under the lock of the watch: the socket of an earlier one is removed.
+    /// Binds the socket. Requires the lock of the watch, because it removes the socket of an earlier one.
     pub(super) fn bind(home: &Path) -> std::io::Result<Self> {
         let (path, _folder) = short_path(home)?;
         match std::fs::remove_file(&path) {
@@ -42,10 +43,10 @@ impl Wakeup {
         Ok(Self { listener })
     }
 
-    /// Waits until somebody calls; for a thread of its own. Drop the waiter after [`super::TerminalStore::catch_up`].
+    /// Waits for a call; meant for a separate thread. Drop the waiter after [`super::TerminalStore::catch_up`].
     ///
     /// # Errors
-    /// What the system says of the socket: nobody can call any more.
+    /// The error of the system: then nobody can call any more.
     pub fn wait(&self) -> std::io::Result<Waiter> {
         loop {
             match self.listener.accept() {
@@ -57,7 +58,7 @@ impl Wakeup {
     }
 }
 
-/// Calls the watch, if one listens, and waits until the watch has answered, or is gone, or two seconds are over.
+/// Calls the watch, if one listens, and waits until it has answered or is gone, or for two seconds.
 pub(super) fn call(home: &Path) {
     let call = || -> std::io::Result<()> {
         let (path, _folder) = short_path(home)?;
@@ -65,16 +66,16 @@ pub(super) fn call(home: &Path) {
         wakeup.set_read_timeout(Some(PATIENCE))?;
         wakeup.read(&mut [0]).map(drop)
     };
-    // Nobody hears: the watch finds it on its slow tick, or the next one that looks does.
+    // If nobody answers, the watch finds it on its slow tick, or the next process that looks does.
     drop(call());
 }
 
-/// Where the socket lies.
+/// The path of the socket.
 pub(super) fn path(home: &Path) -> PathBuf {
     home.join("watch.sock")
 }
 
-/// The same, short enough for a socket; valid while the folder is open.
+/// The path, shortened if necessary; valid while the folder is open.
 fn short_path(home: &Path) -> std::io::Result<(PathBuf, Option<File>)> {
     let path = path(home);
     if path.as_os_str().len() <= LONGEST_PATH {

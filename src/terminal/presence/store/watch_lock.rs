@@ -1,7 +1,7 @@
-//! One watch at a time: the lock that it holds, and how others see it.
+//! One watch at a time: the lock that it holds, and how other processes detect it.
 //!
-//! The lock is taken and looked at inside write transactions only. So nobody who merely looks gets into the way of a
-//! watch that starts, and a scan that sees none has stored its outcomes before one can start.
+//! The lock is taken and checked inside write transactions only. So a process that merely reads does not disturb a
+//! watch that is starting, and a scan that sees no watch has stored its outcomes before one can start.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -16,19 +16,19 @@ use crate::terminal::presence::{Event, Input, Policy};
 
 const NAME: &str = "watch.lock";
 
-/// Held by the one watch of this store; the system frees it when the process ends, however it ends.
+/// Held by the only watch of this store; the system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct WatchLock {
     _file: LockedFile,
 }
 
 impl TerminalStore {
-    /// Whether a watch runs over the store of this folder, for who would disturb it. Where that cannot be told, one may.
+    /// Whether a watch is using the store of this folder. If that cannot be determined, true.
     pub fn is_watched(home: &Path) -> bool {
         is_running(home).unwrap_or(true)
     }
 
-    /// Whether a watch ended without saying so, and none has run since: what it left on the list is in doubt.
+    /// Whether the last watch crashed: what it left on the list is in doubt.
     ///
     /// # Errors
     /// As [`TerminalStore::list`].
@@ -36,12 +36,13 @@ impl TerminalStore {
         Ok(self.query(|db| rows::flag(db, "watching"))? && !is_running(&self.home)?)
     }
 
-    /// Begins to watch: takes the lock, takes what was handed over to one before, and doubts what is on the list
-    /// ([`Input::Startup`]). Gives the lock, the socket at which others wake it, where one could be made, and the events
-    /// that this caused. From now on this store goes on where it cannot write ([`TerminalStore::notices`]).
+    /// Starts to watch: takes the lock, applies what was handed over to an earlier watch, and marks the entries as
+    /// unconfirmed ([`Input::Startup`]). Returns the lock, the socket on which others wake it, if it could be created,
+    /// and the resulting events. From now on this store continues when it cannot be written
+    /// ([`TerminalStore::notices`]).
     ///
     /// # Errors
-    /// [`TerminalStoreError::WatchRunning`] when another one runs; [`TerminalStoreError::Damaged`] and
+    /// [`TerminalStoreError::WatchRunning`] when another one is running; [`TerminalStoreError::Damaged`] and
     /// [`TerminalStoreError::File`] when it cannot be read.
     pub fn start_watch(
         &mut self,
@@ -65,7 +66,7 @@ impl TerminalStore {
             }
             Err(error) => {
                 self.endure(error)?;
-                // Whoever holds the store may be another watch.
+                // The process that holds the store may be another watch.
                 let lock = taken.map_or_else(|| take(&home), Ok)?;
                 taken = Some(lock);
                 missed.extend(self.apply_in_memory(&Input::Startup, now, policy));
@@ -74,16 +75,16 @@ impl TerminalStore {
         let Some(file) = taken else { return Err(TerminalStoreError::WatchRunning { pid: None }) };
         let bound = Wakeup::bind(&self.home);
         let wakeup = bound.map_err(|error| TerminalStoreError::file(&wakeup::path(&self.home), &error));
-        // Without it others are heard with the next look at the store.
+        // Without the socket, others are noticed on the slow tick.
         let wakeup = if self.outage.is_some() { wakeup.ok() } else { Some(wakeup?) };
         Ok((WatchLock { _file: file }, wakeup, missed))
     }
 
-    /// Ends a watch in order: what it knew last stands as it is. Without this, the next one to look treats it as
-    /// crashed, and doubts the list.
+    /// Ends a watch in an orderly way: the list stays as it is. Without this, the next process treats the watch as
+    /// crashed, and marks the list as unconfirmed.
     ///
     /// # Errors
-    /// Why the store cannot be written, when something waits for that: it is lost.
+    /// Why the store cannot be written, if something is waiting for that: it is lost.
     pub fn stop_watch(
         &mut self,
         lock: WatchLock,
@@ -100,7 +101,7 @@ impl TerminalStore {
         Ok(events)
     }
 
-    /// How many events are lost when a watch ends now, because they could not be written.
+    /// The number of events lost if the watch ends now, because they could not be written.
     pub fn unwritten(&self) -> usize {
         self.waiting()
     }
@@ -110,9 +111,9 @@ fn take(home: &Path) -> Result<LockedFile, TerminalStoreError> {
     let path = home.join(NAME);
     let wrap = |error: std::io::Error| TerminalStoreError::file(&path, &error);
     let file = match file::private_file(&path) {
-        // One that began where it could not make the file.
+        // A watch that started when it could not create the file.
         Ok(_) if is_locked(home).unwrap_or(false) => return Err(TerminalStoreError::WatchRunning { pid: None }),
-        // To lock a file nothing is written; where it was never made, the folder stands for it.
+        // Locking a file writes nothing; if it was never created, the folder is locked instead.
         Err(error @ (TerminalStoreError::Full { .. } | TerminalStoreError::ReadOnly { .. })) => {
             File::open(&path).or_else(|_| File::open(home)).map_err(|_| error)?
         }
@@ -122,12 +123,12 @@ fn take(home: &Path) -> Result<LockedFile, TerminalStoreError> {
         Ok(locked) => locked,
         Err(mut file) => return Err(TerminalStoreError::WatchRunning { pid: holder(&mut file) }),
     };
-    // The number is for people: a disk that is full does not keep anybody from watching.
+    // The process id is only informative: a full disk must not prevent a watch.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
 }
 
-/// The process that the lock file names.
+/// The process id in the lock file.
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.rewind().ok()?;
@@ -135,10 +136,10 @@ fn holder(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-/// Whether a watch runs.
+/// Whether a watch is running.
 pub(super) fn is_running(home: &Path) -> Result<bool, TerminalStoreError> {
     let path = home.join(NAME);
-    // Not every file system locks folders.
+    // Not every file system can lock folders.
     if is_locked(home).unwrap_or(false) {
         return Ok(true);
     }
@@ -151,6 +152,6 @@ pub(super) fn is_running(home: &Path) -> Result<bool, TerminalStoreError> {
 fn is_locked(path: &Path) -> std::io::Result<bool> {
     let file = File::open(path)?;
     let free = FileExt::try_lock_shared(&file)?;
-    // A process that is just being started has a copy of the file, and would keep the lock.
+    // Unlock explicitly: a child process being started has a copy of the file, and would keep the lock.
     FileExt::unlock(&file).map(|()| !free)
 }

@@ -1,4 +1,4 @@
-//! What is done inside one transaction.
+//! Operations on the list within one database transaction.
 
 use std::path::Path;
 
@@ -8,18 +8,18 @@ use rusqlite::{Connection, params};
 use super::{TerminalStoreError, rows};
 use crate::terminal::presence::{Change, Input, Policy, PresenceList};
 
-/// A transaction at work, and the list as it will be if it stands.
+/// An open transaction, and the list as it will be after the commit.
 pub(super) struct ListTransaction<'a> {
     pub(super) db: &'a Connection,
     pub(super) path: &'a Path,
     pub(super) list: PresenceList,
-    /// Whether there was an event.
+    /// Whether it produced an event.
     pub(super) told: bool,
-    /// Whether a person was forgotten whom the caller may still show.
+    /// Whether a person was forgotten whom the caller may still be showing.
     pub(super) forgotten: bool,
 }
 
-/// What is handed over when a person is forgotten; an earlier release drops it.
+/// What is handed over when a person is forgotten; an earlier release ignores it.
 const FORGOTTEN: &str = "\"forgotten\"";
 
 impl<'a> ListTransaction<'a> {
@@ -44,7 +44,7 @@ impl ListTransaction<'_> {
         self.wrap(rows::json(input).and_then(|input| self.hand_over_text(&input, now)))
     }
 
-    /// Whoever watches forgets whom its events have named.
+    /// Tells the watch that a person was forgotten whom its events have named.
     pub(super) fn hand_over_forgotten(&mut self, now: Timestamp) -> Result<(), TerminalStoreError> {
         self.wrap(self.hand_over_text(FORGOTTEN, now))
     }
@@ -54,7 +54,7 @@ impl ListTransaction<'_> {
         self.db.prepare_cached(sql)?.execute(params![now.as_millisecond(), input]).map(drop)
     }
 
-    /// Takes what was handed over, each at its own time, and forgets it in the same transaction: exactly once. What
+    /// Applies what was handed over, each at its own time, and deletes it in the same transaction: exactly once. What
     /// another version wrote and this one cannot read is dropped.
     pub(super) fn drain(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         for (at, text) in self.wrap(self.handed_over())? {
@@ -71,7 +71,7 @@ impl ListTransaction<'_> {
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     }
 
-    /// No watch runs: whatever the last one left undone.
+    /// Completes what the last watch left undone, when none is running.
     pub(super) fn recover(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         self.drain(now, policy)?;
         if self.wrap(rows::flag(self.db, "watching"))? {

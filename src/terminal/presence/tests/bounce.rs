@@ -1,9 +1,9 @@
-//! A card that bounces in mode toggle: one tap, whether it came or went.
+//! A card that bounces in mode toggle counts as one tap, whether it arrived or left.
 
 use super::rules::ListFixture;
 use super::*;
 
-/// Whose card it is, and when it touches the reader.
+/// The bouncing card, and the times at which it touches the reader.
 struct Bounces {
     fixture: ListFixture,
     insertion: u64,
@@ -14,7 +14,7 @@ impl Bounces {
         Self { fixture: ListFixture::under(&Bouncing), insertion: 1 }
     }
 
-    /// Lifted, and tapped again this much later.
+    /// Lifts the card and taps it again this much later.
     fn tap_after(&mut self, ms: i64, reader: &str, n: u8) -> Vec<String> {
         self.insertion += 2;
         assert_eq!(self.fixture.tell(&lifted(reader)), [""; 0]);

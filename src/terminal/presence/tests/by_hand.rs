@@ -1,4 +1,4 @@
-//! What is entered by hand.
+//! Entries made by hand.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn no_lifted_card_ends_a_check_in_and_a_tap_in_mode_field_takes_it_over() {
     assert_eq!(told(&mut list, &tap("field-a", 2, 1), 1), [(EventKind::Arrived, 2, 1)]);
     assert_eq!(told(&mut list, &lifted("field-a"), 2), [(EventKind::Left, 3, 2)]);
     assert_eq!(list.entries().count(), 1);
-    // It has proved who it is now.
+    // It has authenticated now.
     let both = [(EventKind::Left, 4, 3), (EventKind::Arrived, 5, 3)];
     assert_eq!(told(&mut list, &tap("field-a", 1, 2), 3), both);
     assert_eq!(told(&mut list, &lifted("field-a"), 4), [(EventKind::Left, 6, 4)]);

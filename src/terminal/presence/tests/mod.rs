@@ -13,7 +13,7 @@ use super::*;
 use crate::api::User;
 use crate::failure::ErrorObject;
 
-/// A token of the small world of these tests.
+/// A token of these tests.
 pub(in crate::terminal::presence) fn token(n: u8) -> Uuid {
     Uuid::from_bytes([n; 16])
 }
@@ -33,7 +33,7 @@ pub(in crate::terminal::presence) fn tap(reader: &str, n: u8, insertion: u64) ->
 }
 
 pub(in crate::terminal::presence) fn tap_as(reader: &str, n: u8, insertion: u64, id: &str) -> Input {
-    // Every other tap is a resumed one: nothing but what is said of it depends on that.
+    // Every other tap is resumed: only the reported `resumed` depends on that.
     let resumed = insertion.is_multiple_of(2);
     let holder = Holder { token_id: token(n), user: user(id), source: Source::Card, authenticated: true, resumed };
     Input::Tap(Tap { reader: reader.to_owned(), insertion: insertion.into(), holder })

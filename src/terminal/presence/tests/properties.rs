@@ -1,4 +1,4 @@
-//! What holds whatever the list is told.
+//! Invariants of the list for arbitrary inputs.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn reader_names() -> impl Strategy<Value = Vec<&'static str>> {
     prop::sample::subsequence(&READERS[..], 0..=READERS.len())
 }
 
-/// Tokens 0 to 3, which mostly belong to one user each.
+/// Tokens 0 to 3, mostly with one user each.
 fn holder() -> impl Strategy<Value = (u8, String)> {
     (0..4_u8, prop_oneof![4 => Just(None), 1 => (0..4_u8).prop_map(Some)])
         .prop_map(|(n, other)| (n, format!("u{}", other.unwrap_or(n))))
@@ -26,7 +26,7 @@ fn id() -> impl Strategy<Value = String> {
     prop_oneof![(0..4_u8).prop_map(|n| format!("u{n}")), (0..4_u8).prop_map(|n| token(n).to_string())]
 }
 
-/// Any input; cards make up most of them.
+/// Any input; most are about cards.
 pub(in crate::terminal::presence) fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         8 => (reader(), holder(), 0..5_u64).prop_map(|(r, (n, id), i)| tap_as(r, n, i, &id)),
@@ -76,7 +76,7 @@ pub(in crate::terminal::presence) fn inputs() -> impl Strategy<Value = Vec<(i64,
     prop::collection::vec((pause, input()), 0..80)
 }
 
-/// Every input at once; the second argument of `check` is what this very input told.
+/// Applies every input; `check` also gets the events of each one.
 fn run(
     inputs: &[(i64, Input)],
     mut check: impl FnMut(&Input, &[Event], &PresenceList, i64),
@@ -102,7 +102,7 @@ proptest! {
             assert_eq!(replay(&told).unwrap(), list.members());
             assert_eq!(list.seq(), told.len() as u64);
         });
-        // What is entered by hand may have been earlier, and so may the end that time gives it.
+        // An entry by hand may have an earlier time, and so may an expiry that it causes.
         let entered = |event: &&Event| event.by.is_some() || event.reason == Some(Reason::Expired);
         prop_assert!(told.iter().filter(|event| !entered(event)).is_sorted_by_key(|event| event.at));
     }
@@ -110,7 +110,7 @@ proptest! {
     #[test]
     fn the_same_again_tells_nothing(inputs in inputs()) {
         run(&inputs, |input, _, list, ms| {
-            // One whose time is over at once may be entered again; the operator's order refuses that.
+            // One that expires at once may be entered again; the operator's command refuses that.
             if matches!(input, Input::CheckIn(entered) if entered.reader.starts_with("until")) {
                 return;
             }
@@ -192,7 +192,7 @@ proptest! {
                     told.remove(reader);
                     None
                 }
-                // Insertions of other times cannot be compared.
+                // Insertions before and after this cannot be compared.
                 Input::Startup
                 | Input::ServiceLost
                 | Input::ReaderRemoved { .. }

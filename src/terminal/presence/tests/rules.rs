@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A list, everything that it told, and its time.
+/// A list, all its events so far, and its clock.
 pub(super) struct ListFixture {
     pub list: PresenceList,
     pub told: Vec<Event>,
@@ -21,7 +21,7 @@ impl ListFixture {
         Self { list: PresenceList::default(), told: Vec::new(), ms: 0, policy }
     }
 
-    /// Applies one input and says in short what it told: `arrived 1 field-a`, `left 1 field-a lifted`.
+    /// Applies one input and returns its events in short form: `arrived 1 field-a`, `left 1 field-a lifted`.
     pub fn tell(&mut self, input: &Input) -> Vec<String> {
         let new = events(self.list.apply(input, at(self.ms), self.policy));
         self.told.extend(new.iter().cloned());
@@ -51,7 +51,7 @@ fn short(event: &Event) -> String {
     parts.join(" ")
 }
 
-/// Each line is an input and what it must tell.
+/// Each line is an input and the events that it must cause.
 pub(super) fn story(lines: &[(Input, &[&str])]) -> ListFixture {
     let mut fixture = ListFixture::default();
     for (input, expected) in lines {

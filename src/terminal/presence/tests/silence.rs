@@ -1,4 +1,4 @@
-//! Cards that do not answer, and readers that do not work: who lies there is in doubt, and is not thrown off.
+//! Cards that do not answer, and readers that do not work: their holders become unconfirmed, but are not removed.
 
 use super::{rules::story, *};
 
@@ -38,7 +38,7 @@ fn whoever_lies_at_a_reader_that_hangs_stays_in_doubt() {
     assert_eq!(fixture.after(29_000).tell(&Input::Tick), ["left 2 field-b stale"], "its reader works");
     assert_eq!(fixture.after(30_999).tell(&hang(&["field-a"])), [""; 0]);
     assert_eq!(fixture.after(59_999).tell(&seen("field-a", 1)), ["confirmed 1 field-a"], "it lay there all the time");
-    // However late it is told, nobody leaves of all who lie there.
+    // However late it is reported, none of the holders at these readers leaves.
     fixture.tell(&tap("field-b", 2, 2));
     for reader in ["field-a", "field-b"] {
         fixture.tell(&silent(reader));
@@ -48,7 +48,7 @@ fn whoever_lies_at_a_reader_that_hangs_stays_in_doubt() {
     let mut left = fixture.after(60_000).tell(&Input::Tick);
     left.sort();
     assert_eq!(left, ["left 1 field-a stale", "left 2 field-b stale"]);
-    // Whose reader does not hang leaves at that moment.
+    // Holders at readers that do not hang leave at that moment.
     for (reader, n) in [("field-a", 1), ("field-b", 2)] {
         fixture.tell(&tap(reader, n, 3));
         fixture.tell(&silent(reader));

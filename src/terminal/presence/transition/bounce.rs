@@ -1,4 +1,4 @@
-//! Taps in mode toggle that are one tap: a card that bounces.
+//! Bouncing cards: several taps in mode toggle that count as one.
 
 use uuid::Uuid;
 
@@ -6,12 +6,12 @@ use super::Transition;
 use crate::terminal::presence::{Change, list::LastTap};
 
 impl Transition<'_> {
-    /// Whether a tap of this token here is still its last one.
+    /// Whether a tap of this token here still counts as its last one.
     pub(super) fn bounces(&self, reader: &str, token_id: Uuid) -> bool {
         self.list.taps.get(&token_id).is_some_and(|last| last.reader == reader && self.may_bounce(last))
     }
 
-    /// Remembers this one, and forgets what cannot bounce any more.
+    /// Remembers this tap, and drops those that can no longer bounce.
     pub(super) fn remember_tap(&mut self, reader: &str, token_id: Uuid) {
         let over = self.list.taps.iter().filter(|(_, last)| !self.may_bounce(last));
         let over: Vec<_> = over.map(|(token_id, _)| *token_id).collect();
@@ -30,7 +30,7 @@ impl Transition<'_> {
         }
     }
 
-    /// Whatever the clock was set to meanwhile.
+    /// The time since the tap, in either direction: the clock may have been set in between.
     fn may_bounce(&self, last: &LastTap) -> bool {
         self.now.duration_since(last.at).unsigned_abs() < self.policy.min_stay()
     }

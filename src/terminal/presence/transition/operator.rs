@@ -1,4 +1,4 @@
-//! What the operator does: clear, deny, allow, and what is entered by hand.
+//! Commands of the operator: clear, deny, allow, and entries by hand.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -35,10 +35,10 @@ impl Transition<'_> {
         }
     }
 
-    /// As a tap at that reader and time would have done, but that no lifted card ends it.
+    /// Enters a token as a tap at that reader and time would have, except that lifting a card does not end it.
     pub(super) fn check_in(&mut self, entered: &CheckIn) {
         let CheckIn { holder, reader, at, hand } = entered;
-        // What is entered by hand confirms nobody: who leaves in this moment has left.
+        // A manual entry confirms nobody: entries due to be closed at this moment are closed first.
         self.close_stale();
         self.count_empty();
         if self.denies(holder) || self.list.stays.contains_key(&holder.token_id) {
@@ -69,7 +69,7 @@ impl Transition<'_> {
         self.expire();
     }
 
-    /// Not before they came, nor after now.
+    /// Ends an entry at the given time, but not before its arrival or after now.
     pub(super) fn check_out(&mut self, token_id: Uuid, at: Timestamp, hand: &Hand) {
         let Some(since) = self.list.stays.get(&token_id).map(|stay| stay.entry.since) else { return };
         let at = self.entered_at(at).max(since);
@@ -88,12 +88,12 @@ impl Transition<'_> {
         self.emit(Event { at, ..signed(self.event_of(kind, &entry), hand) });
     }
 
-    /// To the millisecond, as the store keeps it.
+    /// Truncated to the millisecond, as the store keeps it.
     fn entered_at(&self, at: Timestamp) -> Timestamp {
         Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(self.now).min(self.now)
     }
 
-    /// Cards that lie there need a new tap.
+    /// Forgets the cards in the readers, so that they need a new tap.
     pub(super) fn forget(&mut self, which: impl Fn(&Holder) -> bool) {
         for (reader, slot) in &mut self.list.slots {
             if slot.held.take_if(|held| which(held)).is_some() {
@@ -103,7 +103,7 @@ impl Transition<'_> {
     }
 }
 
-/// With who entered it, and why.
+/// Adds who entered it, and why.
 fn signed(event: Event, hand: &Hand) -> Event {
     Event { by: Some(hand.by.clone()), note: hand.note.clone(), ..event }
 }

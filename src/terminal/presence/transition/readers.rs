@@ -1,4 +1,4 @@
-//! Readers and the service: what comes and goes, and what is in doubt since.
+//! Readers and the service: what is added or lost, and which entries become unconfirmed by that.
 
 use std::collections::BTreeSet;
 
@@ -68,7 +68,7 @@ impl Transition<'_> {
         }
     }
 
-    /// Nobody can look at these readers, or could for a while.
+    /// Marks entries and slots of these readers as unconfirmed: nobody can or could watch them.
     fn doubt(&mut self, at: impl Fn(&str) -> bool, anew: bool, reason: Reason) {
         self.doubt_stays(&at, anew, reason);
         for (reader, slot) in &mut self.list.slots {
@@ -80,7 +80,8 @@ impl Transition<'_> {
         }
     }
 
-    /// Who lies at these readers is in doubt, and has `stale_after` to be seen; with `anew`, also who is in doubt already.
+    /// Marks the entries at these readers as unconfirmed, to be closed after `stale_after`; with `anew`, restarts that
+    /// time for those already unconfirmed.
     pub(super) fn doubt_stays(&mut self, at: impl Fn(&str) -> bool, anew: bool, reason: Reason) {
         let closes = self.later(self.policy.stale_after());
         let mut doubted = Vec::new();
@@ -100,7 +101,7 @@ impl Transition<'_> {
         }
     }
 
-    /// Whoever is in doubt at this reader stays so for as long again.
+    /// Restarts that time for the unconfirmed entries at these readers.
     pub(super) fn keep_in_doubt(&mut self, readers: &BTreeSet<String>) {
         let closes = self.later(self.policy.stale_after());
         for (token_id, stay) in &mut self.list.stays {

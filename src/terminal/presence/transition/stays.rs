@@ -1,4 +1,4 @@
-//! Entries: how they come onto the list, stay there, and leave it.
+//! Entries: how they get onto the list, stay there, and leave it.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -80,7 +80,7 @@ impl Transition<'_> {
         }
     }
 
-    /// An event of an entry that stays.
+    /// An event about an entry.
     pub(super) fn event_of(&self, event: EventKind, entry: &Entry) -> Event {
         let (token_id, user) = (Some(entry.token_id), Some(entry.user.clone()));
         Event { token_id, user, ..self.event(event, Some(&entry.reader)) }

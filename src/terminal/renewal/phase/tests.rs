@@ -9,12 +9,12 @@ const DAY: u64 = 86_400;
 const OLD: Option<CaFile> = Some((1, 0));
 const NEW: Option<CaFile> = Some((2, 0));
 
-/// The time of a certificate that is issued then, for some days.
+/// The validity of a certificate issued at this time, for some days.
 fn issued(at: Timestamp, days: i64) -> RenewalTime {
     RenewalTime::of(at - CLOCK_TOLERANCE, at + SignedDuration::from_hours(24 * days))
 }
 
-/// A terminal whose certificates end after some days, and a clock.
+/// A terminal whose certificates expire after some days, and a clock.
 struct Bench {
     state: RenewalState,
     start: Now,
@@ -28,7 +28,7 @@ impl Bench {
         Self { state: RenewalState::new(time, OLD), start, seconds: 0 }
     }
 
-    /// One whose certificates are due already.
+    /// A bench whose certificates are already due.
     fn due() -> Self {
         let mut bench = Self::new(1);
         bench.after(DAY);
@@ -88,7 +88,7 @@ fn the_longer_certificates_are_valid_the_more_is_left_of_them_and_short_ones_are
     for (days, due) in [(1, 4 * DAY / 7), (7, 4 * DAY), (14, 8 * DAY), (90, 30 * DAY), (366, 30 * DAY)] {
         let time = issued(at, days);
         let after = time.due.duration_since(at).as_secs().unsigned_abs();
-        // Whole seconds of a division by seven.
+        // A division by seven leaves whole seconds.
         assert!(after.abs_diff(due) < 7, "{days} days: after {after} s");
         assert_eq!((time.is_due(at), time.is_due(time.due), time.is_due(time.end)), (false, true, true));
     }
@@ -120,12 +120,12 @@ fn each_failure_doubles_the_pause_up_to_an_hour_and_a_success_ends_that() {
 fn another_ca_file_is_read_and_taps_wait_for_it() {
     let mut bench = Bench::new(7);
     assert_eq!(bench.tick(None), None);
-    // Before the change was seen, and while it is read.
+    // Before the change was noticed, and while it is loaded.
     assert_eq!(bench.stranger(NEW, false), RenewalEffect::HoldTap);
     assert_eq!(bench.tick(NEW), RELOAD);
     assert_eq!(bench.stranger(NEW, false), RenewalEffect::HoldTap);
     assert_eq!(bench.done(7), Some(RenewalEffect::RetapHeld));
-    // A tap that began with the CA before comes to an end within two seconds.
+    // A tap that began under the previous CA completes within two seconds.
     assert_eq!(bench.after(1).stranger(NEW, true), RenewalEffect::RetapHeld);
     assert_eq!(bench.after(1).stranger(NEW, false), RenewalEffect::RefuseTap);
     assert_eq!(bench.tick(NEW), None);
@@ -138,7 +138,7 @@ fn a_ca_that_cannot_be_read_is_left_alone_and_holds_nobody_up() {
     assert_eq!(bench.failed(), Some(RenewalEffect::RefuseHeld));
     assert_eq!(bench.after(10).stranger(NEW, true), RenewalEffect::RefuseTap);
     assert_eq!(bench.stranger(OLD, true), RenewalEffect::RefuseTap);
-    // Not again, unless the file is another once more.
+    // Not again, unless the file changes once more.
     assert_eq!(bench.after(60).tick(NEW), None);
     assert_eq!(bench.tick(OLD), RELOAD);
     assert_eq!(bench.stranger(OLD, true), RenewalEffect::RefuseTap);
@@ -159,7 +159,7 @@ fn a_stranger_makes_us_ask_the_server_once_in_ten_minutes() {
     assert_eq!(bench.tick(OLD), None);
     assert_eq!(bench.after(1).stranger(OLD, true), RenewalEffect::HoldTap);
     assert_eq!(bench.tick(OLD), RENEW);
-    // A server that does not answer is left alone, and strangers are refused meanwhile.
+    // A server that does not answer is left alone, and foreign tokens are refused in the meantime.
     assert_eq!(bench.failed(), Some(RenewalEffect::RefuseHeld));
     assert_eq!(bench.after(600).stranger(OLD, true), RenewalEffect::RefuseTap);
     assert_eq!(bench.tick(OLD), None);

@@ -1,4 +1,4 @@
-//! A watch and a scan whose store cannot be written.
+//! A watch and a scan while the store cannot be written.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::terminal::presence::store::{
 };
 use crate::terminal::presence::tests::allow;
 
-/// Another connection that keeps everybody from writing, until it is dropped.
+/// A second connection that keeps everybody else from writing until it is dropped.
 struct Lock(Connection);
 
 impl Lock {
@@ -27,7 +27,7 @@ impl Drop for Lock {
     }
 }
 
-/// A store that does not wait, as it is in a watch.
+/// A store that does not wait, as in a watch.
 fn watched(home: &TempDir) -> TerminalStore {
     let mut store = open(home);
     store.go_on_without_writing().unwrap();
@@ -43,7 +43,7 @@ fn retry_now(store: &mut TerminalStore) {
     store.db.busy_timeout(Duration::ZERO).unwrap();
 }
 
-/// The codes of what cannot be written, and how many events were written later, and under other numbers.
+/// The codes of outages, and for recoveries how many events were written later, and how many under new numbers.
 fn notices(store: &mut TerminalStore) -> Vec<(String, u64, u64)> {
     let notices = store.notices().into_iter().map(|notice| match notice {
         StoreNotice::Lost(failure) => (failure.code.to_owned(), 0, 0),
@@ -59,7 +59,7 @@ fn notices(store: &mut TerminalStore) -> Vec<(String, u64, u64)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// Whenever the store is locked and free again, everything is told at once and once, and stored in the end.
+    /// Whenever the store is locked and unlocked, everything is reported at once and once, and stored in the end.
     #[test]
     fn nothing_is_lost_while_it_is_locked(inputs in inputs(), turns in prop::collection::vec(any::<bool>(), 80)) {
         let home = home();
@@ -83,7 +83,7 @@ proptest! {
         prop_assert_eq!(again.list().unwrap(), &pure);
     }
 
-    /// What others order in between counts, each event has one number, and nobody is told one twice.
+    /// Commands of other processes in between count, each event has one number, and nobody receives one twice.
     #[test]
     fn what_others_do_in_between_counts(inputs in inputs(), turns in prop::collection::vec(0..4_u8, 80)) {
         let home = home();
@@ -107,7 +107,7 @@ proptest! {
         prop_assert_eq!(replay(&stored).unwrap(), store.list().unwrap().members());
         let mut again = open(&home);
         prop_assert_eq!(again.list().unwrap(), store.list().unwrap());
-        // Told are at least those that are stored, whatever their numbers.
+        // At least the stored events were reported, whatever their numbers.
         let mut left: Vec<_> = given.into_iter().map(|event| Event { seq: 0, ..event }).collect();
         for event in stored {
             let found = left.iter().position(|told| told == &Event { seq: 0, ..event.clone() });
@@ -159,7 +159,7 @@ fn a_full_disk_and_counters_and_certificates() {
     assert!(!store.record_counter(token(1), 7).unwrap());
 }
 
-/// The second tap of a new token is held against its first, also where that could not be written.
+/// The second tap of a new token is compared with its first, even if that could not be written.
 #[test]
 fn least_times_wait_in_memory() {
     let home = home();
@@ -223,7 +223,7 @@ fn a_watch_begins_and_ends_where_it_cannot_write() {
     assert!(!watch.query(|db| rows::flag(db, "watching")).unwrap());
 }
 
-/// Nothing can be made beside the file when the watch begins; later there is room.
+/// When the watch starts, nothing can be created beside the file; later there is space.
 #[test]
 fn a_watch_begins_where_the_file_can_only_be_read() {
     for (why, code) in [(Makeshift::Full, "store.full"), (Makeshift::ReadOnly, "store.read-only")] {
@@ -250,7 +250,7 @@ fn a_watch_begins_where_the_file_can_only_be_read() {
     }
 }
 
-/// Where the file of the lock could not be made, the folder is locked, and the next one sees that.
+/// If the lock file cannot be created, the folder is locked instead, and the next watch sees that.
 #[test]
 fn one_watch_at_a_time_also_where_no_lock_can_be_made() {
     let home = home();
@@ -287,7 +287,7 @@ fn not_more_is_kept_than_fits() {
     assert_eq!((stored.len(), stored[0].seq, stored[199].seq), (200, 11, 210));
 }
 
-/// A scan is told what becomes of it, stores it with the next delivery that works, and its counters with it.
+/// A scan reports the outage, and stores its results and counters with the next delivery that works.
 #[test]
 fn a_scan_reads_on_where_it_cannot_write() {
     let home = home();
