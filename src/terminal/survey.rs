@@ -1,5 +1,6 @@
-//! Which cards are Rollcall tokens: all of them are asked at the same time, with SELECT and nothing else. And which lie
-//! there without being asked: what is mute, or a memory card, is none, and may lie in its slot for ever.
+//! Finds out which cards are Rollcall tokens, by sending SELECT, and nothing else, to all of them in parallel. Also
+//! recognises bystanders without any exchange: a mute card or a memory card is no token, and may stay in its slot
+//! permanently.
 
 use std::{collections::BTreeSet, thread, time::Duration};
 
@@ -15,10 +16,10 @@ use crate::{
     token::select::{Selected, select},
 };
 
-/// What came of the question whether a card is a Rollcall token.
+/// The result of asking a card whether it is a Rollcall token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SelectAnswer {
-    /// It is one.
+    /// It is a Rollcall token.
     Ours,
     /// It is another card.
     Foreign,
@@ -26,19 +27,19 @@ pub enum SelectAnswer {
     Mute,
     /// It was removed.
     Left,
-    /// It was not asked, or something else went wrong: nothing is known.
+    /// It was not asked, or something else went wrong: nothing is known about it.
     Nothing,
 }
 
-/// What the card in each of these readers answers, in their order. Each may take as long as one exchange.
+/// The answers of the cards in these readers, in the same order. Each may take as long as one exchange.
 ///
 /// # Errors
-/// `system.no-thread` when a card cannot be asked, since no thread can be started.
+/// `system.no-thread` when no thread can be started to ask a card.
 pub fn survey(readers: &[&ReaderState], exchange: Duration) -> Result<Vec<SelectAnswer>, Failure> {
     answers(readers, exchange, may_be_asked)
 }
 
-/// The readers whose card looks mute, and answers when it is connected to. Where one slot alone is occupied, it is not asked.
+/// The readers whose card looks mute but answers when connected to. If only one slot is occupied, it is not asked.
 ///
 /// # Errors
 /// As [`survey`].
@@ -58,7 +59,7 @@ fn answers(
     exchange: Duration,
     may_be_asked: fn(&ReaderState) -> bool,
 ) -> Result<Vec<SelectAnswer>, Failure> {
-    // Of several readers with one name only the first can be asked.
+    // Of several readers with one name, only the first can be asked.
     let mut names = BTreeSet::new();
     thread::scope(|scope| {
         let begin = |reader: &&ReaderState| {
@@ -72,7 +73,7 @@ fn answers(
     })
 }
 
-/// Whether what lies there can be no token, as it looks: something mute, or a memory card.
+/// Whether the content of the slot, by its looks, cannot be a token: a mute card or a memory card.
 pub fn is_bystander(slot: &Slot) -> bool {
     match slot {
         Slot::Mute => true,
@@ -81,7 +82,7 @@ pub fn is_bystander(slot: &Slot) -> bool {
     }
 }
 
-/// The readers in which a token may lie, those in which one woke among them; where there is none, those in which anything does.
+/// The readers that may hold a token, including `woken` ones; if there are none, all occupied readers.
 pub fn candidates<'a>(meant: &[&'a ReaderState], woken: &BTreeSet<String>) -> Vec<&'a ReaderState> {
     let occupied: Vec<_> = meant.iter().copied().filter(|reader| reader.slot.is_occupied()).collect();
     let may_be = |reader: &&ReaderState| !is_bystander(&reader.slot) || woken.contains(&reader.name);
@@ -89,7 +90,7 @@ pub fn candidates<'a>(meant: &[&'a ReaderState], woken: &BTreeSet<String>) -> Ve
     if cards.is_empty() { occupied } else { cards }
 }
 
-/// A card that another program talks to is left alone: the question would end that program's session.
+/// A card in use by another program is left alone: asking it would end that program's session.
 const fn may_be_asked(reader: &ReaderState) -> bool {
     matches!(reader.slot, Slot::Card(_)) && !reader.exclusive && !reader.in_use
 }
@@ -101,7 +102,7 @@ fn ask(reader: &str, limit: Duration) -> SelectAnswer {
     });
     match answer.map(Selected::parse) {
         Ok(Ok(None)) => SelectAnswer::Foreign,
-        // What answers to our name, however badly, is none of the others.
+        // A card that knows our AID is ours, however wrong its answer.
         Ok(_) => SelectAnswer::Ours,
         Err(LinkError::CardRemoved) => SelectAnswer::Left,
         Err(

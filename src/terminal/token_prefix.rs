@@ -1,4 +1,4 @@
-//! The beginning of a token id, as people type it.
+//! The prefix of a token id, as people type it, and its resolution to an id.
 
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -6,19 +6,19 @@ use uuid::Uuid;
 
 use crate::failure::{ExitClass, Failure};
 
-/// The fewest hex digits that stand for a token id.
+/// The minimum number of hex digits of a prefix.
 const SHORTEST: usize = 4;
-/// How many ids are named where several are meant.
+/// How many ids are listed for an ambiguous prefix.
 const NAMED: usize = 5;
 
-/// At least the first 4 hex digits of a token id, hyphens or not.
+/// At least the first 4 hex digits of a token id, with or without hyphens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenPrefix {
     /// In lower case, without hyphens.
     digits: String,
 }
 
-/// Why a text is no beginning of a token id.
+/// Why a text is not the prefix of a token id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a token id, nor at least the first 4 hex digits of one")]
 pub struct TokenPrefixError;
@@ -43,22 +43,23 @@ impl From<Uuid> for TokenPrefix {
 }
 
 impl TokenPrefix {
-    /// The id, where all of it was typed.
+    /// The id, if it was typed in full.
     pub fn whole(&self) -> Option<Uuid> {
         if self.digits.len() == 32 { Uuid::try_parse(&self.digits).ok() } else { None }
     }
 
-    /// Whether it is as long as tables show it: then hardly anything else is meant.
+    /// Whether it is as long as tables show it: then it is hardly meant as anything else.
     pub const fn is_long(&self) -> bool {
         self.digits.len() >= 8
     }
 
-    /// Whether the id begins so.
+    /// Whether the id begins with this prefix.
     pub fn begins(&self, id: Uuid) -> bool {
         id.simple().to_string().starts_with(&self.digits)
     }
 
-    /// As the texts of these ids begin: it sorts before all of them, and behind the others that do.
+    /// The prefix with hyphens, as ids are written: it sorts before all ids that begin with it, and after all smaller
+    /// ones.
     pub fn in_text(&self) -> String {
         let mut text = String::with_capacity(36);
         for (at, digit) in self.digits.chars().enumerate() {
@@ -70,17 +71,17 @@ impl TokenPrefix {
         text
     }
 
-    /// The one of these ids that is meant, where one is.
+    /// The one of these ids that begins with the prefix, if any.
     ///
     /// # Errors
-    /// The ids, where several are.
+    /// The matching ids, if there are several.
     pub fn only(&self, ids: impl IntoIterator<Item = Uuid>) -> Result<Option<Uuid>, Vec<Uuid>> {
         let found: BTreeSet<_> = ids.into_iter().filter(|id| self.begins(*id)).collect();
         if found.len() > 1 { Err(found.into_iter().collect()) } else { Ok(found.into_iter().next()) }
     }
 }
 
-/// What is said of the beginning of several ids.
+/// The failure for an ambiguous prefix.
 pub fn ambiguous(code: &'static str, typed: &str, ids: &[Uuid]) -> Failure {
     let named: Vec<_> = ids.iter().take(NAMED).map(Uuid::to_string).collect();
     let more = if ids.len() > NAMED { " or another one" } else { "" };

@@ -1,4 +1,4 @@
-//! What lies in which reader. A card that did not answer is asked again until it answers or is lifted.
+//! Tracks which card is in which reader, and schedules retries for cards that did not answer.
 
 use std::{
     collections::HashMap,
@@ -7,12 +7,12 @@ use std::{
 
 use crate::reader::{Insertion, monitor::ReaderEvent};
 
-/// The pause where somebody on the list lies: whoever answers again is confirmed within a second.
+/// The pause for a card of somebody on the list, so that it is confirmed within a second of answering again.
 const EXPECTED: Duration = Duration::from_millis(500);
-/// The first pause elsewhere, and the longest: each is twice the one before.
+/// The first and the longest pause otherwise; each is twice the one before.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// The cards in the readers, those that did not answer, and when each of these is asked again.
+/// The cards in the readers, and the next try of each that did not answer.
 #[derive(Debug, Default)]
 pub struct Unanswered {
     lying: HashMap<String, Insertion>,
@@ -23,14 +23,14 @@ pub struct Unanswered {
 struct Attempts {
     insertion: Insertion,
     failed: u32,
-    /// Whether the last tap ended in an exchange that failed between reader and card.
+    /// Whether exchanges between reader and card failed in the last tap.
     breaks: bool,
-    /// None while the card is being asked.
+    /// `None` while the card is being tried.
     due: Option<Instant>,
 }
 
 impl Unanswered {
-    /// Takes note of a card that came or left, and of what nobody knows any longer.
+    /// Processes the arrival or removal of a card, or the loss of the service.
     pub fn note(&mut self, event: &ReaderEvent) {
         match event {
             ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
@@ -50,13 +50,13 @@ impl Unanswered {
         }
     }
 
-    /// The insertion of the card that lies in this reader.
+    /// The insertion of the card in this reader.
     pub fn lying(&self, reader: &str) -> Option<Insertion> {
         self.lying.get(reader).copied()
     }
 
-    /// A tap has ended: a card that lies there and did not answer is asked again, and one that did is not. Says whether how it
-    /// ended is new.
+    /// Processes a finished tap: a card that is present and did not answer is scheduled for another try, any other is
+    /// not. Returns whether the result is news.
     pub fn tapped(
         &mut self,
         reader: &str,
@@ -75,12 +75,12 @@ impl Unanswered {
         true
     }
 
-    /// The card of this insertion did not answer. Says whether that is new.
+    /// Schedules another try of a card that did not answer. Returns whether that is news.
     pub fn failed(&mut self, reader: &str, insertion: Insertion, is_expected: bool, now: Instant) -> bool {
         let before = self.attempts.get(reader).filter(|attempts| attempts.insertion == insertion);
         let (is_new, failed) = (before.is_none(), before.map_or(0, |attempts| attempts.failed));
         let doubled = PAUSE.0.saturating_mul(1_u32.checked_shl(failed).unwrap_or(u32::MAX));
-        // Where somebody is expected the pauses stay short, and do not make later ones long.
+        // For somebody on the list the pauses stay short, and do not lengthen later ones.
         let (pause, failed) =
             if is_expected { (EXPECTED, failed) } else { (doubled.min(PAUSE.1), failed.saturating_add(1)) };
         let attempts = Attempts { insertion, failed, breaks: false, due: Some(now + pause) };
@@ -88,29 +88,29 @@ impl Unanswered {
         is_new
     }
 
-    /// Takes note that the exchanges with the card in this reader fail, until it is asked again.
+    /// Records that exchanges with the card in this reader fail, until it is tried again.
     pub fn breaks(&mut self, reader: &str) {
         if let Some(attempts) = self.attempts.get_mut(reader) {
             attempts.breaks = true;
         }
     }
 
-    /// Whether the last exchange with the card that lies in this reader failed.
+    /// Whether the last exchange with the card in this reader failed.
     pub fn is_broken(&self, reader: &str) -> bool {
         self.attempts.get(reader).is_some_and(|attempts| attempts.breaks)
     }
 
-    /// Whether the card in this reader is asked again.
+    /// Whether the card in this reader is being retried.
     pub fn contains(&self, reader: &str) -> bool {
         self.attempts.contains_key(reader)
     }
 
-    /// The card has answered, or lies there no longer.
+    /// Ends the retries of a card that has answered, or left.
     pub fn over(&mut self, reader: &str) {
         self.attempts.remove(reader);
     }
 
-    /// Which are to be asked now; each is given once until it has failed again.
+    /// The cards to try now; each is returned once until it fails again.
     pub fn due(&mut self, now: Instant) -> Vec<(String, Insertion)> {
         let due = self.attempts.iter_mut().filter(|(_, attempts)| attempts.due.is_some_and(|due| due <= now));
         due.map(|(reader, attempts)| {
@@ -120,7 +120,7 @@ impl Unanswered {
         .collect()
     }
 
-    /// When the next is due.
+    /// When the next try is due.
     pub fn next(&self) -> Option<Instant> {
         self.attempts.values().filter_map(|attempts| attempts.due).min()
     }
@@ -162,7 +162,7 @@ mod tests {
             assert_eq!(all.failed("r", 1.into(), true, now), n == 0);
             assert!(all.next().is_some_and(|due| due < now + SECOND));
         }
-        // Who has left the list meanwhile is asked for as soon as anybody.
+        // Somebody who has left the list in the meantime gets the normal pauses.
         assert!(!all.failed("r", 1.into(), false, now));
         assert_eq!(all.next(), Some(now + SECOND));
     }

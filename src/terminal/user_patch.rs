@@ -1,4 +1,4 @@
-//! A change of the user information: what is named changes, and the rest stays.
+//! A patch of user information: the parts it names change, and the rest stays; and the changes that result.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::{
     token::record::{Layout, RecordError},
 };
 
-/// What somebody wants to be different about a user.
+/// The parts of a user to change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserPatch {
     /// The identifier.
     pub id: Option<String>,
     /// The name.
     pub name: Option<String>,
-    /// Fields; an empty value takes the field away.
+    /// Fields; an empty value removes the field.
     pub fields: BTreeMap<String, String>,
 }
 
@@ -30,14 +30,14 @@ pub enum UserPart {
     Field(String),
 }
 
-/// What became of one part of a user.
+/// The change of one part of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserChange {
     /// The part.
     pub part: UserPart,
-    /// What it said; nothing: it was not there.
+    /// The previous value; `None` if there was none.
     pub before: Option<String>,
-    /// What it says now; nothing: it is gone.
+    /// The new value; `None` if it was removed.
     pub after: Option<String>,
 }
 
@@ -59,10 +59,10 @@ impl std::fmt::Display for UserChange {
 }
 
 impl UserPatch {
-    /// The user that this makes of `base`.
+    /// Applies the patch to `base`.
     ///
     /// # Errors
-    /// `user.incomplete` when neither says the id or the name.
+    /// `user.incomplete` when neither has an id or a name.
     pub fn apply(&self, base: Option<&User>) -> Result<User, Failure> {
         let id = self.id.clone().or_else(|| base.map(|user| user.id.clone()));
         let id = id.ok_or_else(|| incomplete("it is not known whose token this is", "--id ID --name NAME"))?;
@@ -71,7 +71,7 @@ impl UserPatch {
         let mut fields = base.map(|user| user.fields.clone()).unwrap_or_default();
         for (key, value) in &self.fields {
             match (value.is_empty(), fields.get(key)) {
-                // An empty value that is there already says the same as before.
+                // An empty value that is already there stays.
                 (true, Some(before)) if before.is_empty() => {}
                 (true, _) => drop(fields.remove(key)),
                 (false, _) => drop(fields.insert(key.clone(), value.clone())),
@@ -80,7 +80,7 @@ impl UserPatch {
         Ok(User { id, name, fields })
     }
 
-    /// Refuses what does not fit onto a card, whatever else the user says.
+    /// Refuses parts that do not fit on a card, regardless of the rest of the user.
     ///
     /// # Errors
     /// As [`Layout::of`].
@@ -93,7 +93,7 @@ impl UserPatch {
         Layout::of(&named).map(drop)
     }
 
-    /// Whether this says something of a part.
+    /// Whether the patch names this part.
     pub fn names(&self, part: &UserPart) -> bool {
         match part {
             UserPart::Id => self.id.is_some(),
@@ -102,7 +102,7 @@ impl UserPatch {
         }
     }
 
-    /// The parts that this leaves as the base has them.
+    /// The parts that the patch takes over from the base.
     pub fn taken_from(&self, base: &User) -> Vec<UserPart> {
         let name = self.name.is_none().then_some(UserPart::Name);
         let fields = base.fields.keys().filter(|key| !self.fields.contains_key(*key));
@@ -110,7 +110,7 @@ impl UserPatch {
     }
 }
 
-/// What the server knows of a user, and the fields that only the card has, which stay. Gives the keys of these, too.
+/// The server's record of a user, plus the fields that only the card has; returns the keys of those, too.
 pub fn with_fields_of_card(known: &User, card: &User) -> (User, Vec<String>) {
     let mut user = known.clone();
     let only: Vec<_> = card.fields.iter().filter(|(key, _)| !known.fields.contains_key(*key)).collect();
@@ -122,7 +122,7 @@ fn incomplete(what: &str, option: &str) -> Failure {
     Failure::new(ExitClass::Usage, "user.incomplete", what).hint(format!("say it: {option}"))
 }
 
-/// What is different, in the order id, name, fields; without a user before, everything is.
+/// The differences, in the order id, name, fields; without a previous user, everything counts as new.
 pub fn changes(before: Option<&User>, after: &User) -> Vec<UserChange> {
     let parts = |user: &User| {
         let fields = user.fields.iter().map(|(key, value)| (UserPart::Field(key.clone()), value.clone()));
@@ -145,7 +145,8 @@ pub fn changes(before: Option<&User>, after: &User) -> Vec<UserChange> {
     changes
 }
 
-/// The options that give these parts these values, each with a blank before it; the id has an option of its own.
+/// The command-line options for these values, each with a leading blank; the id has an option of its own and is left
+/// out.
 pub fn as_options<'a>(parts: impl Iterator<Item = (&'a UserPart, Option<&'a str>)>) -> String {
     let option = |(part, value): (&UserPart, Option<&str>)| {
         let value = value.unwrap_or_default();
@@ -158,7 +159,7 @@ pub fn as_options<'a>(parts: impl Iterator<Item = (&'a UserPart, Option<&'a str>
     parts.map(option).collect()
 }
 
-/// One word for a shell.
+/// Quotes a text as one shell word.
 pub fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._+:@%=".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
@@ -167,7 +168,7 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// The changes in one line: `name: Ada → Ada King; room: B1 → (none)`.
+/// The changes on one line: `name: Ada → Ada King; room: B1 → (none)`.
 pub fn in_words(changes: &[UserChange]) -> String {
     changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -1,4 +1,5 @@
-//! A terminal that stays: taps what comes, keeps the list of who is here true, and says what happens.
+//! A terminal that runs continuously: taps cards as they come, keeps the list of present users up to date, and reports
+//! events.
 
 mod attached;
 mod flapping;
@@ -46,41 +47,41 @@ use crate::{
     },
 };
 
-/// How often what is too old is removed.
+/// How often data past the retention time are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
-/// How often the store is looked at without a call.
+/// How often the store is checked without a wake-up.
 const SLOW_TICK: Duration = Duration::from_secs(10);
 
-/// The command that each event is given to.
+/// The command that is run for each event.
 pub struct HookCommand {
     /// The text of one `sh -c`.
     pub command: String,
-    /// How long one run may take.
+    /// The time limit of one run.
     pub limit: Duration,
-    /// The object that a run is given, on one line.
+    /// Formats the event object for a run, on one line.
     pub object: fn(&Event) -> Result<String, Failure>,
 }
 
-/// What a watch is to do.
+/// The configuration of a watch.
 pub struct WatchConfig {
     /// This terminal.
     pub context: TerminalContext,
-    /// The readers that are meant.
+    /// The selected readers.
     pub pool: PoolPolicy,
     /// The time limit of one tap.
     pub tap: Duration,
-    /// Whose word about a user counts.
+    /// The rules for applying the server's answers.
     pub rules: Rules,
-    /// The command that each event is given to.
+    /// The command that is run for each event.
     pub hook: Option<HookCommand>,
-    /// Whether the observer may want portraits: then cards are held until it is clear.
+    /// Whether the observer may want portraits: then cards are held until that is clear.
     pub portraits: bool,
-    /// Where channels are resumed; none: nowhere.
+    /// How channels are resumed; `None` for never.
     pub resumption: Option<ReaderResumption>,
 }
 
-/// A watch that holds the store, and taps nothing yet.
+/// A watch that has locked the store, but taps nothing yet.
 pub struct Watch {
     config: WatchConfig,
     events: EventLoop,
@@ -89,17 +90,17 @@ pub struct Watch {
     store: TerminalStore,
     lock: WatchLock,
     wakeup: Option<Wakeup>,
-    /// What happened while nobody watched.
+    /// The events that happened while no watch was running.
     missed: Vec<Event>,
     lookups: Option<LookupService>,
     hooks: Option<Hooks>,
 }
 
 impl Watch {
-    /// Loads the keys and takes the store, which only one watch has at a time.
+    /// Loads the keys and locks the store, which only one watch may do at a time.
     ///
     /// # Errors
-    /// What keeps the keys or the store from being loaded: `pki.…`, `store.…`; `watch.already-running`.
+    /// When the keys or the store cannot be loaded: `pki.…`, `store.…`; `watch.already-running`.
     pub fn open(config: WatchConfig) -> Result<Self, Failure> {
         let events = EventLoop::new();
         let tell = events.mailbox().forward(|done| Message::Renewed(Box::new(done)));
@@ -109,28 +110,28 @@ impl Watch {
         terminal.resumption.clone_from(&config.resumption);
         let mut store = config.context.store()?;
         let (lock, wakeup, missed) = store.start_watch(Timestamp::now(), &*config.context.policy)?;
-        // Drivers may have to be asked which readers these are: not while the store is in use. What cannot be read now is
-        // forgotten by the next watch.
+        // Identifying readers may require their drivers, so it is not done inside a store transaction. What cannot be
+        // read now is deleted by the next watch.
         let unbounded = |reader: &String| config.context.policy.max_extra(reader).is_none();
         let unbounded: Vec<_> = store.heartbeat_readers().unwrap_or_default().into_iter().filter(unbounded).collect();
         store.forget_heartbeats(&unbounded)?;
         Ok(Self { config, events, terminal, renewal, store, lock, wakeup, missed, lookups: None, hooks: None })
     }
 
-    /// The list as it is before it runs; what was missed is in it.
+    /// The list before the watch runs, including the missed events.
     ///
     /// # Errors
-    /// That of the store.
+    /// The error of the store.
     pub fn list(&mut self) -> Result<&PresenceList, Failure> {
         Ok(self.store.list()?)
     }
 
-    /// What ends it in order.
+    /// Stops the watch in an orderly way.
     pub fn stopper(&self) -> Stopper {
         self.events.stopper()
     }
 
-    /// Begins to ask the server, where there is one, and to give events to the command.
+    /// Starts lookups at the server, if there is one, and the command for events.
     ///
     /// # Errors
     /// As [`LookupService::start`]; `system.no-thread`.
@@ -148,10 +149,10 @@ impl Watch {
         Ok(())
     }
 
-    /// Runs until it is stopped, or nobody hears it any more.
+    /// Runs until it is stopped, or the observer's output is closed.
     ///
     /// # Errors
-    /// That of the store; `system.no-thread`; what the observer answers. A card that is not let in is an event.
+    /// The error of the store; `system.no-thread`; errors of the observer. A card that is not admitted is an event.
     pub fn run(self, observer: &mut dyn WatchObserver) -> Result<(), Failure> {
         let tell = self.events.mailbox().forward(Message::Tap);
         let pool = ReaderPool::new(self.config.pool.clone(), self.terminal.clone(), tell);
@@ -191,13 +192,13 @@ impl Watch {
     }
 }
 
-/// Where which token lies that has just come, or was seen again after a doubt.
+/// The reader and token of an event by which a token arrived or was confirmed.
 fn came(event: &Event) -> Option<(String, Uuid)> {
     let lies_there = matches!(event.event, EventKind::Arrived | EventKind::Confirmed);
     lies_there.then(|| Some((event.reader.clone()?, event.token_id?))).flatten()
 }
 
-/// What a watch holds beside its run.
+/// What a watch holds outside of its run.
 struct WatchHold {
     lock: WatchLock,
     wakeup: Option<Wakeup>,
@@ -209,39 +210,40 @@ struct WatchRun<'a> {
     store: TerminalStore,
     observer: &'a mut dyn WatchObserver,
     pool: ReaderPool,
-    /// The newest insertion of each reader that the list was told of.
+    /// The newest insertion of each reader that was applied to the list.
     applied: HashMap<String, Insertion>,
-    /// What lies on each reader now, and did not answer: a tap that ends after the card was lifted counts for nothing.
+    /// The cards in the readers, and those that did not answer: a tap that ends after its card was removed does not
+    /// count.
     unanswered: Unanswered,
-    /// The service hangs, by the last word of it: those who lie there may well lie there still.
+    /// The service hangs, according to its last report: the cards may well still be there.
     service_hangs: bool,
-    /// It hung when it was first asked for the readers, and they have not been compared since.
+    /// It hung when the readers were first listed, and they have not been compared since.
     hung_at_start: bool,
-    /// The cards that come and go.
+    /// Detects cards that come and go.
     flapping: Flapping,
-    /// The tokens that lose the keys of their taps.
+    /// Detects tokens that lose their fast-tap keys.
     evictions: Evictions,
-    /// When what is too old is removed next.
+    /// When expired data are deleted next.
     prune_at: Instant,
-    /// The server, where there is one.
+    /// The lookups at the server, if there is one.
     lookups: Option<LookupService>,
-    /// Where its answers come in.
+    /// Receives the server's answers.
     replies: Mailbox,
-    /// The keys of the taps, and what keeps their certificates fresh.
+    /// The keys for taps, and the renewal of their certificates.
     keys: Keys,
     renewal: Renewal,
-    /// Taps of tokens that know another CA than the one that was loaded, while the one here may become another.
+    /// Taps of tokens under an unknown CA, held while this terminal's CA may be changing.
     unknown_ca_taps: Vec<ReaderReport>,
-    /// The command that events are given to.
+    /// The runs of the command for events.
     hooks: Option<Hooks>,
-    /// What time it is.
+    /// The clock.
     clock: fn() -> Timestamp,
-    /// The keys of full taps; none where nothing is resumed.
+    /// The keys of full taps; `None` if nothing is resumed.
     resumption: Option<ResumptionCache>,
 }
 
 impl Handler for WatchRun<'_> {
-    /// Until time ends an entry, brings one into doubt, or has a card asked again, or the slow tick is due.
+    /// Waits until an entry ends or becomes unconfirmed, a card is to be tried again, or the slow tick is due.
     fn wait(&mut self) -> Result<Wait, Failure> {
         self.renewal.tick()?;
         let now = (self.clock)();
@@ -322,7 +324,7 @@ impl WatchRun<'_> {
         }
     }
 
-    /// Whom the server does not let in any more is not here any more.
+    /// Removes those from the list whom the server no longer admits.
     fn bar(&mut self, ids: &[Uuid]) -> Result<(), Failure> {
         if let Some(cache) = &self.resumption {
             for token_id in ids {
@@ -334,7 +336,7 @@ impl WatchRun<'_> {
         barred.try_for_each(|token_id| self.apply(&Input::Barred { token_id }))
     }
 
-    /// Tokens and server see the fresh certificates from now on; who has none yet goes on with the old ones.
+    /// Switches taps and lookups to the renewed certificates; after a failure, the old ones stay in use.
     fn renewed(&mut self, done: Result<RenewedCertificates, Failure>) -> Result<(), Failure> {
         let effect = self.renewal.ended(done.as_ref().ok().map(|fresh| fresh.time));
         match done {
@@ -376,7 +378,7 @@ impl WatchRun<'_> {
         Ok(())
     }
 
-    /// Removes what is older than the configuration keeps it.
+    /// Deletes what is older than the retention time.
     fn prune(&mut self, now: Timestamp) -> Result<(), Failure> {
         let due = Instant::now() >= self.prune_at;
         let Some(before) = self.config.context.policy.kept_from(now).filter(|_| due) else { return Ok(()) };
@@ -387,7 +389,7 @@ impl WatchRun<'_> {
         Ok(self.store.prune(before).map(drop)?)
     }
 
-    /// Says what became of the store. What is written now is taken to the server.
+    /// Reports changes in the state of the store. Events written only now are uploaded.
     fn report_store(&mut self) -> Result<(), Failure> {
         self.store.notices().into_iter().try_for_each(|notice| {
             if let (StoreNotice::Back { .. }, Some(lookups)) = (&notice, &self.lookups) {
@@ -402,7 +404,7 @@ impl WatchRun<'_> {
         self.publish(events)
     }
 
-    /// What other processes have left in the store.
+    /// Applies what other processes have left in the store.
     fn catch_up(&mut self) -> Result<(), Failure> {
         let events = self.store.catch_up((self.clock)(), &*self.config.context.policy)?;
         if let Some(cache) = &self.resumption {
@@ -412,7 +414,7 @@ impl WatchRun<'_> {
         self.publish(events)
     }
 
-    /// To the server, to whoever looks, and to the command.
+    /// Sends events to the server, the observer and the command.
     fn publish(&mut self, events: Vec<Event>) -> Result<(), Failure> {
         if let Some(lookups) = self.lookups.as_ref().filter(|_| !events.is_empty()) {
             lookups.events();
@@ -426,7 +428,7 @@ impl WatchRun<'_> {
             {
                 let (replies, at) = (self.replies.clone(), reader.clone());
                 let then = move || {
-                    // A loop that is gone needs no message.
+                    // If the loop has ended, nobody needs the message.
                     replies.send(Message::Signalled { reader: at, insertion });
                 };
                 if !self.observer.after_signal(&reader, Box::new(then)) {
@@ -438,7 +440,7 @@ impl WatchRun<'_> {
         })
     }
 
-    /// In order: what the list knew last stands as it is, and the last runs of the command are awaited.
+    /// Ends in an orderly way: the list stays as it is, and the last runs of the command are awaited.
     fn end(mut self, lock: WatchLock, events: &EventLoop) -> Result<(), Failure> {
         let lost = match self.store.stop_watch(lock, (self.clock)(), &*self.config.context.policy) {
             Ok(last) => self.publish(last).map(|()| None)?,

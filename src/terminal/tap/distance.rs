@@ -1,5 +1,5 @@
-//! The bound on distance: how long a token takes for a heartbeat, against the least time that it ever took at this reader.
-//! Whoever relays a tap over a network is slower than the card by the way there and back.
+//! The distance bound: compares how long a token takes for a heartbeat with the least time it ever took at this reader.
+//! A tap relayed over a network is slower by the time the data travel there and back.
 //!
 //! Specification: docs/protocol.md, "A bound on distance".
 
@@ -12,23 +12,24 @@ use crate::{
     token::{TokenError, session::Session},
 };
 
-/// So many heartbeats are timed at most, and the least counts: one slow answer refuses nobody, and a relay is slow each time.
+/// The most heartbeats timed per tap. The least time counts: one slow answer refuses nobody, but a relay is always
+/// slow.
 pub const HEARTBEATS: usize = 3;
 
 /// The bound at one reader.
 #[derive(Clone, Copy)]
 pub struct DistanceBound<'a> {
-    /// How much longer than the least a heartbeat may take.
+    /// How much longer than the least time a heartbeat may take.
     pub max_extra: Duration,
-    /// The least time of this token at this reader; none before its first tap there.
+    /// The least time of this token at this reader; `None` before its first tap there.
     pub least: &'a dyn Fn(Uuid) -> Option<Duration>,
-    /// So many heartbeats are timed at most.
+    /// The most heartbeats to time.
     pub heartbeats: usize,
 }
 
 impl DistanceBound<'_> {
-    /// Times heartbeats until one is quick enough; all of them where nothing is known of the token. Only an answer under a
-    /// good R-MAC has a time.
+    /// Times heartbeats until one is fast enough; all of them if nothing is known about the token. Only answers with a
+    /// valid R-MAC are timed.
     ///
     /// # Errors
     /// As [`Session::heartbeat`].
@@ -55,35 +56,35 @@ impl DistanceBound<'_> {
     }
 }
 
-/// The least time that a token took for a heartbeat of this tap.
+/// The least heartbeat time of a token in this tap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimedHeartbeat {
     /// The time of the exchange alone.
     pub took: Duration,
-    /// How much longer than the least it may be.
+    /// How much it may exceed the least time.
     pub max_extra: Duration,
 }
 
 impl TimedHeartbeat {
-    /// How far it is above the bound, where it is; nothing is known of a token that has no least time yet.
+    /// How far it exceeds the bound; `None` if it does not, or if the token has no least time yet.
     pub fn beyond(self, least: Option<Duration>) -> Option<TooFar> {
         let most = least?.saturating_add(self.max_extra);
         (self.took > most).then_some(TooFar { took: self.took, most })
     }
 }
 
-/// A token that took longer for its heartbeats than it may.
+/// A token whose heartbeats took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooFar {
-    /// The least time that it took.
+    /// The least time it took.
     pub took: Duration,
-    /// The most that was allowed.
+    /// The longest time allowed.
     pub most: Duration,
 }
 
 impl std::fmt::Display for TooFar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // To the tenth of a millisecond, up and down: what is above the bound is shown above it.
+        // Rounded up and down to tenths of a millisecond, so that a time above the bound is also shown above it.
         let ms = |tenths: u128| format!("{}.{}", tenths / 10, tenths % 10);
         let (took, most) = (self.took.as_nanos().div_ceil(100_000), self.most.as_nanos() / 100_000);
         write!(f, "the token answered after {} ms, and at most {} ms is allowed here", ms(took), ms(most))

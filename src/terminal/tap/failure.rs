@@ -1,4 +1,4 @@
-//! What a user sees of a tap that did not end in an authenticated token.
+//! The reasons why a tap authenticated no token, and how each is shown to a user.
 
 use crate::channel::CommandName;
 pub use crate::reader::causes::link;
@@ -10,7 +10,7 @@ use crate::{
     token::{TokenError, select::LifeCycle},
 };
 
-/// Why a tap gave no user.
+/// Why a tap yielded no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TapError {
     /// The token, its link or its channel failed.
@@ -22,13 +22,13 @@ pub enum TapError {
     /// The card has no Rollcall applet.
     #[error("the card has no Rollcall applet")]
     Foreign,
-    /// `--identify-only` on a token that tells nobody its id.
+    /// `--identify-only` on a token that does not reveal its id.
     #[error("the token is in private mode and tells its id only inside a channel")]
     Private,
 }
 
 impl TapError {
-    /// Whether the same card may be asked again at once: another program reset it in between, or an exchange failed.
+    /// Whether the same card may be tried again at once: another program reset it, or an exchange failed.
     pub fn worth_another_try(&self) -> bool {
         let (Self::Link(error) | Self::Token(TokenError::Link(error))) = self else { return false };
         error.worth_another_try()
@@ -40,7 +40,7 @@ impl TapError {
         matches!(error, LinkError::CardMute | LinkError::Unpowered)
     }
 
-    /// Whether the card went away, which is no statement about the card.
+    /// Whether the card was removed, which says nothing about the card itself.
     pub const fn is_departure(&self) -> bool {
         matches!(self, Self::Link(LinkError::CardRemoved) | Self::Token(TokenError::Link(LinkError::CardRemoved)))
     }
@@ -58,7 +58,7 @@ impl TapError {
     }
 }
 
-/// The failure of a token.
+/// The failure of a token, as shown to a user.
 pub fn token(error: &TokenError, exchanges: u32) -> Failure {
     let message = error.to_string();
     let refused = |code| Failure::new(ExitClass::Refused, code, message.clone());
@@ -96,7 +96,7 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
             refused("token.not-genuine")
                 .hint("do not trust this card: it does not have the keys that it claims to have")
         }
-        // What a reader at T=0 drops on the way only the MAC notices.
+        // A byte lost by a reader at T=0 shows only as a wrong MAC.
         TokenError::Channel(ChannelError::ResponseMac) => refused("token.not-genuine")
             .hint("try again: an answer that was damaged on the way looks the same; if it happens again, do not trust this card"),
         TokenError::Cloned { .. } => {

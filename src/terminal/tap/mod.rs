@@ -1,8 +1,8 @@
-//! The way of one tap: connect once, one PC/SC transaction (a second when another program has reset the card), handshake
-//! and proof, and an outcome.
+//! One tap: connect once, one PC/SC transaction (repeated when another program has reset the card), handshake and
+//! proof, and an outcome.
 //!
-//! Deliberately absent: network, prompts and writes to a disk between the first and the last exchange, and any printing.
-//! What is remembered of a token is read from the store, which no writer holds up.
+//! Deliberately absent: network, prompts and disk writes between the first and the last exchange, and any printing.
+//! What is remembered about a token is read from the store, where a writer does not block readers.
 
 pub mod distance;
 pub mod failure;
@@ -34,76 +34,76 @@ pub use distance::{DistanceBound, TimedHeartbeat, TooFar};
 pub use failure::TapError;
 pub use resumption::{KeptKey, ResumptionCache, TapEra};
 
-/// How far a tap is to go.
+/// How far a tap goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Only the id that SELECT tells: "identified", never "authenticated".
+    /// Only the id from SELECT: "identified", never "authenticated".
     Identify,
     /// Handshake, proof and user information.
     Authenticate,
 }
 
-/// What a card turned out to be.
+/// What a tap found out about a card.
 #[derive(Debug)]
 pub enum Seen {
-    /// It told this id, and nothing was proved.
+    /// It gave this id, and nothing was proved.
     Identified(Uuid),
-    /// Handshake and proof hold.
+    /// Handshake and proof are valid.
     Authenticated(Box<AuthenticatedToken>),
 }
 
-/// Where the time of a tap went.
+/// How long each phase of a tap took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// From the request to the open connection.
+    /// From the request to the connection.
     pub connect: Duration,
-    /// SELECT to the verified proof.
+    /// From SELECT to the verified proof.
     pub authenticate: Duration,
-    /// Reading what the proof does not carry.
+    /// Reading what the proof does not contain.
     pub read: Duration,
-    /// All of it.
+    /// The whole tap.
     pub total: Duration,
     /// The part spent inside the link.
     pub inside: Duration,
 }
 
-/// One finished visit to a card, successful or not.
+/// One finished tap, successful or not.
 #[derive(Debug)]
 pub struct Tapped {
-    /// The id that SELECT told, whether or not anything was proved afterwards.
+    /// The id from SELECT, whether or not anything was proved afterwards.
     pub told: Option<Uuid>,
-    /// What came of it.
+    /// The result.
     pub result: Result<Seen, TapError>,
     /// Exchanges with the card.
     pub exchanges: u32,
-    /// Where the time went; `connect` is the caller's to fill in.
+    /// How long each phase took; the caller fills in `connect`.
     pub timings: Timings,
     /// The open channel of an authenticated token.
     pub session: Option<Session>,
-    /// Whether the card was shown a nonce of the server's, and not this terminal's own.
+    /// Whether the card was shown a nonce of the server's instead of this terminal's own.
     pub server_nonce: bool,
-    /// Whether the card was shown the nonce: nobody may use it again then.
+    /// Whether the card was shown the nonce, which must not be used again then.
     pub nonce_shown: bool,
-    /// What is worth remembering, and what to forget.
+    /// What to remember, and what to forget.
     pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
-    /// Which transaction of the trace it is, where one is written; zero for none.
+    /// The number of the transaction in the trace; zero when none is written.
     pub traced: u32,
-    /// The key that the next channel of this token may be resumed under, if it is let in.
+    /// The key under which the token's next channel may be resumed, if the token is admitted.
     pub kept: Option<KeptKey>,
-    /// Whether a key was kept for this token that it did not hold.
+    /// Whether the token did not hold the key that was kept for it.
     pub missed: bool,
-    /// How long a heartbeat took, where the reader has a bound on distance.
+    /// The time of a heartbeat, if the reader has a distance bound.
     pub heartbeat: Option<TimedHeartbeat>,
 }
 
-/// The keys of a terminal that resumes, and what it resumes at this reader.
+/// How channels are resumed at this reader.
 #[derive(Debug, Clone, Copy)]
 pub struct FastTap<'a> {
-    /// The keys.
+    /// The cached keys.
     pub cache: &'a ResumptionCache,
-    /// Which tokens.
+    /// Which tokens may resume.
     pub rule: ResumeRule,
-    /// What had ended when the tap began.
+    /// The era of the cache when the tap began.
     pub era: TapEra,
     /// The clock.
     pub clock: fn() -> Timestamp,
@@ -128,14 +128,14 @@ impl Tapped {
         }
     }
 
-    /// The failure to show, when there is one.
+    /// The failure to show, if there is one.
     pub fn failure(&self) -> Option<Failure> {
         self.result.as_ref().err().map(|e| e.to_failure(self.exchanges))
     }
 }
 
-/// Visits the card behind a link, inside one transaction of the caller's; `fast` is where channels are resumed, and `bound`
-/// where distance is bounded.
+/// Taps the card behind a link, inside a transaction of the caller; `fast` is present where channels are resumed, and
+/// `bound` where distance is bounded.
 pub fn tap_card(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
@@ -203,7 +203,7 @@ fn run(
     }
 }
 
-/// Times a heartbeat over the channel of the tap. A key is as good as before when an exchange fails.
+/// Times a heartbeat over the channel of the tap. If an exchange fails, a resumed key is still good and is kept.
 fn time_heartbeat(
     link: &mut dyn Link,
     bound: DistanceBound<'_>,
@@ -228,8 +228,8 @@ fn time_heartbeat(
 }
 
 impl FastTap<'_> {
-    /// Tries the keys that the selected token may hold. Nothing is lost by a miss, or by an exchange that failed; a key
-    /// that the token holds, and does not go on with as it should, is gone.
+    /// Tries the keys that the selected token may hold. After a miss or a failed exchange the keys are kept; if the
+    /// token holds a key but then does not follow the protocol, that key is dropped.
     fn resume(
         self,
         link: &mut dyn Link,
@@ -281,7 +281,7 @@ impl FastTap<'_> {
         Ok(Some(AuthenticatedToken { token_id: token.key.token_id, evidence, user }))
     }
 
-    /// After a full tap.
+    /// Handles the result of a full tap: the key of a new slot, or none.
     fn full(self, token: &AuthenticatedToken, slot: SlotWish, mode: TokenMode, now: Timestamp) -> Option<KeptKey> {
         match slot {
             SlotWish::Filled(key) => return Some(self.cache.made(key, mode, &token.user.id, now, self.era)),

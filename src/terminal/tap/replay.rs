@@ -1,8 +1,9 @@
-//! Plays the taps of a trace again: the same code, and in the place of the card what was recorded of it.
+//! Replays the taps of a trace: runs the same code, with recorded answers in place of the card.
 //!
-//! Done anew: SELECT, every certificate under the recorded CA at the recorded time, the form of every answer, the lookups,
-//! the record, and where the trace holds it the signature of the proof. Taken from the trace, for there are no keys: that
-//! the receipt held, what stood in sealed answers, and with a masked record that the signature held.
+//! Redone: SELECT, every certificate under the recorded CA at the recorded time, the form of every answer, the lookups,
+//! the record, and the signature of the proof if the trace contains what it covers. Taken from the trace, because the
+//! keys are not available: that the receipt was valid, the contents of sealed answers, and for a masked record that the
+//! signature was valid.
 
 use std::time::Duration;
 
@@ -25,30 +26,30 @@ use crate::{
     token::open::{AuthenticationContext, Credentials, RememberedItem, SlotWish, TokenMemory},
 };
 
-/// A tap that was played.
+/// A replayed tap.
 #[derive(Debug)]
 pub struct Played {
     /// When it was recorded.
     pub at: Timestamp,
-    /// Where.
+    /// The reader.
     pub reader: String,
-    /// What comes of it.
+    /// Its result.
     pub tapped: Tapped,
-    /// What the terminal had against the token, as it was recorded.
+    /// The recorded objections of the terminal to the token.
     pub judged: Judged,
 }
 
-/// Plays every tap of a trace. What is no tap (an enrollment, a change, a heartbeat) is passed over.
+/// Replays every tap of a trace. Anything else (an enrollment, a change, a heartbeat) is skipped.
 ///
 /// # Errors
-/// [`TraceError::Diverged`] when this program says anything else than was recorded, [`TraceError::Withheld`]
+/// [`TraceError::Diverged`] when this program sends anything other than what was recorded, [`TraceError::Withheld`]
 /// when a masked trace lacks what decides, [`TraceError::Nothing`] without a tap.
 pub fn play(trace: &Trace, random: &mut dyn Random) -> Result<Vec<Played>, TraceError> {
     let mut all: Vec<Played> = Vec::new();
     for scene in &trace.scenes {
         let Some((again, tapped)) = play_scene(scene, random)? else { continue };
         let played = Played { at: scene.at, reader: scene.reader.clone(), tapped, judged: scene.judged.clone() };
-        // A card that had been reset was asked once more, and that counts.
+        // A card that had been reset was tried again, and that attempt counts.
         let first = all.iter().rposition(|one| one.reader == scene.reader).filter(|_| again);
         match first.and_then(|at| all.get_mut(at)) {
             Some(one) if one.tapped.result.as_ref().is_err_and(TapError::worth_another_try) => *one = played,
@@ -58,7 +59,7 @@ pub fn play(trace: &Trace, random: &mut dyn Random) -> Result<Vec<Played>, Trace
     if all.is_empty() { Err(TraceError::Nothing) } else { Ok(all) }
 }
 
-/// What comes of one scene, and whether it is the second attempt of a tap; nothing when it is no tap.
+/// The result of one scene, and whether it is a repeated attempt of a tap; `None` when it is not a tap.
 fn play_scene(scene: &RecordedAttempt, random: &mut dyn Random) -> Result<Option<(bool, Tapped)>, TraceError> {
     let records = match &scene.records {
         Ok(records) => records,
@@ -76,7 +77,7 @@ fn play_scene(scene: &RecordedAttempt, random: &mut dyn Random) -> Result<Option
     let diverged = |exchanges| TraceError::Diverged { reader: scene.reader.clone(), exchanges };
     let mut terminal = RecordedTerminal::of(recorded, records, random).ok_or_else(|| diverged(0))?;
     let mut link = Replay::new(records);
-    // Their times are those of the card, and what they led to was judged: here they are only to be made again.
+    // The times belong to the card, and their consequences are recorded: the heartbeats only have to be sent again.
     let heartbeats = records.iter().filter(|record| matches!(record, TraceRecord::Heartbeat)).count();
     let bound = DistanceBound { max_extra: Duration::ZERO, least: &|_| None, heartbeats };
     let depth = terminal_depth(recorded);
@@ -94,7 +95,7 @@ const fn terminal_depth(recorded: &RecordedVisit) -> Depth {
     if recorded.identify_only { Depth::Identify } else { Depth::Authenticate }
 }
 
-/// The terminal of a recorded tap, less its keys.
+/// The terminal of a recorded tap, without its keys.
 struct RecordedTerminal {
     credentials: Credentials,
     memory: RecordedTokenMemory,
@@ -135,7 +136,7 @@ impl RecordedTerminal {
     }
 }
 
-/// The recorded certificate, verified again, and a key that is made here and fits nothing.
+/// The recorded certificate, verified again, with a newly generated key that matches nothing.
 fn credentials(
     authority: &RecordedAuthority,
     previous: Option<Box<Credentials>>,
@@ -151,7 +152,7 @@ fn credentials(
     Some(Credentials { ca, key: KeyPair::generate(random).ok()?, certificate, previous })
 }
 
-/// What the terminal remembered of the token then.
+/// What the terminal remembered about the token at the time.
 #[derive(Default)]
 struct RecordedTokenMemory {
     ecka: Option<Vec<u8>>,

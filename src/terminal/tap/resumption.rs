@@ -1,5 +1,5 @@
-//! The keys of full taps that this terminal keeps, in memory only, so that the same person is through in a third of the
-//! time.
+//! The keys of full taps that this terminal keeps, in memory only, so that the next tap of the same token takes a third
+//! of the time.
 //!
 //! Specification: docs/protocol.md, "The fast tap".
 
@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use crate::token::{open::ResumptionKey, resume::ResumeRule, select::TokenMode};
 
-/// So many tokens are remembered to have no slots, or to have lost a key; then all are begun with once more.
+/// The most tokens remembered as having no slots, or having lost a key; beyond that, remembering starts over.
 const REMEMBERED: usize = 10_000;
 
-/// The keys, shared by all readers of a terminal. A clone is the same place.
+/// The cached keys, shared by all readers of a terminal. Clones share one cache.
 #[derive(Debug, Clone)]
 pub struct ResumptionCache {
     max_age: Duration,
@@ -28,30 +28,30 @@ pub struct ResumptionCache {
 struct KeptKeys {
     keys: HashMap<Uuid, KeptKey>,
     without_slots: HashSet<Uuid>,
-    /// The latest time of the wall clock that was seen: one that goes back ends all keys.
+    /// The latest wall-clock time seen: if the clock goes back, all keys end.
     latest: Timestamp,
-    /// How often all keys have ended: one that is out then is not taken back.
+    /// How often all keys were ended: a key taken out before is not taken back.
     all_ended: u64,
-    /// The same of one token's keys.
+    /// The same for the keys of one token.
     ended: HashMap<Uuid, u64>,
 }
 
-/// What had ended when a tap began, so that its key is not kept if more has ended since.
+/// The era in which a tap began, so that its key is not kept if all keys were ended since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TapEra(u64);
 
-/// A key, and when the full tap was that it came from.
+/// A key, and the time of the full tap that made it.
 #[derive(Debug, Clone)]
 pub struct KeptKey {
     key: ResumptionKey,
     mode: TokenMode,
-    /// Whose token it is: an operator may deny this user.
+    /// The user of the token: an operator may deny this user.
     holder: String,
     /// The use counter in the proof of the full tap.
     proved_counter: u32,
     by_clock: Timestamp,
     by_uptime: Instant,
-    /// Until when the server vouches, where it has said so.
+    /// How long the server vouches for the token, if it said so.
     vouched_until: Option<Timestamp>,
     era: TapEra,
     ended: u64,
@@ -63,25 +63,25 @@ impl KeptKey {
         &self.key
     }
 
-    /// The use counter in the proof of the full tap that it came from.
+    /// The use counter in the proof of the full tap that made the key.
     pub const fn proved_counter(&self) -> u32 {
         self.proved_counter
     }
 
-    /// The same key with what was seen of it since; its age stays.
+    /// The same key with the state after another use; its age does not change.
     #[must_use]
     pub fn used(self, key: ResumptionKey) -> Self {
         Self { key, ..self }
     }
 
-    /// The same key, as long as the server has said; an earlier one does not say how long.
+    /// The same key, valid as long as the server said; servers of earlier releases do not say how long.
     #[must_use]
     pub fn vouched(self, until: Option<Timestamp>) -> Self {
         Self { vouched_until: until, ..self }
     }
 
-    /// Whether it may be used at this time: the full tap is not too old, by the larger of what both clocks say, and the
-    /// certificates that it rested on have not ended, nor what the server vouches for.
+    /// Whether it may be used at this time: the full tap is recent enough by both clocks, and neither the certificates
+    /// it relied on nor the server's guarantee have expired.
     fn holds(&self, now: Timestamp, max_age: Duration) -> bool {
         let by_clock = Duration::try_from(now.duration_since(self.by_clock)).unwrap_or_default();
         by_clock.max(self.by_uptime.elapsed()) <= max_age
@@ -97,7 +97,7 @@ impl KeptKeys {
         self.all_ended += 1;
     }
 
-    /// Ends those of one token; how often that was done now.
+    /// Ends the keys of one token; returns how often that was done.
     fn end(&mut self, token_id: Uuid) -> u64 {
         if self.ended.len() >= REMEMBERED {
             self.end_all();
@@ -108,7 +108,7 @@ impl KeptKeys {
         *ended
     }
 
-    /// Drops what has ended by itself. The clock is read while nobody else looks at it.
+    /// Drops expired keys. Call it under the lock, with the clock read under the lock too.
     fn prune(&mut self, now: Timestamp, max_age: Duration) {
         if now < self.latest {
             self.end_all();
@@ -119,7 +119,7 @@ impl KeptKeys {
 }
 
 impl ResumptionCache {
-    /// Keeps keys for so long at most.
+    /// Creates a cache that keeps keys for at most this long.
     pub fn new(max_age: Duration) -> Self {
         Self { max_age, kept: Arc::default() }
     }
@@ -128,13 +128,13 @@ impl ResumptionCache {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A tap begins.
+    /// Marks the beginning of a tap.
     pub fn begin(&self) -> TapEra {
         TapEra(self.lock().all_ended)
     }
 
-    /// Takes out the keys that a token of this mode may hold: its own, or those of its set. Whoever takes one gives it
-    /// back with [`Self::keep`], unless it is to die.
+    /// Takes out the keys that a token of this mode may hold: its own, or those of its set. The caller returns each
+    /// with [`Self::keep`], unless it is to be dropped.
     pub fn take(&self, mode: TokenMode, rule: ResumeRule, clock: impl FnOnce() -> Timestamp) -> Vec<KeptKey> {
         let mut kept = self.lock();
         kept.prune(clock(), self.max_age);
@@ -145,7 +145,7 @@ impl ResumptionCache {
         fitting.iter().filter_map(|id| kept.keys.remove(id)).collect()
     }
 
-    /// Drops what is too old, and whose tokens or users are denied.
+    /// Drops expired keys, and those of denied tokens or users.
     pub fn prune(&self, clock: impl FnOnce() -> Timestamp, is_denied: impl Fn(&str) -> bool) {
         let mut kept = self.lock();
         kept.prune(clock(), self.max_age);
@@ -157,7 +157,7 @@ impl ResumptionCache {
         }
     }
 
-    /// Keeps a key, unless this token's keys, or all, have ended since it was made or taken.
+    /// Keeps a key, unless the keys of this token, or all keys, were ended since it was made or taken.
     pub fn keep(&self, key: KeptKey) {
         let mut kept = self.lock();
         let ended = kept.ended.get(&key.key.token_id).copied().unwrap_or_default();
@@ -166,8 +166,8 @@ impl ResumptionCache {
         }
     }
 
-    /// A full tap that began in this era, and made this key now, which may be kept. The key before it is gone, whatever
-    /// becomes of this one.
+    /// The key made by a full tap that began in this era, which may be kept. The previous key of the token is dropped,
+    /// whatever becomes of this one.
     pub fn made(&self, key: ResumptionKey, mode: TokenMode, holder: &str, now: Timestamp, era: TapEra) -> KeptKey {
         let ended = self.lock().end(key.token_id);
         let proved_counter = key.counter;
@@ -184,23 +184,23 @@ impl ResumptionCache {
         }
     }
 
-    /// Destroys the key of a token, also one that is out: it was refused, or has made a full tap.
+    /// Drops the key of a token, even one taken out: the token was refused, or has made a full tap.
     pub fn forget(&self, token_id: Uuid) {
         self.lock().end(token_id);
     }
 
-    /// Destroys all keys, also those that are out: the terminal's key or its CA is another.
+    /// Drops all keys, even those taken out: the terminal's key or its CA has changed.
     pub fn clear(&self) {
         self.lock().end_all();
     }
 
-    /// Whether a full tap of a token of this mode asks for a slot.
+    /// Whether a full tap of a token of this mode should ask for a slot.
     pub fn wants_slot(&self, mode: TokenMode, rule: ResumeRule) -> bool {
         let known = matches!(mode, TokenMode::Open(id) if self.lock().without_slots.contains(&id));
         rule.allows(mode) && !known
     }
 
-    /// This token has no slots.
+    /// Records that this token has no slots.
     pub fn has_no_slots(&self, token_id: Uuid) {
         let mut kept = self.lock();
         if kept.without_slots.len() >= REMEMBERED {

@@ -1,4 +1,4 @@
-//! A tap over PC/SC: connect, one transaction, and whatever a card that was reset in between needs.
+//! Taps over PC/SC: connect, run one transaction, and retry when another program has reset the card.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -32,67 +32,67 @@ use crate::{
     },
 };
 
-/// Everything that the taps of a terminal share.
+/// What all taps of a terminal share.
 #[derive(Clone)]
 pub struct TapTerminal {
     /// The terminal's keys.
     pub keys: Keys,
-    /// What it remembers of tokens.
+    /// What it remembers about tokens.
     pub memory: Arc<dyn TokenMemory + Send + Sync>,
     /// The time limit of one exchange.
     pub exchange: Duration,
     /// The time limit of one tap.
     pub tap: Duration,
-    /// How commands go to the readers.
+    /// The APDU format for the readers.
     pub format: ApduFormat,
     /// How far taps go.
     pub depth: Depth,
-    /// Where the server's nonces come from; without one, or when there are none, a tap makes its own.
+    /// The source of the server's nonces; without one, or when it is empty, a tap generates its own.
     pub nonces: Option<Arc<dyn NonceSupply + Send + Sync>>,
-    /// Whether a watch may ask for portraits: then the channel is kept for a moment.
+    /// Whether a watch may ask for portraits: then the channel is kept open for a while.
     pub portraits: bool,
     /// The clock.
     pub clock: fn() -> Timestamp,
-    /// Where channels are resumed; none: nowhere.
+    /// How channels are resumed; `None` for never.
     pub resumption: Option<ReaderResumption>,
-    /// Which readers have a bound on distance.
+    /// The policy with the distance bounds of the readers.
     pub policy: Arc<dyn Policy + Send + Sync>,
 }
 
-/// The keys of full taps, and at which readers channels are resumed under them.
+/// The keys of full taps, and the rule for each reader.
 #[derive(Clone)]
 pub struct ReaderResumption {
-    /// The keys.
+    /// The cached keys.
     pub cache: ResumptionCache,
-    /// What is resumed at this reader.
+    /// What may be resumed at this reader.
     pub rule: Arc<dyn Fn(&str) -> ResumeRule + Send + Sync>,
 }
 
-/// What the configuration says of one reader.
+/// The settings for one reader.
 #[derive(Clone, Copy)]
 struct ReaderRules {
-    /// What is resumed there.
+    /// What may be resumed there.
     resume: ResumeRule,
-    /// The bound on distance.
+    /// The distance bound.
     max_extra: Option<Duration>,
 }
 
-/// The keys that the taps of a terminal use from now on: a renewal exchanges them meanwhile. A clone is the same place.
+/// The current keys for the taps of a terminal, which a renewal replaces. Clones share the same keys.
 #[derive(Clone)]
 pub struct Keys(Arc<RwLock<Arc<Credentials>>>);
 
 impl Keys {
-    /// These, until they are exchanged.
+    /// Starts with these keys.
     pub fn new(credentials: Credentials) -> Self {
         Self(Arc::new(RwLock::new(Arc::new(credentials))))
     }
 
-    /// Those of now; a tap uses the same from its beginning to its end.
+    /// The current keys; a tap uses the same ones from beginning to end.
     pub fn current(&self) -> Arc<Credentials> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Others, from the next tap on.
+    /// Replaces the keys from the next tap on.
     pub fn exchange(&self, credentials: Credentials) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
     }
@@ -100,27 +100,27 @@ impl Keys {
 
 /// The nonces that a server has given this terminal.
 pub trait NonceSupply {
-    /// One that nobody gets again, if there is one; this is a matter of the disk, never of the network.
+    /// Takes a nonce, which is never handed out again. May access the disk, but never the network.
     fn take(&self) -> Option<SuppliedNonce>;
 
-    /// Takes one back that no card was shown, for the next tap.
+    /// Returns a nonce that was shown to no card, for the next tap.
     fn give_back(&self, nonce: SuppliedNonce);
 }
 
-/// A nonce of the server's.
+/// A nonce from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SuppliedNonce {
     /// Its bytes.
     pub bytes: [u8; 32],
-    /// Until when it may be used.
+    /// When it expires.
     pub use_by: Timestamp,
 }
 
 impl TapTerminal {
-    /// With the keys of the role READ and the memory that are here. `tap` is the time limit of one tap.
+    /// With the local keys of the role READ and the local memory. `tap` is the time limit of one tap.
     ///
     /// # Errors
-    /// What keeps the keys or the store from being loaded: `pki.…` and `store.…`.
+    /// When the keys or the store cannot be loaded: `pki.…` and `store.…`.
     pub fn open(context: &TerminalContext, tap: Duration, depth: Depth) -> Result<Self, Failure> {
         Ok(Self {
             keys: Keys::new(credentials(context.pki.load_terminal(Timestamp::now())?)),
@@ -137,10 +137,10 @@ impl TapTerminal {
         })
     }
 
-    /// Taps the card in this reader. The connection is given back, for a watch that keeps the channel open.
+    /// Taps the card in this reader. Also returns the connection, for a watch that keeps the channel open.
     pub fn tap(&self, reader: &str) -> (Tapped, Option<Card>) {
         let start = Instant::now();
-        // Before the card is held: a driver that is asked which reader this is waits until the transaction ends.
+        // Before connecting: a driver asked to identify the reader waits until the transaction ends.
         let rules = self.rules(reader);
         let deadline = Deadline::of_tap(self.tap);
         let mut card = match Card::connect(reader, self.limits(deadline)) {
@@ -162,7 +162,7 @@ impl TapTerminal {
 
     fn rules(&self, reader: &str) -> ReaderRules {
         let resume = self.resumption.as_ref().map_or(ResumeRule::Never, |resumes| (resumes.rule)(reader));
-        // Who only asks for an id times nothing: no driver is asked for it.
+        // A tap that only asks for an id times nothing, so no driver is asked.
         let is_timed = self.depth == Depth::Authenticate;
         ReaderRules { resume, max_extra: is_timed.then(|| self.policy.max_extra(reader)).flatten() }
     }
@@ -171,7 +171,7 @@ impl TapTerminal {
         CardLimits { exchange: self.exchange, connect: self.exchange, deadline: Some(deadline) }
     }
 
-    /// One transaction; `again` says that it is the second of this tap.
+    /// Runs one transaction; `again` says that it is a repeated attempt of this tap.
     fn over(&self, card: &mut Card, rules: ReaderRules, again: bool) -> Tapped {
         let mut random = SystemRandom;
         let given = self.nonces.as_ref().filter(|_| self.depth == Depth::Authenticate).and_then(|nonces| nonces.take());
@@ -189,7 +189,7 @@ impl TapTerminal {
         };
         transaction.note(&|| TraceRecord::Tap { server_nonce: given.is_some(), again });
         let traced = transaction.traced();
-        // Before the keys are looked at: a key that is made under those that a renewal replaces meanwhile is not kept.
+        // Before reading the keys: a key made under keys that a renewal replaces in the meantime is then not kept.
         let era = self.resumption.as_ref().map(|resumes| resumes.cache.begin());
         let credentials = self.keys.current();
         let mut context = AuthenticationContext {
@@ -203,8 +203,8 @@ impl TapTerminal {
             slot: SlotWish::No,
             nonce_shown: false,
         };
-        // A trace can be played again, and its keys are not in it: while one is written all taps are full ones. So is a tap
-        // that begins again: what broke the first may break each that resumes.
+        // A trace must be replayable without its keys, so all taps are full ones while one is written. A repeated
+        // attempt is a full tap too: whatever broke the first might break every resumption.
         let resumes = self.resumption.as_ref().zip(era).filter(|_| traced == 0);
         let fast = resumes.map(|(resumes, era)| FastTap {
             cache: &resumes.cache,
@@ -221,26 +221,26 @@ impl TapTerminal {
         Tapped { server_nonce: given.is_some() && tapped.nonce_shown, traced, ..tapped }
     }
 
-    /// What no card was shown serves the next tap.
+    /// Returns a nonce that was shown to no card.
     fn give_back(&self, given: Option<SuppliedNonce>) {
         if let (Some(nonces), Some(unused)) = (&self.nonces, given) {
             nonces.give_back(unused);
         }
     }
 
-    /// One heartbeat over an open channel, in a short transaction of its own.
+    /// Sends one heartbeat over an open channel, in a short transaction of its own.
     ///
     /// # Errors
     /// [`TapError::Link`] when the transaction cannot begin; [`TapError::Token`] when the exchange or the channel
-    /// fails: the channel is over then.
+    /// fails: the channel can no longer be used then.
     pub fn heartbeat(&self, card: &mut Card, session: &mut Session) -> Result<LifeCycle, TapError> {
-        // Each step has the limit of an exchange, which its error then names.
+        // Each step has the limit of an exchange, so that its error names that limit.
         card.set_deadline(None);
         let mut transaction = card.begin().map_err(TapError::Link)?;
         Ok(session.heartbeat(&mut transaction)?)
     }
 
-    /// The portrait on the card, at most 8192 bytes, over an open channel; none where it has none.
+    /// Reads the portrait, at most 8192 bytes, over an open channel; `None` when there is none.
     ///
     /// # Errors
     /// As [`Self::heartbeat`].
@@ -251,7 +251,7 @@ impl TapTerminal {
     }
 }
 
-/// A tap without a transaction, which is written into the trace too.
+/// A tap that got no transaction; it is recorded in the trace too.
 fn unreached(reader: &str, error: LinkError, again: bool) -> Tapped {
     let traced = trace::write::current().map_or(0, |trace| trace.unreached(reader, &error, again));
     Tapped { traced, ..Tapped::failed(error.into()) }

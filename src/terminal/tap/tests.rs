@@ -1,5 +1,5 @@
-//! Taps of tokens that differ from those that `enroll` makes: private ones, a CA key under the other KVN, a remembered
-//! certificate that is out of date; and of cards that use other freedoms of ISO 7816-4 than our token.
+//! Taps of tokens that `enroll` would not create: private ones, a CA key under the other KVN, an outdated remembered
+//! certificate; and of cards that use other liberties of ISO 7816-4 than our token does.
 
 mod distant;
 mod forged;
@@ -92,7 +92,7 @@ impl TapFixture {
         AuthenticationContext { credentials, memory, nonce, now, format, random, learned, slot, nonce_shown }
     }
 
-    /// What is learned is remembered, whatever came of the tap.
+    /// Taps; what is learned is remembered, whatever the result.
     fn tap(&self, link: &mut dyn Link, format: ApduFormat) -> Tapped {
         let mut random = SystemRandom;
         let mut tapped = tap_card(link, &mut self.context(format, &mut random), Depth::Authenticate, None, None);
@@ -137,12 +137,12 @@ impl Enrollment<'_> {
     }
 }
 
-/// An ISSUED token of this fixture, whose CA key has this KVN.
+/// An ISSUED token of this fixture with its CA key under this KVN.
 fn issued(fixture: &TapFixture, id: Uuid, private: bool, ca_kvn: u8) -> SoftwareToken {
     certified(fixture, id, private, ca_kvn, &|class, subject, key| fixture.issue(class, subject, key))
 }
 
-/// What gives a token its own and its identity certificate.
+/// Certifies a token's own key and its identity key.
 type Certify<'a> = &'a dyn Fn(CertificateProfile, &str, &Point) -> Vec<u8>;
 
 fn certified(fixture: &TapFixture, id: Uuid, private: bool, ca_kvn: u8, certify: Certify<'_>) -> SoftwareToken {
@@ -227,7 +227,7 @@ fn a_set_certificate_that_select_does_not_name_is_refused() {
     let named = <[u8; 8]>::try_from(&sha256(&[&fixture.set_certificate])[..8]).unwrap();
     let selected = identify(&mut token, ApduFormat::Short).unwrap().unwrap();
     assert_ne!(selected.mode, Some(TokenMode::Private(named)));
-    // A line in the middle that swaps one certificate of the CA for another.
+    // A man in the middle that swaps one certificate of the CA for another.
     let Some(TokenMode::Private(told)) = selected.mode else { panic!("{selected:?}") };
     let item = RememberedItem::Ecka(TokenMode::Private(told), 1);
     fixture.memory.0.borrow_mut().insert(item, fixture.set_certificate.clone());
@@ -248,7 +248,7 @@ fn the_ca_key_is_found_under_its_other_version() {
     }
 }
 
-/// The card is in the middle of a session then, which only SELECT leaves.
+/// The card is then in the middle of a session, which only SELECT leaves.
 #[test]
 fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
     let fixture = TapFixture::new();
@@ -264,7 +264,7 @@ fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
     }
 }
 
-/// 6985 at the first C-MAC: the token's date is past the life of the terminal's certificate.
+/// 6985 at the first C-MAC: the token's date is after the end of the terminal's certificate.
 #[test]
 fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
     for private in [false, true] {
@@ -279,7 +279,7 @@ fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
     }
 }
 
-/// As an administrator does it: the certificate of the own key comes through a channel under the set key.
+/// As an administrator would: the certificate of the own key is read through a channel under the set key.
 fn block_private(fixture: &TapFixture, token: &mut SoftwareToken) {
     token.reset();
     let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
@@ -310,7 +310,7 @@ fn block_private(fixture: &TapFixture, token: &mut SoftwareToken) {
     session.tell(token, CommandName::SetStatus, &commands::set_status(LifeCycle::Blocked, None)).unwrap();
 }
 
-/// SELECT does not show it, for then the token could be told from its set: it comes out inside the channel.
+/// SELECT does not show it, because that would distinguish the token from the rest of its set; it shows in the channel.
 #[test]
 fn a_blocked_private_token_is_told_from_an_outdated_terminal() {
     let fixture = TapFixture::new();
@@ -324,7 +324,7 @@ fn a_blocked_private_token_is_told_from_an_outdated_terminal() {
     }
 }
 
-/// Whoever claims to have our CA's key has to have a certificate of it.
+/// A token that claims to have our CA's key must have a certificate signed by it.
 #[test]
 fn a_token_of_others_is_told_from_a_forged_one() {
     let (mut fixture, others) = (TapFixture::new(), TapFixture::new());
@@ -333,14 +333,14 @@ fn a_token_of_others_is_told_from_a_forged_one() {
         let failure = fixture.tap(&mut token, ApduFormat::Short).failure().unwrap();
         assert_eq!(failure.code, "token.other-authority");
     }
-    // Its certificate is by somebody else than the CA whose key it has.
+    // Its certificate is signed by somebody other than the CA whose key it has.
     fixture.ca = new_key();
     let mut token = issued(&fixture, Uuid::from_u128(1), false, 3);
     let failure = fixture.tap(&mut token, ApduFormat::Short).failure().unwrap();
     assert_eq!(failure.code, "token.not-genuine");
 }
 
-/// A card that gives its answers in pieces of this length, and asks for the right Le first if it is so inclined.
+/// A card that returns answers in pieces of this length, and optionally asks for the right Le first.
 struct Miserly {
     token: SoftwareToken,
     piece: usize,

@@ -1,4 +1,4 @@
-//! One thread for each reader: it taps what is inserted, and keeps an eye on what stays.
+//! The worker thread of a reader: taps inserted cards, and monitors tokens that stay by heartbeats.
 
 use std::{
     io,
@@ -18,65 +18,65 @@ use crate::{
     token::{TokenError, select::LifeCycle, session::Session},
 };
 
-/// How long a card is left alone whose tap failed between reader and card, before each further try.
+/// The pauses before each further try of a tap that failed between reader and card.
 const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
-/// How long a card whose portrait may be asked for is held where no heartbeat holds it: a server may be asked first.
+/// How long a card is held for a portrait request when there is no heartbeat: a lookup at the server may come first.
 const PORTRAIT_WITHIN: Duration = Duration::from_secs(10);
 
-/// What a worker is ordered to do.
+/// An order to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReaderOrder {
     /// A card was inserted; the number differs for each insertion.
     Inserted(Insertion),
-    /// Something was inserted that the reader calls mute.
+    /// A card was inserted that the reader reports as mute.
     Mute(Insertion),
-    /// What the reader called mute has answered to somebody since.
+    /// A card reported as mute has since answered to somebody.
     Woke(Insertion),
-    /// The card was lifted.
+    /// The card was removed.
     Removed,
-    /// The token of this insertion was let in, and its portrait is asked for.
+    /// The token of this insertion was admitted, and its portrait is wanted.
     Portrait(Insertion),
 }
 
-/// What a worker reports.
+/// A report of a worker.
 #[derive(Debug)]
 pub enum ReaderReport {
     /// A tap has ended.
     Tapped {
-        /// Where.
+        /// The reader.
         reader: String,
-        /// Which insertion.
+        /// The insertion.
         insertion: Insertion,
         /// When it ended.
         at: Timestamp,
-        /// What came of it.
+        /// The result.
         tapped: Box<Tapped>,
     },
-    /// What the reader calls mute does not answer either when it is asked itself.
+    /// A card that the reader reports as mute did not answer when tried either.
     Mute {
-        /// Where.
+        /// The reader.
         reader: String,
-        /// Which insertion.
+        /// The insertion.
         insertion: Insertion,
     },
-    /// The token that was tapped last still answers over its channel.
+    /// The last tapped token still answers over its channel.
     Alive {
-        /// Where.
+        /// The reader.
         reader: String,
-        /// Which token.
+        /// The token.
         token_id: Uuid,
     },
-    /// The portrait of a token, where it has one and nothing came between.
+    /// The portrait of a token, if it has one and the card has not changed.
     Portrait {
-        /// Which token.
+        /// The token.
         token_id: Uuid,
-        /// The picture as the card has it.
+        /// The picture as stored on the card.
         portrait: Portrait,
     },
 }
 
-/// A picture of somebody, as a card has it: bytes that nobody has looked at yet. They are on no disk.
+/// A portrait as stored on a card: unvalidated bytes, kept in memory only.
 pub struct Portrait(pub Zeroizing<Vec<u8>>);
 
 impl std::fmt::Debug for Portrait {
@@ -85,18 +85,18 @@ impl std::fmt::Debug for Portrait {
     }
 }
 
-/// The handle of a worker. When it is dropped, the worker ends after what it is doing.
+/// The handle of a worker. Dropping it ends the worker after its current work.
 #[derive(Debug)]
 pub struct ReaderWorker {
     orders: Sender<ReaderOrder>,
 }
 
 impl ReaderWorker {
-    /// Starts a worker for a reader. With a heartbeat interval it keeps the channel of an authenticated token open, and
-    /// asks over it as often. `report` is called on the worker's thread.
+    /// Starts a worker for a reader. With a heartbeat interval, it keeps the channel of an authenticated token open,
+    /// and sends a heartbeat over it at that interval. `report` is called on the worker's thread.
     ///
     /// # Errors
-    /// What the system says when the thread cannot be started.
+    /// The error of the system when the thread cannot be started.
     pub fn start(
         reader: &str,
         terminal: TapTerminal,
@@ -117,13 +117,13 @@ impl ReaderWorker {
         Ok(Self { orders })
     }
 
-    /// Gives an order. A worker that has ended takes none.
+    /// Gives an order. A worker that has ended ignores it.
     pub fn order(&self, order: ReaderOrder) {
         let _ = self.orders.send(order);
     }
 }
 
-/// What is done with the card in a reader.
+/// The operations on the card in a reader; replaced in tests.
 trait CardWork {
     fn tap(&self, reader: &str) -> (Tapped, Option<Card>);
     fn heartbeat(&self, held: &mut Held) -> Result<LifeCycle, TapError>;
@@ -153,22 +153,22 @@ struct ReaderThread {
     reader: String,
     terminal: Box<dyn CardWork + Send>,
     heartbeat: Option<Duration>,
-    /// Whether portraits may be asked for.
+    /// Whether portraits may be requested.
     portraits: bool,
     report: Box<dyn Fn(ReaderReport) + Send>,
     held: Option<Held>,
     again: Option<NextTry>,
 }
 
-/// A tap that failed between reader and card, and is made once more unless the card leaves: whoever lies on the list stays
-/// there meanwhile.
+/// A tap that failed between reader and card, to be repeated unless the card leaves; its holder stays on the list in
+/// the meantime.
 struct NextTry {
     insertion: Insertion,
     at: Instant,
     tries: usize,
 }
 
-/// A token that lies there with its channel open.
+/// A token that stays, with its channel open.
 struct Held {
     card: Card,
     session: Session,
@@ -179,7 +179,7 @@ struct Held {
 
 impl ReaderThread {
     fn serve(&mut self, inbox: &Receiver<ReaderOrder>) {
-        // What lay there last and was not mute when it was asked.
+        // The last insertion whose card answered when tapped.
         let mut awake = None;
         loop {
             match self.next(inbox) {
@@ -207,7 +207,7 @@ impl ReaderThread {
         }
     }
 
-    /// Taps what lies there, after so many tries that failed. Gives the insertion back unless the card is mute.
+    /// Taps the card, after this many failed tries. Returns the insertion unless the card is mute.
     fn tap(&mut self, insertion: Insertion, tries: usize, looks_mute: bool) -> Option<Insertion> {
         (self.held, self.again) = (None, None);
         let (mut tapped, card) = self.terminal.tap(&self.reader);
@@ -235,7 +235,8 @@ impl ReaderThread {
         (!is_mute).then_some(insertion)
     }
 
-    /// Reads the portrait over the channel of the tap. Where that fails there is none: the next heartbeat finds out why.
+    /// Reads the portrait over the channel of the tap. If that fails there is none, and the next heartbeat finds the
+    /// cause.
     fn portrait(&mut self, insertion: Insertion) {
         let Some(held) = self.held.as_mut().filter(|held| held.insertion == insertion) else { return };
         if let Ok(Some(portrait)) = self.terminal.portrait(held) {
@@ -247,8 +248,8 @@ impl ReaderThread {
         }
     }
 
-    /// Asks the token that lies there. Whatever breaks the channel while the card stays leads to a new tap: another
-    /// program may have reset the card, or another card may lie there.
+    /// Sends a heartbeat to the token. If the channel breaks while the card stays, the card is tapped again: another
+    /// program may have reset it, or it may be another card.
     fn beat(&mut self) {
         let (Some(mut held), Some(interval)) = (self.held.take(), self.heartbeat) else { return };
         match self.terminal.heartbeat(&mut held) {
@@ -269,7 +270,7 @@ impl ReaderThread {
     }
 }
 
-/// The monitor tells of these by itself.
+/// Errors that the monitor reports by itself.
 const fn gone(error: &LinkError) -> bool {
     matches!(error, LinkError::CardRemoved | LinkError::ReaderGone | LinkError::ServiceLost)
 }
@@ -283,7 +284,7 @@ mod tests {
 
     use super::*;
 
-    /// Taps that end so, one after the other.
+    /// Taps that end with these errors, one after the other.
     struct Taps(Mutex<VecDeque<LinkError>>);
 
     impl CardWork for Taps {
@@ -309,7 +310,7 @@ mod tests {
         LinkError::Transmission("lost".to_owned())
     }
 
-    /// A worker whose taps end so, and what it reports.
+    /// A worker whose taps end with these errors, and its reports.
     fn worker(errors: impl IntoIterator<Item = LinkError>) -> (ReaderThread, Arc<Mutex<Vec<String>>>) {
         let reports = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&reports);
@@ -331,7 +332,7 @@ mod tests {
         (thread, reports)
     }
 
-    /// Makes every further try that is due, and says after what pause each was.
+    /// Runs every further try that is due, and returns the pause before each.
     fn tries(thread: &mut ReaderThread) -> Vec<Duration> {
         let mut pauses = Vec::new();
         while let Some(again) = thread.again.take() {

@@ -1,12 +1,12 @@
-//! The text of a cell, apart from what keeps spreadsheets and terminals from obeying it.
+//! The text of a CSV cell, without the escapes that keep spreadsheets and terminals from interpreting it.
 
 use std::borrow::Cow;
 
-/// What spreadsheets take for the beginning of a formula.
+/// Characters with which spreadsheets recognise a formula.
 const FORMULA: &[char] = &['=', '+', '-', '@', '\t', '\r', '\n'];
 
-/// What a cell says that this program or a spreadsheet wrote: what a formula says that is nothing but a text (`="0042"`),
-/// without the apostrophe before what looks like a formula, and with the characters that `\u{…}` stands for.
+/// The text of a cell written by this program or a spreadsheet: resolves a formula that is only a text (`="0042"`),
+/// removes the apostrophe before what looks like a formula, and decodes `\u{…}`.
 pub fn said(cell: &str) -> Cow<'_, str> {
     match text_of_formula(cell) {
         Some(text) => Cow::Owned(plain(&text).into_owned()),
@@ -14,7 +14,7 @@ pub fn said(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// What a formula says that puts texts together and does nothing else: `="0042"`, `="a"&"b"`, with two quotation marks for one.
+/// The text of a formula that only concatenates texts: `="0042"`, `="a"&"b"`; two quotation marks stand for one.
 fn text_of_formula(cell: &str) -> Option<String> {
     let mut rest = cell.strip_prefix("=\"")?;
     let mut text = String::new();
@@ -58,11 +58,11 @@ fn unescaped(text: &str) -> String {
     said + rest
 }
 
-/// A cell without the blanks around it: nobody sees them in a spreadsheet, and `7 ` would be another person than `7`. Who
-/// means them writes `\\u{20}`.
+/// A cell without surrounding blanks: they are invisible in a spreadsheet, and `7 ` would be another user than `7`.
+/// Blanks that are intended are written as `\\u{20}`.
 ///
 /// # Errors
-/// In words, for a quotation mark that is a part of the text only because a blank stands before it.
+/// In words, for a quotation mark that counts as text only because a blank precedes it.
 pub fn within_blanks(cell: &str) -> Result<&str, &'static str> {
     let is_blank = |c: char| c.is_whitespace() && !c.is_control();
     let text = cell.trim_matches(is_blank);
@@ -72,14 +72,14 @@ pub fn within_blanks(cell: &str) -> Result<&str, &'static str> {
     Ok(text)
 }
 
-/// Whether a row, as it stands in the file, ends inside quotation marks: only the last row of a file can.
+/// Whether a row, as it is in the file, ends inside quotation marks: only the last row of a file can.
 pub fn ends_in_quotes(row: &[u8], separator: u8) -> bool {
     #[derive(Clone, Copy, PartialEq)]
     enum At {
         Begin,
         Plain,
         Quoted,
-        /// Behind a quotation mark, which ends the cell, or is the first of two.
+        /// After a quotation mark, which ends the cell or is the first of two.
         Mark,
     }
     let end = row.iter().fold(At::Begin, |at, byte| match (at, byte) {

@@ -1,4 +1,4 @@
-//! Which characters the bytes of a file are, as spreadsheets save them.
+//! Detects the encoding of a CSV file as saved by spreadsheets, and decodes it.
 
 use std::borrow::Cow;
 
@@ -9,16 +9,16 @@ use encoding_rs::{UTF_16BE, UTF_16LE, WINDOWS_1252};
 pub enum TextEncoding {
     /// UTF-8, with or without a byte order mark.
     Utf8,
-    /// UTF-16, little end first.
+    /// UTF-16, little-endian.
     Utf16Le,
-    /// UTF-16, big end first.
+    /// UTF-16, big-endian.
     Utf16Be,
-    /// What Windows programs of western Europe write without saying so.
+    /// The default of Western European Windows programs, which is not marked in the file.
     Windows1252,
 }
 
 impl TextEncoding {
-    /// As people call it.
+    /// The name shown to users.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Utf8 => "UTF-8",
@@ -28,10 +28,10 @@ impl TextEncoding {
     }
 }
 
-/// The text, without a byte order mark.
+/// Decodes a text, without its byte order mark.
 ///
 /// # Errors
-/// The place of the first byte that fits into no encoding, and what is wrong.
+/// The position of the first byte that fits no encoding, and what is wrong.
 pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, TextEncoding), (usize, String)> {
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xD0\xCF\x11\xE0") {
         return Err((0, "it is a workbook and no text: save it as CSV (UTF-8) in the spreadsheet".to_owned()));
@@ -55,7 +55,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, TextEncoding), (usize, Stri
     }
 }
 
-/// UTF-16 by its mark, or because every other byte of the beginning is zero, as it is in the header.
+/// Recognises UTF-16 by its byte order mark, or because every other byte at the beginning is zero, as in a header.
 fn wide(bytes: &[u8]) -> Option<TextEncoding> {
     match bytes {
         [0xFF, 0xFE, ..] | [1..=0xFF, 0, 1..=0xFF, 0, ..] => Some(TextEncoding::Utf16Le),
@@ -64,7 +64,8 @@ fn wide(bytes: &[u8]) -> Option<TextEncoding> {
     }
 }
 
-/// Whether more characters of several bytes are whole than broken: a text in one byte a character hardly ever has one.
+/// Whether more multi-byte characters are valid than broken: a text in a single-byte encoding hardly ever has a valid
+/// one.
 fn is_mostly_utf8(bytes: &[u8]) -> bool {
     let (mut whole, mut broken) = (0, 0);
     for chunk in bytes.utf8_chunks() {

@@ -1,10 +1,10 @@
-//! How a table of users is written: its encoding, what separates its cells, and what its columns are.
+//! The format of a table of users: its encoding, its separator, and the meaning of its columns.
 
 use super::{cell::said, encoding::TextEncoding};
 
-/// What may stand between two cells.
+/// The possible separators.
 const SEPARATORS: &[u8] = b",;\t|";
-/// In front of a name that would be taken for another column otherwise.
+/// The prefix of a field whose name would otherwise mean another column.
 const FIELD: &str = "field.";
 
 /// What a column holds.
@@ -18,15 +18,15 @@ pub enum TableColumn {
     Portrait,
     /// The field of this name.
     Field(String),
-    /// Nothing: it has no name, and is to have no values.
+    /// Nothing: it has no name, and must have no values.
     Blank,
 }
 
 impl TableColumn {
-    /// What the head of a column means, whatever its case.
+    /// The meaning of a column heading, regardless of case.
     pub fn of(head: &str, portraits: bool) -> Self {
         let head = said(head);
-        // What is named so has its blanks on purpose.
+        // A name with this prefix has its blanks on purpose.
         if let Some(key) = head.strip_prefix(FIELD).filter(|key| !key.is_empty()) {
             return Self::Field(key.to_owned());
         }
@@ -39,26 +39,26 @@ impl TableColumn {
         }
     }
 
-    /// The head under which a field of this name is read again as that.
+    /// The heading under which a field of this name is read back as that field.
     pub fn head_of_field(key: &str) -> String {
         let is_plain = Self::of(key, true) == Self::Field(key.to_owned());
         if is_plain { key.to_owned() } else { format!("{FIELD}{key}") }
     }
 }
 
-/// What was recognised of a file.
+/// What was recognised about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableForm {
     /// Its encoding.
     pub encoding: TextEncoding,
-    /// What separates its cells.
+    /// The separator of its cells.
     pub separator: u8,
-    /// The columns, once the header was read.
+    /// The columns, once the header is read.
     pub columns: Vec<TableColumn>,
 }
 
 impl TableForm {
-    /// The names of the columns that are fields.
+    /// The names of the field columns.
     pub fn fields(&self) -> impl Iterator<Item = &String> {
         self.columns.iter().filter_map(|column| match column {
             TableColumn::Field(key) => Some(key),
@@ -71,12 +71,12 @@ impl TableForm {
         self.columns.contains(&TableColumn::Name)
     }
 
-    /// Whether it is what this program writes itself.
+    /// Whether it is the format that this program writes.
     pub fn is_usual(&self) -> bool {
         self.encoding == TextEncoding::Utf8 && self.separator == b','
     }
 
-    /// What it was read as: `read as UTF-16, separated by semicolons`.
+    /// How it was read: `read as UTF-16, separated by semicolons`.
     pub fn reading(&self) -> String {
         let separator = match self.separator {
             b',' => "commas".to_owned(),
@@ -87,14 +87,14 @@ impl TableForm {
         format!("read as {}, separated by {separator}", self.encoding.name())
     }
 
-    /// Which columns became fields.
+    /// A description of the columns that became fields.
     pub fn fields_in_words(&self) -> String {
         let fields: Vec<_> = self.fields().map(String::as_str).collect();
         if fields.is_empty() { "no column is a field".to_owned() } else { format!("fields: {}", fields.join(", ")) }
     }
 }
 
-/// The text below a line `sep=;`, and what that line says.
+/// The text below a line `sep=;`, and the separator which that line declares.
 pub fn after_separator_line(text: &str) -> (&str, Option<u8>) {
     let (line, rest) = match text.find(['\r', '\n']) {
         Some(end) => text.split_at(end),
@@ -111,7 +111,7 @@ pub fn after_separator_line(text: &str) -> (&str, Option<u8>) {
     }
 }
 
-/// What separates the cells: whatever makes a header with id and name of the first row, or else most columns of it.
+/// The separator: the one with which the first row becomes a header with id and name, or else has the most columns.
 pub fn separator_of(text: &str) -> u8 {
     let heads = |separator| {
         let mut reader = csv::ReaderBuilder::new()

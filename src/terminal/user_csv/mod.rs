@@ -1,5 +1,5 @@
-//! Users from a CSV file: columns `id`, `name` and any further fields, as spreadsheets save them. Everything that is wrong
-//! with the file is told before anything is done with it.
+//! Reads users from a CSV file: columns `id`, `name` and any further fields, as spreadsheets save them. All errors in
+//! the file are reported before anything is done with it.
 
 mod cell;
 mod encoding;
@@ -24,19 +24,19 @@ pub use encoding::TextEncoding;
 pub use form::{TableColumn, TableForm};
 use form::{after_separator_line, is_something, separator_of};
 
-/// Bad rows that are told; the others are counted.
+/// How many bad rows are listed; the others are counted.
 const TOLD: usize = 20;
-/// The longest file that is read, in bytes: some millions of users.
+/// The maximum file size, in bytes: some millions of users.
 const LONGEST: u64 = 256 << 20;
-/// The longest path of a picture, in bytes.
+/// The maximum length of a portrait path, in bytes.
 const PATH_MAX: usize = 1024;
 
-/// A row that cannot be taken.
+/// A row that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRow {
     /// The line of the file, counted from 1.
     pub line: u64,
-    /// The column, where one is to blame.
+    /// The column, if one is at fault.
     pub column: Option<String>,
     /// What is wrong.
     pub what: String,
@@ -55,23 +55,23 @@ impl std::fmt::Display for BadRow {
 /// One row of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRow {
-    /// The user; the name is empty where the file has none.
+    /// The user; the name is empty if the file has none.
     pub user: User,
-    /// The path of the picture, where pictures were asked for.
+    /// The path of the portrait, if portraits are read.
     pub portrait: Option<String>,
 }
 
-/// The users of a file, and what the file looks like.
+/// The users of a file, and the file's format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserTable {
-    /// In the order of the file.
+    /// The rows, in the order of the file.
     pub rows: Vec<UserRow>,
-    /// What was recognised.
+    /// The format recognised.
     pub form: TableForm,
 }
 
 impl UserTable {
-    /// What the row of this user says: a column without a value takes the field away, and what has no column stays.
+    /// The row of this user as a patch: an empty cell removes the field, and a field without a column stays.
     pub fn patch(&self, user: &User) -> UserPatch {
         let value = |key: &String| (key.clone(), user.fields.get(key).cloned().unwrap_or_default());
         let fields = self.form.fields().map(value).collect();
@@ -80,21 +80,21 @@ impl UserTable {
     }
 }
 
-/// What is wrong with a user, and the column to blame.
+/// What is wrong with a user, and the column at fault.
 pub type RowProblem = (Option<&'static str>, String);
-/// Looks at every row.
+/// Checks each row.
 pub type RowCheck<'a> = &'a mut dyn FnMut(&mut UserRow) -> Result<(), RowProblem>;
 
-/// The users of a file; a column `portrait` is a field like others.
+/// Reads the users of a file; a column `portrait` is an ordinary field.
 ///
 /// # Errors
-/// `csv.unreadable`; `csv.bad-rows` lists what is wrong, and what was recognised.
+/// `csv.unreadable`; `csv.bad-rows` with the errors, and the format recognised.
 pub fn load(path: &Path) -> Result<UserTable, Failure> {
     load_of(path, CsvReading::USUAL, &mut |_| Ok(()))
 }
 
-/// The same, of users that may be known: the column `name` may be missing, and nobody may be in it, because a list of nobody
-/// was exported.
+/// The same for users that may be known already: the column `name` may be missing, and there may be no rows, since an
+/// empty list can be exported too.
 ///
 /// # Errors
 /// As [`load`].
@@ -102,7 +102,7 @@ pub fn load_changes(path: &Path) -> Result<UserTable, Failure> {
     load_of(path, CsvReading { changes: true, ..CsvReading::USUAL }, &mut |_| Ok(()))
 }
 
-/// The same with pictures, where `check` takes what it needs from a row, and says what is wrong.
+/// The same with portraits; `check` takes what it needs from each row, and reports errors.
 ///
 /// # Errors
 /// As [`load`], with the rows that `check` refuses.
@@ -110,12 +110,12 @@ pub fn load_with_portraits(path: &Path, check: RowCheck<'_>) -> Result<UserTable
     load_of(path, CsvReading { portraits: true, ..CsvReading::USUAL }, check)
 }
 
-/// What is meant by what a file has.
+/// How the columns and rows of a file are interpreted.
 #[derive(Clone, Copy)]
 struct CsvReading {
     /// Whether a column `portrait` holds paths of pictures.
     portraits: bool,
-    /// Whether a header by itself is taken, and one without names.
+    /// Whether a header without rows is accepted, and a header without names.
     changes: bool,
 }
 
@@ -150,7 +150,7 @@ fn load_of(path: &Path, reading: CsvReading, check: RowCheck<'_>) -> Result<User
     .hint("correct the file, and run the same command again"))
 }
 
-/// The users of a text, and what is wrong with it; without a table where it is no text.
+/// Reads the users of a text, and the errors in it; there is no table if it is not text.
 pub fn read(bytes: &[u8], portraits: bool, check: RowCheck<'_>) -> (Option<UserTable>, Vec<BadRow>) {
     read_as(bytes, CsvReading { portraits, ..CsvReading::USUAL }, check)
 }
@@ -174,7 +174,7 @@ fn read_as(bytes: &[u8], reading: CsvReading, check: RowCheck<'_>) -> (Option<Us
 struct TableReader<'a> {
     table: &'a mut UserTable,
     reading: CsvReading,
-    /// The line of each id.
+    /// The line of each id seen so far.
     seen: HashMap<String, u64>,
 }
 
@@ -196,7 +196,7 @@ impl TableReader<'_> {
             let line = lines.of(skipped + begin);
             match reader.read_record(&mut record) {
                 Ok(false) => break,
-                // Spreadsheets save rows without a value, too.
+                // Spreadsheets also save rows without any value.
                 Ok(true) if !record.iter().any(is_something) => {}
                 Ok(true) if self.table.form.columns.is_empty() => {
                     bad.extend(self.head(&record, line));
@@ -260,7 +260,7 @@ impl TableReader<'_> {
     fn row(&mut self, record: &csv::StringRecord, line: u64) -> Result<UserRow, BadRow> {
         let bad = |column: Option<&str>, what: String| BadRow { line, column: column.map(str::to_owned), what };
         let columns = &self.table.form.columns;
-        // Spreadsheets leave out empty cells at the end of a row, or add some.
+        // Spreadsheets omit empty cells at the end of a row, or add some.
         let needed = columns.iter().rposition(|column| matches!(column, TableColumn::Id | TableColumn::Name));
         let is_cut = needed.is_some_and(|last| record.len() <= last);
         if is_cut || record.iter().skip(columns.len()).any(is_something) {
@@ -302,7 +302,7 @@ impl TableReader<'_> {
                 _ => drop(user.fields.insert(named.to_owned(), value)),
             }
         }
-        // Each part was checked above.
+        // Each part was checked above, so only the number of fields remains.
         if user.fields.len() > FIELDS_MAX {
             return Err(bad(None, fault(UserFault::Fields)));
         }
@@ -324,7 +324,7 @@ fn unreadable(error: &csv::Error) -> String {
     }
 }
 
-/// In which line of a text a place is. The reader's own count stays one behind after CR LF.
+/// Finds the line number of a position in a text. The CSV reader's own count is one too low after CR LF.
 struct LineCounter<'t> {
     text: &'t [u8],
     at: usize,
@@ -332,8 +332,8 @@ struct LineCounter<'t> {
 }
 
 impl LineCounter<'_> {
-    /// The line of the first row that begins at this byte or behind it: ends of lines, and empty ones, are passed over. CR
-    /// LF, LF and CR by itself each end one.
+    /// The line of the first row that begins at or after this byte, skipping line ends and empty lines. CR LF, LF and a
+    /// single CR each end one line.
     fn of(&mut self, byte: usize) -> u64 {
         let mut end = byte.min(self.text.len());
         while matches!(self.text.get(end), Some(b'\r' | b'\n')) {

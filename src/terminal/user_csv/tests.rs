@@ -21,7 +21,7 @@ fn user(id: &str, name: &str, fields: &[(&str, &str)]) -> User {
     User { id: id.to_owned(), name: name.to_owned(), fields }
 }
 
-/// Whatever ends a line, and however many a value takes.
+/// With any line ending, and values of any number of lines.
 #[test]
 fn a_file_of_changes_needs_no_names() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -73,7 +73,7 @@ fn what_spreadsheets_save_is_taken() {
     assert_eq!(users(b"id;name;room\r\n7;Eva \xD6;B1\r\n"), [user("7", "Eva Ö", &[("room", "B1")])]);
     let form = table(b"id;name\n7;\xD6\n").0.unwrap().form;
     assert_eq!(form.reading(), "read as Windows-1252, separated by semicolons");
-    // Separators at the end, too many or too few.
+    // Trailing separators, too many or too few.
     let ragged = b";;;\nid;name;room;\n1;Ada;B1;\n2;Bob\n3;\"E\"\"va\"\"\";;;;\n";
     let three = [user("1", "Ada", &[("room", "B1")]), user("2", "Bob", &[]), user("3", "E\"va\"", &[])];
     assert_eq!(users(ragged), three);
@@ -130,7 +130,7 @@ fn a_quotation_mark_that_is_never_closed_is_named_where_it_is_opened() {
     assert_eq!(users(b"id,name\n7,5\" pipe\n"), [user("7", "5\" pipe", &[])]);
 }
 
-/// Otherwise `7` and `7 ` would be two people, and nobody would see why.
+/// Otherwise `7` and `7 ` would be two users, for no visible reason.
 #[test]
 fn blanks_around_a_cell_make_nobody_else() {
     let rows = "id,name,room\n 7 , Ada\u{a0},B1 \n";
@@ -150,7 +150,7 @@ fn a_user_has_no_more_fields_than_a_server_takes() {
     assert_eq!(bad(&format!("id,name,{}\n7,Ada{row}\n", head.join(","))), ["line 2: a user has at most 32 fields"]);
 }
 
-/// A bad file is answered with what was recognised, and which columns became fields.
+/// The error for a bad file shows the format recognised, and which columns became fields.
 #[test]
 fn what_was_recognised_is_told() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Which readers are plugged in when a watch starts: what another one knew may have been unplugged since.
+//! Compares the readers plugged in when a watch starts with the list: some may have been unplugged since the last
+//! watch.
 
 use std::{collections::BTreeSet, thread, time::Duration};
 
@@ -9,18 +10,18 @@ use crate::{
     terminal::{event_loop::Message, presence::Input, thread::no_thread},
 };
 
-/// How long one listing waits for a service that hangs.
+/// How long one listing waits for a hanging service.
 const HANG_LIMIT: Duration = Duration::from_secs(3600);
 
 impl WatchRun<'_> {
-    /// Tells the list which readers are there, so that those unplugged while nobody watched are told.
+    /// Applies the connected readers to the list, so that those unplugged while no watch was running are reported.
     pub(super) fn attached(&mut self) -> Result<(), Failure> {
         match pcsc::list() {
             Ok(readers) => {
                 let names = readers.into_iter().map(|reader| reader.name).collect();
                 self.plugged_in(names)
             }
-            // The monitor tells of a service that is not there, and of its return; one that hangs keeps it waiting.
+            // The monitor reports a missing service and its return, but a hanging one blocks it.
             Err(error) => {
                 self.service_hangs = error == ReaderError::ServiceHangs;
                 self.hung_at_start = self.service_hangs;
@@ -29,7 +30,8 @@ impl WatchRun<'_> {
         }
     }
 
-    /// The monitor says nothing of a service that goes on and has no reader. One thread waits: each call blocks one until then.
+    /// Waits for the service: the monitor reports nothing when a service recovers without readers. A single thread
+    /// waits, because each call blocks until then.
     fn await_service(&self) -> Result<(), Failure> {
         let replies = self.replies.clone();
         let wait = move || {
@@ -37,7 +39,7 @@ impl WatchRun<'_> {
                 match pcsc::list_within(HANG_LIMIT) {
                     Err(ReaderError::ServiceHangs) => {}
                     Err(_) => return,
-                    // A loop that is gone needs no message.
+                    // If the loop has ended, nobody needs the message.
                     Ok(_) => {
                         replies.send(Message::Reader(ReaderEvent::ServiceBack));
                         return;
@@ -48,10 +50,11 @@ impl WatchRun<'_> {
         thread::Builder::new().name("pcsc-await".to_owned()).spawn(wait).map_err(no_thread).map(drop)
     }
 
-    /// One that cannot be asked yet has not been unplugged, and neither has one that this watch leaves out: it was told of by
-    /// another one. That one does not work is over when it is left out, for nobody would say so later.
+    /// Applies the names of the connected readers. An undecided reader has not been unplugged, nor has one that this
+    /// watch leaves out but an earlier one reported. A left-out reader no longer counts as broken, since nothing would
+    /// clear that later.
     pub(super) fn plugged_in(&mut self, mut names: BTreeSet<String>) -> Result<(), Failure> {
-        // What a watch lost that ended meanwhile; otherwise the next outage would be none.
+        // Clears an outage recorded by an earlier watch; otherwise the next outage would not be reported.
         self.apply(&Input::ServiceBack)?;
         let choice = |name: &String| self.config.pool.readers.choice(name);
         let list = self.store.list()?;

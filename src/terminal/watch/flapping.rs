@@ -1,4 +1,4 @@
-//! Cards that come and go: one that lies badly, or a worn contact.
+//! Detects cards that come and go: one that is badly placed, or a worn contact.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::failure::{ExitClass, Failure};
 
-/// So many insertions within that time are one card that flaps.
+/// This many insertions within this time count as one flapping card.
 const TIMES: usize = 5;
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// The insertions of each reader that were seen lately.
+/// The recent insertions of each reader.
 #[derive(Debug, Default)]
 pub(super) struct Flapping(HashMap<String, Insertions>);
 
@@ -24,7 +24,7 @@ struct Insertions {
 }
 
 impl Flapping {
-    /// A card came. Says so if it does that too often.
+    /// Records an insertion. Returns a failure if there were too many.
     pub fn inserted(&mut self, reader: &str, now: Instant) -> Option<Failure> {
         let seen = self.0.entry(reader.to_owned()).or_default();
         seen.at.push_back(now);
@@ -40,7 +40,7 @@ impl Flapping {
         Some(Failure::new(ExitClass::CardLeft, "card.flapping", text).hint(hint))
     }
 
-    /// The card that lies there is this one: others that came before it do not count.
+    /// Records which token it is: insertions of other tokens before it do not count.
     pub fn identified(&mut self, reader: &str, token_id: Uuid) {
         if let Some(seen) = self.0.get_mut(reader)
             && seen.token.replace(token_id).is_some_and(|before| before != token_id)
@@ -49,7 +49,7 @@ impl Flapping {
         }
     }
 
-    /// The reader is gone.
+    /// Forgets a reader that is gone.
     pub fn over(&mut self, reader: &str) {
         self.0.remove(reader);
     }

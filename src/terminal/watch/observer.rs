@@ -1,4 +1,4 @@
-//! What happens in a watch, and who is told.
+//! The events of a watch, and the observer that receives them.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -15,70 +15,70 @@ use crate::{
     },
 };
 
-/// What happens in a watch.
+/// An event of a watch.
 #[derive(Debug)]
 pub enum WatchEvent<'a> {
-    /// The list has changed, or whoever tells so.
+    /// The list has changed, or the state of its readers and service.
     Presence(Event),
-    /// A tap has ended; what it means for the list follows.
+    /// A tap has ended; its effect on the list follows.
     Tap(&'a TapOutcome, TapEffect),
-    /// A tap that is no event of the list has failed: whoever stands there wants to know.
+    /// A failed tap that causes no event of the list: the person at the reader should know.
     TapFailed(&'a TapOutcome),
-    /// Nobody can say of this reader whether it is meant, until its driver is asked again: it is left out.
+    /// Whether this reader is selected cannot be determined until its driver answers: it is left out for now.
     Undecided {
         /// Its name.
         reader: String,
     },
-    /// The PC/SC service stays away, for this reason from now on.
+    /// The PC/SC service is still down, now for this reason.
     ServiceAway(Failure),
-    /// Something happened to the server.
+    /// A change in the state of the server connection.
     Server(ServerEvent),
-    /// This terminal's certificates were renewed, and end then.
+    /// This terminal's certificates were renewed, and expire then.
     Renewed(Timestamp),
-    /// They were not renewed, and end then.
+    /// They were not renewed, and expire then.
     NotRenewed(Timestamp, Failure),
-    /// Something happened to the command that events are given to.
+    /// A report about the command for events.
     Hook(HookReport),
     /// The store cannot be written, or can again.
     Store(StoreNotice),
     /// The card of a reader comes and goes.
     Flapping(Failure),
-    /// A token has lost the key for fast taps again and again.
+    /// A token has repeatedly lost its key for fast taps.
     Evicted(Failure),
-    /// The portrait of a token whose portrait the observer wanted.
+    /// The portrait of a token, which the observer had asked for.
     Portrait(Uuid, Portrait),
 }
 
-/// What whoever stands there is to know of a tap that has ended.
+/// What the person at the reader should learn about a finished tap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TapEffect {
-    /// What was decided.
+    /// The decision.
     Decided,
-    /// The card was lifted before it was let in, and has to lie there.
+    /// The card was removed before it was admitted, but has to stay.
     Lifted,
-    /// Nothing: another card was there since, and it would seem to be about that one.
+    /// Nothing: another card has been there since, and would seem to be meant.
     Overtaken,
 }
 
-/// Who is told of a watch.
+/// Receives the events of a watch.
 pub trait WatchObserver {
-    /// Something happened.
+    /// Handles one event.
     ///
     /// # Errors
-    /// What keeps the observer from telling it: it ends the watch.
+    /// Why the observer could not report the event: it ends the watch.
     fn event(&mut self, event: WatchEvent<'_>) -> Result<(), Failure>;
 
-    /// Whether nobody hears it any more: then the watch ends.
+    /// Whether the observer's output is closed: then the watch ends.
     fn is_closed(&self) -> bool;
 
-    /// Whether a portrait is wanted of this token, which is on the list now.
+    /// Whether the portrait of this token, which is now on the list, is wanted.
     fn wants_portrait(&self, token_id: Uuid) -> bool {
         let _ = token_id;
         false
     }
 
-    /// Has this called once what became of the tap at this reader was shown there: a portrait must not take the reader from
-    /// the signal. False where nothing is being shown, so that nothing need be waited for.
+    /// Calls `then` once the outcome of the tap was shown at this reader, because reading a portrait must not delay the
+    /// signal. Returns false when nothing is being shown, so that there is nothing to wait for.
     fn after_signal(&mut self, reader: &str, then: AfterSignal) -> bool {
         drop(then);
         let _ = reader;

@@ -1,4 +1,4 @@
-//! What a watch does about cards and readers that do not answer: it doubts who lies there, and asks again.
+//! Handles cards and readers that do not answer: marks their entries as unconfirmed, and retries.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl WatchRun<'_> {
-    /// Doubts whoever has not answered for too long, and says when the next will have been silent so long.
+    /// Marks entries as unconfirmed that were silent for too long; returns when the next one will have been.
     pub(super) fn doubt_silent(&mut self, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
         let Some(heartbeat) = self.config.pool.heartbeat else { return Ok(None) };
         let limit = self.config.context.policy.stale_after().max(heartbeat * 2);
@@ -28,20 +28,20 @@ impl WatchRun<'_> {
             }
             let reader = reader.to_owned();
             self.apply(&Input::Silent { reader: reader.clone() })?;
-            // A worker that took the card for gone does not ask by itself.
+            // A worker that believed the card was gone does not retry by itself.
             if let Some(insertion) = self.unanswered.lying(&reader).filter(|_| !self.unanswered.contains(&reader)) {
                 self.unanswered.failed(&reader, insertion, true, Instant::now());
             }
         }
     }
 
-    /// Keeps those in doubt of whom nobody can say that they have left: the service hangs, or their reader does, or does not work, or
-    /// shows a card with which each exchange fails.
+    /// Extends unconfirmed entries whose holders nobody can say have left: the service or the reader hangs, the reader
+    /// does not work, or it shows a card with which every exchange fails.
     pub(super) fn keep_at_hanging(&mut self, now: Timestamp) -> Result<(), Failure> {
         let soon = now.checked_add(self.config.context.policy.stale_after() / 2).unwrap_or(Timestamp::MAX);
         let list = self.store.list()?;
         let is_kept = |reader: &&str| {
-            // Where no card was seen last nobody asks again.
+            // If no card was seen there last, nothing is retried.
             let is_silent = self.unanswered.lying(reader).is_some() && hangs(reader);
             let is_unavailable = list.slot(reader).is_some_and(|slot| slot.unavailable);
             self.service_hangs
@@ -52,7 +52,7 @@ impl WatchRun<'_> {
         if readers.is_empty() { Ok(()) } else { self.apply(&Input::Hang { readers }) }
     }
 
-    /// Has the cards tapped again that did not answer, and says how long it is until the next.
+    /// Has due cards tapped again that did not answer; returns the time until the next is due.
     pub(super) fn ask_again(&mut self, now: Instant) -> Option<Duration> {
         for (reader, insertion) in self.unanswered.due(now) {
             self.pool.tap_again(&reader, insertion);
@@ -60,7 +60,7 @@ impl WatchRun<'_> {
         self.unanswered.next().map(|due| due.saturating_duration_since(now))
     }
 
-    /// Sees to it that a card which did not answer is asked again.
+    /// Schedules another try of a card that did not answer.
     pub(super) fn fails(&mut self, reader: &str, insertion: Insertion) -> Result<(), Failure> {
         let is_expected = self.store.list()?.is_expected(reader);
         self.unanswered.failed(reader, insertion, is_expected, Instant::now());

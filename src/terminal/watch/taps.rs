@@ -1,4 +1,4 @@
-//! What a watch does with a tap that has ended: the server is asked, the token is admitted or not, and the list is told.
+//! What a watch does with a finished tap: looks up the token at the server, decides on admission, and updates the list.
 
 use std::time::Instant;
 
@@ -22,8 +22,8 @@ use crate::{
 };
 
 impl WatchRun<'_> {
-    /// A token that was moved to another CA before this terminal has read that one is no stranger: the rotation is seen
-    /// here, or asked for, and read on another thread.
+    /// Handles a finished tap. A token moved to a new CA before this terminal has loaded that CA is not foreign: the
+    /// tap is held while the rotation is detected here, or asked for, and loaded on another thread.
     pub(super) fn tapped(&mut self, report: ReaderReport) -> Result<(), Failure> {
         let ReaderReport::Tapped { tapped, .. } = &report else { return Ok(()) };
         if !matches!(tapped.result, Err(TapError::Token(TokenError::OtherAuthority))) {
@@ -40,7 +40,7 @@ impl WatchRun<'_> {
         Ok(())
     }
 
-    /// Taps that were held are tapped once more with what was read, or are strangers after all.
+    /// Repeats held taps with the new keys, or refuses them as foreign after all.
     pub(super) fn release(&mut self, again: bool) -> Result<(), Failure> {
         for report in std::mem::take(&mut self.unknown_ca_taps) {
             match &report {
@@ -51,7 +51,7 @@ impl WatchRun<'_> {
         Ok(())
     }
 
-    /// The server is asked about a token that has proved who it is; the readers go on meanwhile.
+    /// Looks up an authenticated token at the server, while the readers continue.
     pub(super) fn ask(&mut self, report: ReaderReport) -> Result<(), Failure> {
         let query = match &report {
             ReaderReport::Tapped { tapped, .. } => LookupQuery::of(tapped),
@@ -65,8 +65,8 @@ impl WatchRun<'_> {
         Ok(())
     }
 
-    /// Where the server wants a proof of a token that has resumed a channel, it is tapped in full at once, as long as it lies
-    /// there; without a card it is refused, and makes a full tap the next time.
+    /// Whether to repeat a resumed tap in full because the server wants a proof: at once if the card is still there; if
+    /// not, the token is refused, and makes a full tap the next time.
     fn retaps_in_full(&self, report: &ReaderReport, answered: Option<&LookupOutcome>) -> bool {
         let (ReaderReport::Tapped { reader, insertion, tapped, .. }, Some(cache)) = (report, &self.resumption) else {
             return false;
@@ -85,7 +85,7 @@ impl WatchRun<'_> {
         lies_there
     }
 
-    /// Says so when a token has lost the key for its fast taps again and again.
+    /// Reports a token that has repeatedly lost its key for fast taps.
     fn note_key(&mut self, token_id: Uuid, missed: bool, outcome: &TapOutcome) -> Result<(), Failure> {
         let resumed = outcome.decision.admitted().is_some_and(|admission| admission.token.is_resumed());
         let key = match (missed, resumed) {
@@ -100,7 +100,7 @@ impl WatchRun<'_> {
         self.observer.event(WatchEvent::Evicted(evicted()))
     }
 
-    /// Decides about a token, and tells the list.
+    /// Decides about a token, and updates the list.
     pub(super) fn admit(&mut self, report: ReaderReport, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
         if self.retaps_in_full(&report, answered) {
             return Ok(());
@@ -112,7 +112,7 @@ impl WatchRun<'_> {
         let server = answered.map(|answered| (answered, &self.config.rules));
         let outcome = match TapOutcome::of(&mut self.store, at, reader.clone(), insertion, *tapped, server) {
             Ok(outcome) => outcome,
-            // Nothing is known of the token: it is asked again, and nobody is let in meanwhile.
+            // Nothing is known about the token: it is tried again, and not admitted in the meantime.
             Err(error) => {
                 if lies_there {
                     self.fails(&reader, insertion)?;
@@ -124,7 +124,7 @@ impl WatchRun<'_> {
             let vouched = kept.map(|kept| vouched(kept, answered, &outcome));
             match (outcome.authenticated(), vouched, outcome.decision.holder()) {
                 (Some(_), Some(Some(kept)), _) => cache.keep(kept),
-                // Who is refused makes a full tap the next time, and so does whom the server does not vouch for.
+                // A refused token makes a full tap the next time, as does one for which the server does not vouch.
                 (Some(token_id), Some(None), _) | (None, _, Some((token_id, _))) => cache.forget(token_id),
                 _ => {}
             }
@@ -155,7 +155,7 @@ impl WatchRun<'_> {
                 self.publish(events)?;
                 if is_told || !is_news { Ok(()) } else { self.observer.event(WatchEvent::TapFailed(&outcome)) }
             }
-            // Where a tap enters, it counts also when the card was gone before the server had answered.
+            // In toggle and until, a tap counts even if the card was removed before the server answered.
             Some(input @ Input::Tap(_)) if !stays && !is_outdated => {
                 self.applied.insert(reader.clone(), insertion);
                 self.apply(&input)?;
@@ -167,8 +167,8 @@ impl WatchRun<'_> {
     }
 }
 
-/// The key for the next tap of a token that is let in, if that may resume: where there is a server, when it said so last. What it
-/// said of the full tap holds while it is away.
+/// The key for the next tap of an admitted token, if that may be resumed. With a server, it must have allowed this in
+/// its last answer; its answer to the full tap remains valid while it is unreachable.
 fn vouched(kept: KeptKey, answered: Option<&LookupOutcome>, outcome: &TapOutcome) -> Option<KeptKey> {
     let resumed = outcome.decision.admitted().is_some_and(|admission| admission.token.is_resumed());
     match answered.map(|answered| &answered.said) {

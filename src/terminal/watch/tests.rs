@@ -1,4 +1,4 @@
-//! A watch whose workers are played: what becomes of those on the list when readers and cards do not answer.
+//! A watch with simulated workers: what happens to entries when readers and cards do not answer.
 
 mod silence;
 
@@ -53,8 +53,7 @@ fn pass(time: Duration) {
     NOW.set(NOW.get().checked_add(time).unwrap());
 }
 
-/// Writes down in short what it is told, and what the workers are ordered; it wants portraits or none. Last: what taps were
-/// for whoever stood there.
+/// Records events in short form, the orders to the workers, and the effect of each tap; wants portraits or none.
 #[derive(Clone, Default)]
 struct Recorder(Rc<RefCell<Vec<String>>>, Rc<Cell<bool>>, Rc<RefCell<Vec<TapEffect>>>);
 
@@ -100,7 +99,7 @@ impl WatchObserver for Recorder {
     }
 }
 
-/// A watch over one reader in mode field, where the card of insertion 1 lies.
+/// A watch over one reader in mode field that holds the card of insertion 1.
 fn watch(heartbeat: Option<Duration>, test: impl FnOnce(&mut WatchRun<'_>, &Recorder)) {
     let home = tempfile::tempdir().unwrap();
     let pki = PkiDir::new(home.path().join("pki"));
@@ -141,7 +140,7 @@ fn watch(heartbeat: Option<Duration>, test: impl FnOnce(&mut WatchRun<'_>, &Reco
     test(&mut run, &told);
 }
 
-/// A tap of the token, which counts its uses, or one that failed.
+/// A tap of the token with this use counter, or a failed one.
 fn tap(run: &mut WatchRun<'_>, insertion: u64, result: Result<u32, LinkError>) {
     let result = match result {
         Ok(counter) => {
@@ -161,7 +160,7 @@ fn tap(run: &mut WatchRun<'_>, insertion: u64, result: Result<u32, LinkError>) {
     run.handle(Message::Tap(report)).unwrap();
 }
 
-/// A tap whose token let this terminal keep a key.
+/// A tap by which the terminal obtained a key.
 fn tap_with_key(run: &mut WatchRun<'_>, counter: u32) {
     let report = full_tap(run, counter);
     run.handle(Message::Tap(report)).unwrap();
@@ -176,7 +175,7 @@ fn full_tap(run: &WatchRun<'_>, counter: u32) -> ReaderReport {
     tapped_with(Evidence::Proof { proof, identity_certificate: Vec::new() }, kept)
 }
 
-/// The same token, in a channel that was resumed under the key that is kept.
+/// The same token, in a channel resumed under the kept key.
 fn resumed_tap(run: &WatchRun<'_>, counter: u32) -> ReaderReport {
     let mode = TokenMode::Open(uuid::Uuid::from_u128(1));
     let kept = run.resumption.as_ref().unwrap().take(mode, ResumeRule::Open, || NOW.get()).pop().unwrap();
@@ -200,7 +199,7 @@ fn is_kept(cache: &ResumptionCache) -> bool {
     is_kept
 }
 
-/// Admission keeps a key, and a refusal destroys the one that was kept, and the new one.
+/// Admission keeps a key; a refusal destroys both the kept and the new one.
 #[test]
 fn a_key_is_kept_of_who_is_let_in() {
     watch(None, |run, _| {
@@ -214,7 +213,7 @@ fn a_key_is_kept_of_who_is_let_in() {
         assert!(!is_kept());
         tap_with_key(run, 6);
         assert!(is_kept());
-        // The server did not let it in, whatever it says by the next tap.
+        // The server refused it, whatever it says by the next tap.
         let token_id = run.store.entries().unwrap()[0].token_id;
         let barred = |id| Message::Server(ServerEvent::NotActive(vec![id]));
         run.handle(barred(uuid::Uuid::nil())).unwrap();
@@ -223,7 +222,7 @@ fn a_key_is_kept_of_who_is_let_in() {
         assert!(!is_kept());
         tap_with_key(run, 7);
         assert!(is_kept());
-        // Denied between two taps, and let in again.
+        // Denied between two taps, and admitted again.
         let denial = Denial { id: "7".into(), at: None, name: None, reason: None };
         run.store.deny(&denial, NOW.get(), &PresenceMode::Field).unwrap();
         run.catch_up().unwrap();
@@ -231,7 +230,7 @@ fn a_key_is_kept_of_who_is_let_in() {
     });
 }
 
-/// A key belongs to the terminal's own key and to its CA: when these are exchanged, it ends, also one that a tap has taken out.
+/// A key depends on the terminal's own key and its CA: when these change, it ends, even if a tap has taken it out.
 #[test]
 fn a_key_ends_with_the_certificates_it_came_under() {
     watch(None, |run, _| {
@@ -263,7 +262,7 @@ fn a_key_ends_with_the_certificates_it_came_under() {
     });
 }
 
-/// Where there is a server, a key is kept as long as it says so, also while it is away.
+/// With a server, a key is kept as long as the server says, even while it is unreachable.
 #[test]
 fn a_server_says_whose_keys_are_kept() {
     let said = |resume| -> Result<Lookup, ServerError> {
@@ -288,7 +287,7 @@ fn a_server_says_whose_keys_are_kept() {
     watch(None, |run, told| {
         let cache = ResumptionCache::new(SECOND * 3600);
         run.resumption = Some(cache.clone());
-        // The server is away at the full tap, or does not want it.
+        // The server is unreachable at the full tap, or does not allow it.
         for (counter, unwilling) in [(5, Err(ServerError::Slow)), (6, said(false))] {
             let report = full_tap(run, counter);
             run.admit(report, Some(&answer(unwilling))).unwrap();
@@ -311,7 +310,7 @@ fn a_server_says_whose_keys_are_kept() {
         assert!(is_kept(&cache));
         pass(SECOND);
         assert!(!is_kept(&cache));
-        // A proof that it wants is made at once.
+        // If it wants a proof, a full tap follows at once.
         let report = full_tap(run, 9);
         run.admit(report, Some(&answer(said(true)))).unwrap();
         told.take();
@@ -321,7 +320,7 @@ fn a_server_says_whose_keys_are_kept() {
         let [_, order] = &told.take()[..] else { panic!("one order") };
         assert!(order.starts_with("Inserted"), "{order}");
         assert!(!is_kept(&cache));
-        // Nobody is tapped in full for ever: one that has shown a proof is refused.
+        // Full taps do not repeat forever: a token that has shown a proof is refused.
         told.add("begun".into());
         let report = full_tap(run, 10);
         run.admit(report, Some(&required())).unwrap();
@@ -330,7 +329,7 @@ fn a_server_says_whose_keys_are_kept() {
     });
 }
 
-/// Who answers more slowly than before checks nobody in, and makes a full tap the next time.
+/// A token that answers more slowly than before is not admitted, and makes a full tap the next time.
 #[test]
 fn a_tap_that_is_too_far_destroys_the_key() {
     watch(None, |run, _| {
@@ -357,7 +356,8 @@ fn a_tap_that_is_too_far_destroys_the_key() {
     });
 }
 
-/// Two machines with one bundle take each other's keys: after three full taps in a row that began with a miss, that is told.
+/// Two machines with one bundle evict each other's keys: reported after three full taps in a row that began with a
+/// miss.
 #[test]
 fn a_token_that_loses_the_key_again_and_again_is_told() {
     watch(None, |run, told| {
@@ -398,7 +398,7 @@ fn at_most(run: &mut WatchRun<'_>) -> Duration {
     }
 }
 
-/// With a server that answers late, a tap may end after its card was lifted, or when another one lies there.
+/// With a slow server, a tap may end after its card was removed, or when another card is there.
 #[test]
 fn a_tap_that_does_not_count_is_not_shown_as_one_that_does() {
     watch(Some(HEARTBEAT), |run, told| {

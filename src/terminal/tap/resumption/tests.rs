@@ -20,7 +20,7 @@ fn made(cache: &ResumptionCache, id: u128, mode: TokenMode) -> KeptKey {
     cache.made(key(id, NEVER), mode, &format!("p{id}"), at(1000), cache.begin())
 }
 
-/// A cache of one hour with the key of token 1 of this mode, kept at second 1000.
+/// A cache of one hour with the key of token 1 in this mode, kept at second 1000.
 fn cache(mode: TokenMode) -> ResumptionCache {
     let cache = ResumptionCache::new(Duration::from_secs(3600));
     assert!(take(&cache, mode, 1000).is_empty());
@@ -75,13 +75,13 @@ fn what_ends_a_key() {
         cache.prune(|| at(1001), |id| id == denied);
         assert_eq!(there(&cache, 1002), 0, "{denied}");
     }
-    // The certificates that the full tap rested on.
+    // The certificates that the full tap relied on.
     let certified = cache(open(2));
     certified.keep(certified.made(key(1, 1500), open(1), "p1", at(1000), certified.begin()));
     assert_eq!(there(&certified, 1501), 0);
 }
 
-/// Whatever ends a key ends one that is out, too; and a key that was made meanwhile stays.
+/// Ending a key also ends one that is taken out; a key made in the meantime stays.
 #[test]
 fn a_key_that_is_out_ends_as_well() {
     let ends: [fn(&ResumptionCache); 4] = [
@@ -105,7 +105,7 @@ fn a_key_that_is_out_ends_as_well() {
     assert_eq!(take(&cache, open(1), 1002)[0].key().counter, 70_000);
 }
 
-/// A tap that was under way when all keys ended, as at a renewal, leaves none.
+/// A tap in progress when all keys ended, as at a renewal, leaves none.
 #[test]
 fn a_tap_of_before_the_end_leaves_no_key() {
     let cache = cache(open(1));
@@ -115,7 +115,7 @@ fn a_tap_of_before_the_end_leaves_no_key() {
     assert!(take(&cache, open(2), 1002).is_empty());
 }
 
-/// Readers read the clock one after the other: what one tap has read earlier is no clock that went back.
+/// Readers read the clock one after the other: an earlier reading by one tap does not mean that the clock went back.
 #[test]
 fn two_readers_do_not_end_each_others_keys() {
     let cache = cache(open(1));
@@ -125,7 +125,7 @@ fn two_readers_do_not_end_each_others_keys() {
     assert_eq!(take(&cache, open(1), 1100).len(), 1);
 }
 
-/// A use makes no key younger, and the proof that it came from is the same.
+/// Use does not make a key younger, and the proof that it came from stays the same.
 #[test]
 fn a_used_key_keeps_its_age_and_its_proof() {
     let cache = cache(open(1));
@@ -146,7 +146,7 @@ fn private_tokens_are_resumed_only_where_it_is_allowed() {
         assert_eq!(cache(set).take(set, rule, || at(1001)).len(), private, "{rule:?}");
         assert_eq!(cache(set).wants_slot(set, rule), private == 1);
     }
-    // All keys of a set, for nobody says before which token it is.
+    // All keys of a set, because the token does not reveal which one it is.
     let cache = cache(set);
     cache.keep(made(&cache, 2, set));
     cache.keep(made(&cache, 3, TokenMode::Private([2; 8])));
@@ -161,7 +161,7 @@ fn a_token_without_slots_is_not_asked_for_one_again() {
     assert!(cache.wants_slot(open(2), RULE));
     cache.has_no_slots(Uuid::from_u128(2));
     assert!(!cache.wants_slot(open(2), RULE) && cache.wants_slot(open(1), RULE));
-    // Those before it stay remembered, until there are too many: then all are asked once more.
+    // Earlier ones stay remembered, until there are too many: then all are asked again.
     for id in 3..2 + REMEMBERED as u128 {
         cache.has_no_slots(Uuid::from_u128(id));
     }

@@ -1,4 +1,4 @@
-//! Heartbeats that are timed in a tap: how many, which count, and what becomes of a tap whose heartbeat fails.
+//! Heartbeats timed in a tap: how many, which of them count, and the result of a tap whose heartbeat fails.
 
 use std::{
     sync::{Arc, Mutex},
@@ -26,10 +26,10 @@ use crate::{
 const ID: Uuid = Uuid::from_u128(1);
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// A token whose heartbeats are the links' to change.
+/// A token whose heartbeats can be altered by the link.
 struct Line<'a, F> {
     token: &'a mut SoftwareToken,
-    /// Which heartbeat it is, and its answer.
+    /// Gets the number of the heartbeat and its answer.
     heartbeat: F,
     heartbeats: usize,
 }
@@ -51,7 +51,7 @@ impl<F: FnMut(usize, Vec<u8>) -> Result<Vec<u8>, LinkError>> Link for Line<'_, F
     }
 }
 
-/// A tap with a bound over this least time; how many heartbeats it took.
+/// A tap bounded by this least time.
 fn tap<F>(terminal: &FastFixture, line: &mut Line<'_, F>, least: Option<Duration>, max_extra: Duration) -> Tapped
 where
     F: FnMut(usize, Vec<u8>) -> Result<Vec<u8>, LinkError>,
@@ -66,7 +66,7 @@ where
     tapped
 }
 
-/// One heartbeat where it is quick enough, three where it is not or where nothing is known; in full taps and resumed ones.
+/// One heartbeat if it is fast enough, three if not or if nothing is known; in full and resumed taps.
 #[test]
 fn a_tap_times_one_heartbeat_and_three_at_most() {
     for private in [false, true] {
@@ -95,7 +95,7 @@ fn a_tap_times_one_heartbeat_and_three_at_most() {
     }
 }
 
-/// One slow answer is not held against a token; three are, however slow each is.
+/// One slow answer is not held against a token; three are.
 #[test]
 fn the_least_of_three_counts() {
     let terminal = FastFixture::new();
@@ -117,7 +117,7 @@ fn the_least_of_three_counts() {
     }
 }
 
-/// An answer whose R-MAC is wrong has no time, and the tap is none; a key that the token held is gone with it.
+/// An answer with a wrong R-MAC is not timed, and the tap fails; a key that the token held is dropped.
 #[test]
 fn an_answer_that_anybody_may_have_made_has_no_time() {
     let terminal = FastFixture::new();
@@ -152,14 +152,15 @@ fn a_card_that_is_lifted_at_its_heartbeat_loses_no_key() {
     assert!(tapped.result.as_ref().is_err_and(TapError::is_departure));
     assert_eq!(tapped.heartbeat, None);
     assert!(token_of(&terminal.tap(&mut token)).is_resumed());
-    // In a full tap the key was never kept.
+    // A full tap has not kept its key yet.
     terminal.cache.forget(ID);
     let mut line = Line::new(&mut token, |_, _| Err(LinkError::CardRemoved));
     assert!(tap(&terminal, &mut line, None, NEVER).result.is_err());
     assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
 }
 
-/// Which reader it is may be a question to its driver, which waits for whoever holds the card: it is put before the tap connects.
+/// Identifying a reader may require its driver, which waits for whoever holds the card: so it is done before
+/// connecting.
 #[test]
 fn what_holds_at_a_reader_is_asked_before_the_card_is_held() {
     #[derive(Default)]
@@ -206,7 +207,7 @@ fn what_holds_at_a_reader_is_asked_before_the_card_is_held() {
     assert_eq!(*asked.0.lock().unwrap(), ["resume nowhere", "distance nowhere"]);
 }
 
-/// What is above the bound is shown above it, however little that is.
+/// A time above the bound is shown above it, however small the difference.
 #[test]
 fn the_message_of_what_is_too_far_does_not_contradict_itself() {
     for (took, most, said) in [

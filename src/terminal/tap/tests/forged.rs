@@ -1,5 +1,5 @@
-//! Cards that hold genuine certificates of our CA and the keys of them, and still are not what they say: one case for
-//! each check of the way in that a changed byte does not reach.
+//! Cards with genuine certificates of our CA and the matching keys that are nevertheless not what they claim: one case
+//! for each check that changing single bytes does not reach.
 
 use super::*;
 use crate::channel::CommandName;
@@ -12,7 +12,7 @@ const FUTURE: (&str, &str) = ("2026-12-01T00:00:00Z", "2036-11-01T00:00:00Z");
 const OWN: RememberedItem = RememberedItem::Ecka(TokenMode::Open(ID), 0x41);
 const IDENTITY: RememberedItem = RememberedItem::Identity(ID);
 
-/// The error of the first tap of this token, which taught the terminal nothing about `item`.
+/// The error of the first tap of this token, from which the terminal learned nothing about `item`.
 fn refusal(fixture: &TapFixture, token: &mut dyn Link, item: RememberedItem) -> TokenError {
     let tapped = fixture.tap(token, ApduFormat::Short);
     assert!(tapped.session.is_none());
@@ -23,7 +23,7 @@ fn refusal(fixture: &TapFixture, token: &mut dyn Link, item: RememberedItem) -> 
     }
 }
 
-/// A token whose certificate of this class is another one, by the right CA and for the right key.
+/// A token whose certificate of this class is replaced, by one of the right CA for the right key.
 fn token_with(fixture: &TapFixture, bent: CertificateProfile, other: Certify<'_>) -> SoftwareToken {
     certified(fixture, ID, false, 3, &|class, subject, key| match class {
         class if class == bent => other(class, subject, key),
@@ -100,7 +100,7 @@ fn the_certificate_of_a_set_is_one_of_a_set_and_alive() {
     }
 }
 
-/// Every certificate that a terminal may remember wrongly, for an item and its class.
+/// Every wrong certificate that a terminal might remember, for an item and its class.
 fn stale(fixture: &TapFixture, class: CertificateProfile) -> Vec<Vec<u8>> {
     let (name, key) = (ID.to_string(), new_key());
     vec![
@@ -119,7 +119,7 @@ fn what_is_remembered_is_verified_again_and_read_anew() {
     let mut token = issued(&fixture, ID, false, 3);
     for (item, class) in [(OWN, CertificateProfile::TokenEcka), (IDENTITY, CertificateProfile::Identity)] {
         for (n, der) in stale(&fixture, class).into_iter().enumerate() {
-            // An own certificate of another subject contradicts what SELECT told, and is no matter of age.
+            // An own certificate with another subject contradicts SELECT, so reading it again would not help.
             if (item, n) == (OWN, 2) {
                 continue;
             }
@@ -137,7 +137,7 @@ fn what_is_remembered_wrongly_is_forgotten_when_the_token_has_nothing_better() {
         let fixture = TapFixture::new();
         let expired = |class: CertificateProfile, name: &str, key: &Point| issue(&fixture.ca, class, name, key, PAST);
         let mut token = token_with(&fixture, class, &expired);
-        // Remembered: one whose time is over, and one of an earlier key, which a wrong receipt gives away.
+        // Remembered: an expired one, and one of an earlier key, which a wrong receipt reveals.
         let earlier = fixture.issue(class, &ID.to_string(), new_key().public());
         let over = expired(class, &ID.to_string(), new_key().public());
         for der in if item == OWN { vec![over, earlier] } else { vec![over] } {
@@ -148,7 +148,7 @@ fn what_is_remembered_wrongly_is_forgotten_when_the_token_has_nothing_better() {
     }
 }
 
-/// A line in the middle that answers some commands itself.
+/// A man in the middle that answers some commands itself.
 struct Middle<'a, F: FnMut(&[u8], Vec<u8>) -> Vec<u8>> {
     token: &'a mut SoftwareToken,
     change: F,
@@ -161,7 +161,7 @@ impl<F: FnMut(&[u8], Vec<u8>) -> Vec<u8>> Link for Middle<'_, F> {
     }
 }
 
-/// Puts these bytes in the place of others of the same length, where they stand.
+/// Replaces these bytes by others of the same length, wherever they occur.
 fn replaced(mut bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     let at = bytes.windows(old.len()).position(|window| window == old).unwrap();
     bytes[at..at + old.len()].copy_from_slice(new);
@@ -211,7 +211,7 @@ fn a_token_that_is_selected_anew_is_the_same_one() {
     );
 }
 
-/// The channel is that of one token, and the proof that of another.
+/// The channel belongs to one token, and the proof to another.
 #[test]
 fn the_proof_is_that_of_the_token_that_select_named() {
     let fixture = TapFixture::new();
@@ -242,7 +242,7 @@ fn the_lookup_of_a_ca_names_the_key_of_a_ca() {
     }
 }
 
-/// The token has our CA's key where we looked for it: the certificate itself is what it does not take.
+/// The token has our CA's key under the KVN that we tried, so it is the certificate itself that it rejects.
 #[test]
 fn a_certificate_refused_under_the_right_key_is_not_tried_again() {
     for status in [Status::WRONG_DATA, Status::NO_DATA] {

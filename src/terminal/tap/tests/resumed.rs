@@ -1,4 +1,4 @@
-//! Taps of a terminal that resumes: what the second one costs, and everything after which it is a full one again, or none.
+//! Taps of a terminal that resumes channels: what the second tap costs, and what makes it a full one again, or none.
 
 use super::*;
 use crate::{
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 const ID: Uuid = Uuid::from_u128(1);
 
-/// A terminal that resumes, and lets everybody in.
+/// A terminal that resumes channels, and admits everybody.
 pub(super) struct FastFixture {
     pub(super) fixture: TapFixture,
     pub(super) cache: ResumptionCache,
@@ -30,7 +30,7 @@ impl FastFixture {
         Self { fixture: TapFixture::new(), cache, rule: ResumeRule::Private }
     }
 
-    /// A tap whose key waits to be kept.
+    /// A tap whose key has not been kept yet.
     fn try_tap(&self, link: &mut dyn Link) -> Tapped {
         self.try_tap_within(link, None)
     }
@@ -62,7 +62,7 @@ pub(super) fn token_of(tapped: &Tapped) -> &AuthenticatedToken {
     token
 }
 
-/// A link on which the answer to a command with this INS and P1 is changed, or does not come.
+/// A link on which the answer to a command with this INS and P1 is altered or lost.
 struct Bent<'a, F> {
     token: &'a mut SoftwareToken,
     command: (u8, u8),
@@ -93,19 +93,19 @@ fn the_second_tap_takes_three_exchanges_and_no_signature() {
             let seen = token_of(&next);
             assert!(seen.is_resumed() && seen.proof().is_none());
             assert_eq!(seen.counter(), token_of(&first).counter());
-            // Whoever stays is asked over the same channel.
+            // A token that stays is queried over the same channel.
             let session = next.session.as_mut().unwrap();
             assert_eq!(session.heartbeat(&mut token).unwrap(), LifeCycle::Issued);
             assert!(session.dek().is_err());
         }
-        // After 64 uses there is a full tap, and then it goes on.
+        // After 64 uses there is a full tap, and then resumption continues.
         let resumed: Vec<bool> = (0..63).map(|_| token_of(&terminal.tap(&mut token)).is_resumed()).collect();
         assert_eq!(resumed.iter().filter(|resumed| !**resumed).count(), 1);
         assert!(!resumed[61]);
     }
 }
 
-/// A key counts from admission on: until then, and where nothing is resumed, every tap is a full one.
+/// A key counts only once the token is admitted: until then, and where nothing is resumed, every tap is a full one.
 #[test]
 fn a_key_that_nobody_keeps_resumes_nothing() {
     let mut terminal = FastFixture::new();
@@ -133,7 +133,7 @@ fn two_cards_with_one_key_fall_apart_at_the_second_use() {
     let refused = terminal.tap(&mut copy);
     assert!(matches!(&refused.result, Err(TapError::Token(TokenError::Cloned { last: 63, found: 63, .. }))));
     assert_eq!(refused.failure().unwrap().code, "token.counter");
-    // Neither is resumed any more.
+    // Neither is resumed any longer.
     assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
 }
 
@@ -149,7 +149,7 @@ fn a_lower_use_counter_is_a_copy() {
     assert!(matches!(&refused.result, Err(TapError::Token(TokenError::Cloned { last: 65_537, found: 65_536, .. }))));
 }
 
-/// Full taps elsewhere raise the use counter: a resumed one tells the present one, and keeps it.
+/// Full taps elsewhere increment the use counter: a resumed tap reports the current value, and keeps it.
 #[test]
 fn a_resumed_tap_knows_the_counter_of_taps_elsewhere() {
     let terminal = FastFixture::new();
@@ -167,14 +167,14 @@ fn terminal_now() -> Timestamp {
     "2026-11-23T00:00:00Z".parse().unwrap()
 }
 
-/// A token that has lost its slots takes one exchange more, and the same tap is a full one; also where its certificate has
-/// to be read again.
+/// A token that has lost its slots costs one more exchange, and the same tap becomes a full one; likewise if its
+/// certificate has to be read again.
 #[test]
 fn a_miss_leads_to_a_full_tap() {
     let terminal = FastFixture::new();
     let mut token = issued(&terminal.fixture, ID, false, 3);
     terminal.tap(&mut token);
-    // Another terminal's key under the same name fits nothing.
+    // Another terminal's key under the same name matches nothing.
     let stale = |terminal: &FastFixture| {
         let kept = terminal.cache.take(TokenMode::Open(ID), ResumeRule::Open, terminal_now).remove(0);
         let other = ResumptionKey { key: Key128::new([0; 16]).into(), ..kept.key().clone() };
@@ -187,7 +187,7 @@ fn a_miss_leads_to_a_full_tap() {
     stale(&terminal);
     terminal.fixture.memory.0.borrow_mut().clear();
     assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
-    // What is remembered has ended, and is read again as well.
+    // The remembered certificate has expired, and is read again too.
     stale(&terminal);
     let ended = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
     let ended = issue(&terminal.fixture.ca, CertificateProfile::TokenEcka, &ID.to_string(), new_key().public(), ended);
@@ -196,7 +196,7 @@ fn a_miss_leads_to_a_full_tap() {
     assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
 }
 
-/// Two terminals with one key share a slot: each full tap at one takes the key of the other, which sees that it missed.
+/// Two terminals with one key share a slot: each full tap at one evicts the key of the other, which notices the miss.
 #[test]
 fn copies_of_a_terminal_evict_each_other() {
     for private in [false, true] {
@@ -211,12 +211,12 @@ fn copies_of_a_terminal_evict_each_other() {
                 tapped.missed
             })
             .collect();
-        // Which token of a set it is nobody has said before, so it may never have had a key here.
+        // A token of a set does not reveal which one it is, so it may never have had a key here.
         assert_eq!(missed, [false, false, !private, !private, !private, !private]);
     }
 }
 
-/// What a line in the middle changes costs a full tap or the visit, and never lets anybody in.
+/// What a man in the middle changes costs a full tap or the whole tap, and never admits anybody.
 #[test]
 fn changed_answers_gain_nothing() {
     let terminal = FastFixture::new();
@@ -240,13 +240,13 @@ fn changed_answers_gain_nothing() {
             if let Some(kept) = tapped.kept {
                 terminal.cache.keep(kept);
             }
-            // Who holds the key and does not go on as it should makes a full tap the next time.
+            // A token that holds the key but then fails makes a full tap the next time.
             assert_eq!(token_of(&terminal.tap(&mut token)).is_resumed(), command.0 == 0x86, "bit {bit}");
         }
     }
 }
 
-/// What is no answer of the form says nothing about the key: any card can say it.
+/// A malformed answer says nothing about the key: any card can send it.
 #[test]
 fn an_answer_of_another_form_is_a_miss() {
     let terminal = FastFixture::new();
@@ -283,8 +283,8 @@ fn a_card_that_was_lifted_meanwhile_loses_no_key() {
     }
 }
 
-/// A release without slots answers 6A80: the proof is asked for without, in the same channel, and the token is not asked
-/// for a slot again.
+/// A release without slots answers 6A80: the proof is requested without a slot, in the same channel, and the token is
+/// not asked for a slot again.
 #[test]
 fn a_token_without_slots_is_asked_once() {
     let terminal = FastFixture::new();
@@ -296,7 +296,7 @@ fn a_token_without_slots_is_asked_once() {
     assert_eq!(asked(&link.sent), [1, 0]);
     assert!(!token_of(&tapped).is_resumed() && tapped.kept.is_none());
     assert!(!terminal.cache.wants_slot(TokenMode::Open(ID), ResumeRule::Open));
-    // Without the question after a slot, 6A80 is a refusal and nothing to ask again.
+    // If no slot was requested, 6A80 is a refusal, and nothing is retried.
     token.reset();
     let mut link = Bent { token: &mut token, command: (0x88, 0), bend: old, sent: Vec::new() };
     let refused = terminal.try_tap(&mut link);
@@ -304,7 +304,7 @@ fn a_token_without_slots_is_asked_once() {
     assert!(matches!(refused.result, Err(TapError::Token(TokenError::Refused { status: Status::WRONG_DATA, .. }))));
 }
 
-/// In a set nobody says before which token it is: each of the keys is tried.
+/// Tokens of a set do not reveal which one they are: every key is tried.
 #[test]
 fn tokens_of_a_set_are_found_by_their_keys() {
     let terminal = FastFixture::new();
@@ -319,7 +319,7 @@ fn tokens_of_a_set_are_found_by_their_keys() {
             assert!(token_of(&tapped).is_resumed(), "round {round}, token {id}");
         }
     }
-    // Where private tokens are not to be resumed, none is.
+    // Where private tokens may not be resumed, none is.
     let terminal = FastFixture { rule: ResumeRule::Open, ..terminal };
     assert!(!token_of(&terminal.tap(&mut tokens[0])).is_resumed());
 }

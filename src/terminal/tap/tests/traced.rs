@@ -1,4 +1,4 @@
-//! Taps are written down and played: the same outcome, whatever the card does, and no secret in between.
+//! Taps are recorded and replayed: with the same outcome, whatever the card does, and without secrets in the trace.
 
 use std::{fs, sync::Arc};
 
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// A card whose answer to one APDU is bent.
+/// A card whose answer to one APDU is altered.
 struct Bent<'a> {
     card: &'a mut SoftwareToken,
     apdu: usize,
@@ -44,7 +44,7 @@ impl Link for Bent<'_> {
     }
 }
 
-/// Writes one tap down.
+/// Records one tap.
 fn record(link: &mut dyn Link, masked: bool, tap: impl FnOnce(&mut dyn Link) -> Tapped) -> (Tapped, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
@@ -81,7 +81,7 @@ fn same(recorded: &Tapped, played: &Tapped, masked: bool) -> TestCaseResult {
     Ok(())
 }
 
-/// Open and private, at first sight and remembered, short and extended APDUs, with and without the holder.
+/// Open and private, first tap and remembered, short and extended APDUs, with and without the holder.
 #[test]
 fn honest_taps_are_played() {
     for (private, ca_kvn) in [(false, 3), (true, 3), (false, 4)] {
@@ -97,7 +97,7 @@ fn honest_taps_are_played() {
     }
 }
 
-/// Heartbeats of a bound on distance are played too, as many as there were, also where one failed.
+/// Heartbeats of a distance bound are replayed too, in the same number, even if one failed.
 #[test]
 fn heartbeats_that_were_timed_are_played() {
     let fixture = TapFixture::new();
@@ -123,7 +123,7 @@ fn heartbeats_that_were_timed_are_played() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Whatever a card does wrong, its recording comes to the same.
+    /// Whatever a card does wrong, replaying its recording gives the same result.
     #[test]
     fn taps_of_cards_that_do_anything_wrong_are_played(
         at in 1..12_usize, how in 0..6_u8, byte: prop::sample::Index, bit in 0..8_u8, masked: bool, remembered: bool,
@@ -150,8 +150,8 @@ proptest! {
     }
 }
 
-/// A card that another program reset is asked once more, and the second answer counts; at another reader, and without a
-/// reset before it, it is a tap of its own.
+/// A card that another program reset is tried again, and the second attempt counts; at another reader, or without a
+/// prior reset, it is a separate tap.
 #[test]
 fn a_second_attempt_takes_the_place_of_the_first() {
     let fixture = TapFixture::new();
@@ -182,7 +182,7 @@ fn a_second_attempt_takes_the_place_of_the_first() {
     assert_eq!(codes(vec![scene(&two), again("reader")]), ["", ""]);
 }
 
-/// The system's randomness, and what of it was used.
+/// The system's randomness, recording what was drawn.
 #[derive(Default)]
 struct RecordingRandom(Vec<Vec<u8>>);
 
@@ -233,7 +233,7 @@ fn neither_keys_nor_the_holder_are_in_it() {
     }
 }
 
-/// A tap whose record was bent after it was read: the chain of the file says nothing of that.
+/// A tap whose record was altered after parsing, which the hash chain of the file does not detect.
 fn played_bent(text: &str, bend: impl Fn(&mut TraceRecord)) -> Result<Tapped, TraceError> {
     let mut trace = Trace::parse(text.as_bytes(), sha256).unwrap();
     trace.scenes[0].records.as_mut().unwrap().iter_mut().for_each(bend);
@@ -247,7 +247,7 @@ fn code(played: Result<Tapped, TraceError>) -> &'static str {
     }
 }
 
-/// With the holder in the trace, signature and certificates are verified anew; without, the signature is believed.
+/// With the holder in the trace, signature and certificates are verified again; without, the signature is trusted.
 #[test]
 fn what_can_be_verified_is_verified_anew() {
     let fixture = TapFixture::new();
@@ -267,7 +267,7 @@ fn what_can_be_verified_is_verified_anew() {
             visit.now = "2046-11-23T00:00:00Z".parse().unwrap();
         }
     };
-    // The certificate is refused, and so the dialogue ends before the recorded one.
+    // The certificate is rejected, so the dialogue ends before the recorded one.
     assert_eq!(code(played_bent(&whole, late)), "trace.diverged");
     let withhold = |record: &mut TraceRecord| {
         if let TraceRecord::Answer(answer) = record {

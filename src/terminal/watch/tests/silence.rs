@@ -1,8 +1,8 @@
-//! Cards, readers and a service that do not answer, and who is on the list meanwhile.
+//! Cards, readers and a service that do not answer, and the entries on the list in the meantime.
 
 use super::*;
 
-/// Whatever the link says, the card is asked again, and nobody leaves the list; it is told once.
+/// Whatever error the link reports, the card is tried again, and nobody leaves the list; it is reported once.
 #[test]
 fn a_hiccup_throws_nobody_off() {
     let errors = [LinkError::CardMute, LinkError::TimedOut, LinkError::CardReset, LinkError::SharingViolation];
@@ -78,7 +78,7 @@ fn a_reader_that_says_nothing_for_stale_after_leaves_its_people_unconfirmed_unti
     });
 }
 
-/// The reader shows a card, and every exchange with it fails: who lies there stays in doubt, and is confirmed by the first answer.
+/// The reader shows a card, and every exchange with it fails: the entry stays unconfirmed until the first answer.
 #[test]
 fn whoever_lies_where_every_exchange_fails_stays_in_doubt() {
     for error in [LinkError::Transmission("x".into()), LinkError::ProtocolRefused] {
@@ -95,7 +95,7 @@ fn whoever_lies_where_every_exchange_fails_stays_in_doubt() {
             }
             tap(run, 1, Ok(2));
             assert_eq!(told.take().last().unwrap(), "confirmed 7", "{error:?}");
-            // Whose card says nothing at all is gone after a while, and so is who has lifted it.
+            // A card that does not answer at all counts as gone after a while, as does one that was removed.
             pass(SECOND * 60);
             at_most(run);
             tap(run, 1, Err(error.clone()));
@@ -107,7 +107,7 @@ fn whoever_lies_where_every_exchange_fails_stays_in_doubt() {
     }
 }
 
-/// Also while the service has hung since before this watch began, which then knows of no reader.
+/// This holds even if the service has been hanging since before this watch began, which then knows no readers.
 #[test]
 fn nobody_leaves_while_the_service_hangs_or_a_reader_does_not_work() {
     let away = |error| ReaderEvent::ServiceAway(error);
@@ -116,7 +116,7 @@ fn nobody_leaves_while_the_service_hangs_or_a_reader_does_not_work() {
     for (begins, ends) in [
         (vec![ReaderEvent::ServiceLost, away(ReaderError::ServiceHangs)], away(ReaderError::ServiceDown)),
         (vec![ReaderEvent::ServiceLost, away(ReaderError::ServiceHangs)], ReaderEvent::ServiceBack),
-        // It ended; a reader that is there says so.
+        // The hang ended, as shown by a reader that is reported.
         (vec![away(ReaderError::ServiceHangs)], ReaderEvent::ReaderAdded { reader: "other".into() }),
         (vec![unavailable], removed),
     ] {
@@ -180,7 +180,7 @@ fn a_reader_that_does_not_work_has_lifted_nobody() {
     });
 }
 
-/// It was out of order under the watch or the service before, and nothing says that it works but the card that it shows.
+/// It was broken under an earlier watch or service, and only the card that it shows indicates that it works.
 #[test]
 fn whoever_lay_at_a_reader_that_works_again_leaves_also_where_nothing_answers() {
     let mute = ReaderEvent::CardMute { reader: "door".into(), insertion: 3.into() };
@@ -205,7 +205,7 @@ fn whoever_lay_at_a_reader_that_works_again_leaves_also_where_nothing_answers() 
     }
 }
 
-/// It is plugged in, and another watch has told of it: this one says nothing of it until it is gone.
+/// It is plugged in, and an earlier watch reported it: this watch reports nothing about it until it is gone.
 #[test]
 fn a_reader_that_is_left_out_has_not_been_unplugged() {
     watch(None, |run, told| {
@@ -223,7 +223,7 @@ fn a_reader_that_is_left_out_has_not_been_unplugged() {
     });
 }
 
-/// Boards would show its fault until somebody took it out of `ignore` again.
+/// Otherwise displays would show its fault until somebody removed it from `ignore`.
 #[test]
 fn a_reader_that_is_left_out_is_not_out_of_order_any_more() {
     watch(None, |run, told| {
