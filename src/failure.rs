@@ -8,34 +8,34 @@ use serde::{Deserialize, Serialize};
 /// they fit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExitClass {
-    /// Done, but the answer is no, or some items failed.
+    /// Completed, but the answer is no, or some items failed.
     No,
     /// The command line was wrong.
     Usage,
-    /// Input data are bad.
+    /// The input data are bad.
     Data,
-    /// A service is not there: PC/SC, the server.
+    /// A service is not available: PC/SC, the server.
     Unavailable,
-    /// A bug of ours.
+    /// An internal error of rollcall.
     Bug,
-    /// A local file, disk or database.
+    /// A local file, disk or database failed.
     Io,
-    /// The exchange with the card broke: it left.
+    /// The card was removed during an exchange.
     CardLeft,
     /// Try again later: busy, locked.
     Busy,
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     Protocol,
     /// Refused: authentication or permission.
     Refused,
     /// The configuration is wrong or incomplete.
     Config,
-    /// Ended by a signal (its number).
+    /// Ended by this signal.
     Signal(u8),
 }
 
 impl ExitClass {
-    /// Every class but the signals, in the order of their exit statuses.
+    /// Every class except the signals, in the order of their exit statuses.
     pub const ALL: [Self; 11] = [
         Self::No,
         Self::Usage,
@@ -68,7 +68,7 @@ impl ExitClass {
         }
     }
 
-    /// What it means, as the manual says it.
+    /// The description in the manual.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::No => "Done, but the answer is no, or some items failed.",
@@ -87,31 +87,31 @@ impl ExitClass {
     }
 }
 
-/// What to do about a failure, in words, and the command to type, where it is one that can be typed.
+/// What to do about a failure, in words, and the command to type, if it is one that can be typed.
 ///
-/// It reads as its text, which holds the command.
+/// Dereferences to its text, which contains the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remedy {
     /// For people: one line, without a full stop.
     pub text: String,
-    /// What to type of it.
+    /// The part to type.
     pub command: Option<ShellCommand>,
 }
 
 impl Remedy {
-    /// Type this.
+    /// A command to type.
     pub fn run(command: impl Into<String>) -> Self {
         let text = command.into();
         Self { command: Some(ShellCommand(text.clone())), text }
     }
 
-    /// Type this; before it stands why, or when.
+    /// A command to type, preceded by why or when.
     pub fn with(words: &str, command: impl Into<String>) -> Self {
         let remedy = Self::run(command);
         Self { text: format!("{words}: {}", remedy.text), ..remedy }
     }
 
-    /// And what else is to be done.
+    /// Adds something else to do.
     #[must_use]
     pub fn and(self, words: &str) -> Self {
         Self { text: format!("{}; {words}", self.text), ..self }
@@ -139,13 +139,13 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-/// A thread could not be started, and why.
+/// The failure for a thread that could not be started.
 pub fn no_thread(reason: &dyn std::fmt::Display) -> Failure {
     Failure::new(ExitClass::Busy, "system.no-thread", format!("no thread could be started: {reason}"))
         .hint("free memory, or raise the limit of processes")
 }
 
-/// A line for a shell.
+/// A shell command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellCommand(String);
 
@@ -155,7 +155,7 @@ impl std::fmt::Display for ShellCommand {
     }
 }
 
-/// A failure as it is shown: every error enum of the library turns into one of these at its edge.
+/// A failure as shown to a user: every error enum of the library is converted into one at its boundary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Decides the exit status.
@@ -164,7 +164,7 @@ pub struct Failure {
     pub code: &'static str,
     /// What happened, one line, without a full stop.
     pub message: String,
-    /// What to do about it, where anything can be done.
+    /// What to do about it, if anything can be done.
     pub hint: Option<Remedy>,
 }
 
@@ -174,14 +174,14 @@ impl Failure {
         Self { class, code, message: message.into(), hint: None }
     }
 
-    /// With what to do about it.
+    /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Remedy>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// What a failed outcome carries in JSON.
+    /// The error object of a failed outcome in JSON.
     pub fn to_json(&self) -> ErrorObject {
         ErrorObject {
             code: self.code.to_owned(),
@@ -200,8 +200,7 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The exit status of a run over several items: 0 when none failed, their common one, or 1 when they differ or when
-/// some succeeded.
+/// The exit status of a run over several items: 0 if none failed; the common status if all failed alike; otherwise 1.
 pub fn summary(failures: &[ExitClass], succeeded: usize) -> u8 {
     match failures {
         [] => 0,

@@ -1,4 +1,4 @@
-//! Files that hold state: private from the moment they exist, and replaced whole or not at all.
+//! Files that hold state: private from the moment they exist, and replaced completely or not at all.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -11,72 +11,72 @@ use std::{
 use fs4::fs_std::FileExt;
 use zeroize::Zeroizing;
 
-/// A path as one word of a command for a shell (POSIX.1, XCU 2.2), for remedies that are typed or run as they stand.
+/// A path as one shell word (POSIX.1, XCU 2.2), for remedies that are typed or run as they are.
 pub fn word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
         return text;
     }
-    // A name that begins with a dash would be an option.
+    // A name that begins with a dash would be taken for an option.
     let dot = if text.starts_with('-') { "./" } else { "" };
     format!("'{dot}{}'", text.replace('\'', "'\\''"))
 }
 
-/// Creates a folder that only its owner may enter, with its parents; it may be there already.
+/// Creates a folder, with its parents, that only its owner may access; it may exist already.
 ///
 /// # Errors
-/// What the system says; a file of that name is one.
+/// The error of the system, also when a file has that name.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Which file it is, whatever it is called: its device and its number there.
+/// Identifies a file independently of its path: its device and inode number.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let about = fs::metadata(path)?;
     Ok((about.dev(), about.ino()))
 }
 
-/// The folder that a file stands in: a name alone stands in this one.
+/// The folder that contains a file; for a bare name, the current folder.
 pub fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// All of it, where it has at most `limit` bytes.
+/// Reads everything, if it is at most `limit` bytes.
 ///
 /// # Errors
-/// What the system says; [`FileTooLarge`](io::ErrorKind::FileTooLarge) where there is more.
+/// The error of the system; [`FileTooLarge`](io::ErrorKind::FileTooLarge) if there is more.
 pub fn read_bounded(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     let length = source.take(limit + 1).read_to_end(&mut content)?;
     if length as u64 > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
 }
 
-/// All of it as text, where it has at most `limit` bytes.
+/// Reads everything as text, if it is at most `limit` bytes.
 ///
 /// # Errors
-/// As [`read_bounded`]; [`InvalidData`](io::ErrorKind::InvalidData) for what is not UTF-8.
+/// As [`read_bounded`]; [`InvalidData`](io::ErrorKind::InvalidData) if it is not UTF-8.
 pub fn read_text(source: impl Read, limit: u64) -> io::Result<String> {
     let content = Zeroizing::new(read_bounded(source, limit)?); // it may be a key
     let text = str::from_utf8(without_mark(&content)).map(str::to_owned);
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// A text without the byte order mark that editors of other systems put in front of it.
+/// The text without the byte order mark that some editors put in front.
 pub fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
 }
 
-/// What SQLite needs beside a file before it reads it, twice over, in bytes.
+/// Twice the space that SQLite needs beside a file before it reads it, in bytes.
 const ROOM: usize = 64 * 1024;
 
-/// Makes a file of some size beside a file and takes it away, for libraries that do not say why they could not.
+/// Creates and removes a file of some size beside a file, to find the cause when a library does not report one.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub fn try_beside(path: &Path) -> io::Result<()> {
     let probe = path.with_extension(format!("probe-{}", std::process::id()));
     let mut options = OpenOptions::new();
@@ -84,10 +84,10 @@ pub fn try_beside(path: &Path) -> io::Result<()> {
     written.and(fs::remove_file(&probe))
 }
 
-/// Replaces a file with mode 0600. Whoever reads it sees the old content or the new, also after a power loss.
+/// Replaces a file with mode 0600. Readers see either the old content or the new, even after a power loss.
 ///
 /// # Errors
-/// What the system says: the old content stands then, except when only its folder could not be synchronised.
+/// The error of the system: the old content is kept then, unless only syncing the folder failed.
 /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path without a folder or a name.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
@@ -95,7 +95,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = folder.join(format!(".{name}.{}", std::process::id()));
     let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // What failed is told; that a leftover cannot be removed adds nothing to it.
+        // The write error is what is reported; failing to remove the leftover adds nothing.
         let _ = fs::remove_file(&temporary);
     }
     written?;
@@ -109,26 +109,26 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A file that one process has for itself, until this is dropped or the process ends.
+/// A file locked by one process, until this is dropped or the process ends.
 ///
-/// It is unlocked in so many words: a process that is just being started has a copy of every open file until it becomes
-/// its program, and with the copy the lock would live on after the file was closed here.
+/// The lock is released explicitly: a child process being started has a copy of every open file until it executes its
+/// program, and that copy would keep the lock after the file was closed here.
 #[derive(Debug)]
 pub struct LockedFile(File);
 
 impl LockedFile {
-    /// Locks the file; gives it back when another process, or another part of this one, has locked it.
+    /// Locks the file, or returns it when another process, or another part of this one, holds the lock.
     ///
     /// # Errors
-    /// What the system says of the lock. That somebody else has it is no error.
+    /// The error of the system. That the lock is held elsewhere is not an error.
     pub fn exclusively(file: File) -> io::Result<Result<Self, File>> {
         Ok(if FileExt::try_lock_exclusive(&file)? { Ok(Self(file)) } else { Err(file) })
     }
 
-    /// Locks the file as soon as nobody else has it: for work of a moment.
+    /// Locks the file as soon as the lock is free; for short work.
     ///
     /// # Errors
-    /// What the system says of the lock.
+    /// The error of the system.
     pub fn wait(file: File) -> io::Result<Self> {
         FileExt::lock_exclusive(&file)?;
         Ok(Self(file))
@@ -151,7 +151,7 @@ impl DerefMut for LockedFile {
 
 impl Drop for LockedFile {
     fn drop(&mut self) {
-        // The lock ends with the file at the latest.
+        // If this fails, the lock ends when the file is closed.
         let _ = FileExt::unlock(&self.0);
     }
 }
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    /// Whoever has a copy of the open file, as a process has that is being started, has no part in the lock.
+    /// A copy of the open file, as in a child process being started, does not keep the lock.
     #[test]
     fn a_lock_ends_with_its_holder() {
         let folder = tempfile::tempdir().unwrap();
@@ -173,7 +173,7 @@ mod tests {
         assert!(LockedFile::exclusively(open()).unwrap().is_ok());
     }
 
-    /// A shell gives back what was meant, as one word and no option.
+    /// A shell reads back the intended path, as one word and not as an option.
     #[test]
     fn a_path_is_one_word_of_a_command() {
         for path in ["/var/lib/a_b-c.d", "/a b", "/it's", "$(reboot)", "-rf", "-it's", "a;b", "/ü", "*", "a\nb", "~"] {

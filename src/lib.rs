@@ -2,43 +2,45 @@
 //!
 //! # The map
 //!
-//! From the top down; a module imports only what stands below it, and a test checks that.
+//! From the top down; a module imports only modules further down, and a test checks that.
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`cli`] | the command line: arguments, one file a command, the only part that prints |
-//! | [`doctor`] | what may be wrong between a terminal and its cards: probes side by side |
-//! | [`server`] | the background server: routes, who may call them, the store and its audit log |
-//! | [`config`] | flags over environment over `config.toml`, resolved once into what is meant |
-//! | `board` | the page of who is here, for browsers: what it shows, who may look, and its files |
-//! | [`terminal`] | what makes a terminal: taps, admission, the current user list, lookups, renewal, enrollment, administration |
-//! | [`server_client`] | the server, seen from a terminal: one method for each route, and what it signs |
+//! | [`cli`] | the command line: arguments, one file per command, the only part that prints |
+//! | [`doctor`] | diagnosis of terminal, readers and cards: probes that run in parallel |
+//! | [`server`] | the background server: routes, access control, the store and its audit log |
+//! | [`config`] | flags over environment over `config.toml`, resolved once |
+//! | `board` | the page of who is here, for browsers: its content, access control, and files |
+//! | [`terminal`] | the terminal: taps, admission, current user list, lookups, renewal, enrollment, administration |
+//! | [`server_client`] | the terminal's client of the server: one method per route, and verification of what it signs |
 //! | [`emulator`] | the same token in software, in a reader of the driver vpcd |
 //! | [`pki`] | the CA of a terminal: its files, what it certifies, and for how long |
-//! | [`token`] | our applet's edge: identifiers, commands, user record, and the one way into a channel |
+//! | [`token`] | the interface to our applet: identifiers, commands, user record, and the one way into a channel |
 //! | [`reader`] | readers and the connection to a card; `reader::pcsc` alone imports the crate `pcsc` |
 //! | [`channel`] | SCP11a, SCP03 and secure messaging as state machines without input or output |
 //! | [`proof`] | the presence proof: template, message, verification |
 //! | [`card`] | any ISO 7816-4 card over any [`card::link::Link`]: commands, status words, TLV, chaining, traces |
 //! | [`crypto`] | the primitives, over OpenSSL |
-//! | [`api`] | types that travel: between terminal and server, and between our layers |
-//! | [`files`], [`failure`], [`rates`], [`proxies`] | files that hold state; what a user sees of a failure; how often a peer may ask, and for whom it speaks |
+//! | [`api`] | types that are exchanged: between terminal and server, and between our layers |
+//! | [`files`], [`failure`] | files that hold state; failures as shown to users |
+//! | [`rates`], [`proxies`] | how often a peer may send requests; the proxies before a server |
 //!
-//! # The way of one tap
+//! # The path of one tap
 //!
-//! [`reader::monitor`] reports a card → [`terminal::reader_pool`] orders the [`terminal::tap::worker`] of that reader to
-//! tap → [`terminal::tap::tap_terminal`] connects and begins a transaction → [`token::open`] runs SELECT, the handshake of [`channel::scp11`] and INTERNAL AUTHENTICATE, and checks
-//! the [`proof`] → the transaction ends → [`terminal::admission`] decides by what the store and the server know →
-//! [`terminal::presence`] changes the list → the printer shows the events.
+//! [`reader::monitor`] reports a card → [`terminal::reader_pool`] orders the [`terminal::tap::worker`] of that reader
+//! to tap → [`terminal::tap::tap_terminal`] connects and begins a transaction → [`token::open`] runs SELECT, the
+//! handshake of [`channel::scp11`] and INTERNAL AUTHENTICATE, and checks the [`proof`] → the transaction ends →
+//! [`terminal::admission`] decides from what the store and the server know → [`terminal::presence`] changes the list →
+//! the printer shows the events.
 //!
 //! # Invariants
 //!
-//! - A token counts as authenticated only when the handshake and the signature of its identity key both hold.
+//! - A token counts as authenticated only when both the handshake and the signature of its identity key are valid.
 //! - Nothing from a card is used unless it came under a verified R-MAC, is signed, or merely names what is then proved.
-//! - There is no network and no prompt between the first and the last exchange of a tap, and nothing waits until a disk has
-//!   written.
+//! - There is no network and no prompt between the first and the last exchange of a tap, and nothing waits for a disk
+//!   write.
 //! - The list equals a replay of the events, whenever the process is killed.
-//! - Secrets live in types that clear themselves and cannot be printed.
+//! - Secrets are held in types that erase themselves and cannot be printed.
 
 pub mod api;
 #[cfg(feature = "board")]

@@ -1,4 +1,4 @@
-//! The thin binary: parse, run, exit code.
+//! The binary: runs the command line of the library.
 
 fn main() {
     rollcall::cli::run()

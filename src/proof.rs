@@ -1,7 +1,7 @@
-//! The presence proof: a COSE_Sign1 (RFC 9052, ES256) of a fixed form, which any COSE library verifies.
+//! The presence proof: a COSE_Sign1 (RFC 9052, ES256) of a fixed form, which any COSE library can verify.
 //!
-//! The token fills a template and signs it; the terminal recomputes every field and assembles the message; the server
-//! verifies the message. There is one encoding of each value, so nothing is parsed as CBOR: bytes are compared.
+//! The token fills in a template and signs it; the terminal recomputes every field and assembles the message; the
+//! server verifies the message. Each value has exactly one encoding, so nothing is parsed as CBOR: bytes are compared.
 //!
 //! Deliberately absent: certificates, clocks, and whether a nonce or a counter is fresh.
 //!
@@ -13,11 +13,11 @@ use crate::crypto::{
     same, sha256,
 };
 
-/// The length of the record that a proof binds, zero-filled.
+/// The length of the zero-filled record that a proof binds.
 pub const RECORD: usize = 120;
 /// The length of the payload.
 pub const PAYLOAD: usize = 182;
-/// The length of what is signed.
+/// The length of the signed bytes.
 pub const SIG_STRUCTURE: usize = 229;
 /// The length of the message.
 pub const MESSAGE: usize = 303;
@@ -37,18 +37,18 @@ const NONCE: &[u8] = b"\x0A\x58\x20";
 const UEID: &[u8] = b"\x19\x01\x00\x51\x01";
 const BINDING: &[u8] = b"\x3A\x00\x01\x11\x70\x58\x20";
 const COUNTER: &[u8] = b"\x3A\x00\x01\x11\x71\x1A";
-/// The use counter of a token's first proof: from here on its four bytes are CBOR's shortest form. A token that an older
-/// release enrolled counts on from where it was.
+/// The use counter of a token's first proof: from here on, four bytes are the shortest CBOR form. Tokens enrolled by an
+/// older release continue from their current value.
 pub const FIRST_COUNTER: u32 = 0x1_0000;
 const RECORD_BINDING: &[u8] = b"\x3A\x00\x01\x11\x72\x58\x20";
 
-/// Why a proof does not hold.
+/// Why a proof is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
-    /// The token's answer, or the message, has another form than the protocol gives it.
+    /// The token's answer, or the message, does not have the form that the protocol prescribes.
     #[error("the presence proof has the wrong form")]
     Form,
-    /// The token id in the answer is not the one that the channel belongs to.
+    /// The token id in the answer is not the one of the channel.
     #[error("the presence proof names another token")]
     OtherToken,
     /// The identity key did not sign these fields.
@@ -59,16 +59,16 @@ pub enum ProofError {
     Crypto(#[from] CryptoError),
 }
 
-/// Everything that a proof says.
+/// Everything that a proof states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// The thumbprint of the terminal's ECKA public key: whom the token spoke to.
+    /// The thumbprint of the terminal's ECKA public key: the terminal that the token communicated with.
     pub terminal: [u8; 32],
     /// The nonce that the terminal sent.
     pub nonce: [u8; 32],
     /// The token id (EAT ueid).
     pub token_id: [u8; 16],
-    /// The channel that carried it.
+    /// The binding of the channel that carried it.
     pub binding: [u8; 32],
     /// The use counter.
     pub counter: u32,
@@ -96,7 +96,7 @@ impl Claims {
         .concat()
     }
 
-    /// What is signed (RFC 9052, 4.4): the `Sig_structure` of these claims, [`SIG_STRUCTURE`] bytes.
+    /// The bytes that are signed (RFC 9052, 4.4): the `Sig_structure` of these claims, [`SIG_STRUCTURE`] bytes.
     pub fn sig_structure(&self) -> Vec<u8> {
         [SIGNATURE_CONTEXT, PROTECTED, NO_EXTERNAL_DATA, PAYLOAD_HEAD, &self.payload()].concat()
     }
@@ -107,11 +107,11 @@ impl Claims {
         [MESSAGE_HEAD, PROTECTED, &unprotected, PAYLOAD_HEAD, &self.payload(), SIGNATURE_HEAD, signature].concat()
     }
 
-    /// Reads the claims of a message of [`MESSAGE`] bytes **without verifying it**: a server looks up the identity
-    /// certificate by them.
+    /// Reads the claims of a message of [`MESSAGE`] bytes **without verifying it**, so that a server can look up the
+    /// identity certificate.
     ///
     /// # Errors
-    /// [`ProofError::Form`] for a message of another form.
+    /// [`ProofError::Form`] for a malformed message.
     pub fn read(cose: &[u8]) -> Result<Self, ProofError> {
         Ok(split_message(cose).ok_or(ProofError::Form)?.0)
     }
@@ -123,12 +123,11 @@ pub fn thumbprint(key: &Point) -> [u8; 32] {
     sha256(&[b"\xA4\x01\x02\x20\x01\x21\x58\x20", x, b"\x22\x58\x20", y])
 }
 
-/// Verifies a message of exactly our form under the identity key of the token that it names, and returns what it says.
+/// Verifies a message of exactly our form under the identity key of the token that it names, and returns its claims.
 /// The caller checks that the identity certificate is that of `token_id`, and whether nonce and counter are fresh.
 ///
 /// # Errors
-/// [`ProofError::Form`] or [`ProofError::Signature`] for a message that proves nothing; [`ProofError::Crypto`] when
-/// OpenSSL fails.
+/// [`ProofError::Form`] or [`ProofError::Signature`] for an invalid message; [`ProofError::Crypto`] when OpenSSL fails.
 pub fn verify_message(cose: &[u8], identity: &Point) -> Result<Claims, ProofError> {
     let (claims, signature) = split_message(cose).ok_or(ProofError::Form)?;
     let der = ec::signature_from_raw(&signature)?;
@@ -160,7 +159,7 @@ fn split_message(cose: &[u8]) -> Option<(Claims, [u8; RAW_SIGNATURE])> {
     (rest.0.is_empty() && kid == claims.token_id).then_some((claims, signature))
 }
 
-/// Takes a fixed form apart: bytes that must stand there, and fields of fixed length.
+/// Parses a fixed form: literal bytes, and fields of fixed length.
 struct FixedForm<'a>(&'a [u8]);
 
 impl FixedForm<'_> {
@@ -176,7 +175,7 @@ impl FixedForm<'_> {
     }
 }
 
-/// The answer of INTERNAL AUTHENTICATE, parsed and not yet verified.
+/// The answer to INTERNAL AUTHENTICATE, parsed but not yet verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
     token_id: [u8; 16],
@@ -185,20 +184,20 @@ pub struct Proof {
     record: [u8; RECORD],
 }
 
-/// What the terminal knows of its own side of the exchange.
+/// What the terminal knows about its own side of the exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The terminal's static ECKA key.
     pub terminal: &'a Point,
     /// The nonce that it sent.
     pub nonce: &'a [u8; 32],
-    /// The token id that the channel belongs to.
+    /// The token id of the channel.
     pub token_id: &'a [u8; 16],
     /// The channel binding.
     pub binding: &'a [u8; 32],
 }
 
-/// A proof that holds.
+/// A verified proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedProof {
     /// The use counter; the caller refuses one that is not greater than the last.
@@ -210,7 +209,7 @@ pub struct VerifiedProof {
 }
 
 impl Proof {
-    /// Parses `83 10 id, 80 04 counter, 9E signature, 53 78 record` and nothing else.
+    /// Parses exactly `83 10 id, 80 04 counter, 9E signature, 53 78 record`.
     ///
     /// # Errors
     /// [`ProofError::Form`] for any other bytes.
@@ -231,7 +230,7 @@ impl Proof {
         Some(Self { token_id, counter, signature: ec::signature_to_raw(der)?, record })
     }
 
-    /// The token id that the answer gives, unverified: it says which identity certificate to take.
+    /// The token id in the answer, unverified: it selects the identity certificate.
     pub const fn token_id(&self) -> &[u8; 16] {
         &self.token_id
     }
@@ -239,7 +238,7 @@ impl Proof {
     /// Recomputes every field from what the terminal knows, and verifies the signature under the identity key.
     ///
     /// # Errors
-    /// [`ProofError::OtherToken`] or [`ProofError::Signature`] when the token did not prove who it is;
+    /// [`ProofError::OtherToken`] or [`ProofError::Signature`] when the token did not prove its identity;
     /// [`ProofError::Crypto`] when OpenSSL fails.
     pub fn check(&self, expected: &Expected<'_>, identity: &Point) -> Result<VerifiedProof, ProofError> {
         if !same(&self.token_id, expected.token_id) {

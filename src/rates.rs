@@ -1,4 +1,4 @@
-//! How often one peer may ask: a token bucket for each, in memory; each process of several has its own.
+//! Limits how often one peer may send requests: a token bucket for each, in memory. Every process has its own buckets.
 
 use std::{
     collections::HashMap,
@@ -6,9 +6,9 @@ use std::{
     time::Instant,
 };
 
-/// How many requests a peer may save up, in seconds of its rate.
+/// How many requests a peer may accumulate, in seconds of its rate.
 const BURST: f64 = 2.0;
-/// Buckets that are kept; while all of them belong to peers that ask, others are not let in.
+/// The maximum number of buckets; while all of them belong to active peers, new peers are refused.
 const BUCKETS: usize = 4096;
 
 /// The buckets of all peers.
@@ -24,7 +24,7 @@ struct Bucket {
 }
 
 impl Rates {
-    /// So many requests a second; none for no limit.
+    /// This many requests per second; `None` for no limit.
     pub fn new(rate: Option<u32>) -> Self {
         Self { rate: rate.map(f64::from), buckets: Mutex::default() }
     }
@@ -35,7 +35,7 @@ impl Rates {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full = rate * BURST;
         if buckets.len() >= BUCKETS && !buckets.contains_key(peer) {
-            // A full bucket says the same as none.
+            // A full bucket is equivalent to no bucket.
             buckets.retain(|_, bucket| bucket.after(now, rate) < full);
             if buckets.len() >= BUCKETS {
                 return false;
@@ -81,7 +81,7 @@ mod tests {
         let (rates, start) = (Rates::new(Some(1)), Instant::now());
         let admitted = (0..2 * BUCKETS).filter(|peer| rates.admit(&peer.to_string(), start)).count();
         assert_eq!((admitted, rates.buckets.lock().unwrap().len()), (BUCKETS, BUCKETS));
-        // Who is known may ask also then, and makes room in the moment in which it could ask as often as at first.
+        // A known peer is still admitted, and makes room as soon as its bucket would be full again.
         assert!(rates.admit("0", start));
         assert!(!rates.admit("later", start + Duration::from_millis(999)));
         assert!(rates.admit("later", start + Duration::from_secs(1)));

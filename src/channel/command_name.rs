@@ -1,8 +1,8 @@
-//! The commands of the token protocol, as errors and traces name them.
+//! The names of the token protocol's commands, for errors and traces.
 
 use std::fmt;
 
-/// One command of the protocol.
+/// A command of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandName {
     /// SELECT of our application (ISO/IEC 7816-4, 11.1.1).
@@ -17,9 +17,9 @@ pub enum CommandName {
     ExternalAuthenticate,
     /// INTERNAL AUTHENTICATE with the presence proof.
     InternalAuthenticate,
-    /// RESUME: the token's cryptogram under the key of an earlier meeting.
+    /// RESUME: the token's cryptogram under the key of an earlier tap.
     Resume,
-    /// INTERNAL AUTHENTICATE in a resumed channel: id, counter and record.
+    /// INTERNAL AUTHENTICATE in a resumed channel: returns id, counter and record.
     ResumedPresence,
     /// GET DATA of the state, over an open channel.
     Heartbeat,
@@ -33,9 +33,9 @@ pub enum CommandName {
     LookUpCa,
     /// GET DATA of the list of CA keys.
     ListCas,
-    /// GET DATA of a part of an object.
+    /// GET DATA of one part of an object.
     GetPart,
-    /// PUT DATA, whole, in parts, or the commit.
+    /// PUT DATA: a whole object, a part, or the commit.
     PutData,
     /// STORE DATA of a certificate or CA identifier.
     StoreData,
@@ -51,12 +51,12 @@ pub enum CommandName {
     SetStatusBlank,
     /// SET STATUS to ISSUED, which seals an enrollment.
     SetStatusIssued,
-    /// Whatever somebody typed (`rollcall apdu --secure`).
+    /// A command typed by the operator (`rollcall apdu --secure`).
     Typed,
 }
 
 impl CommandName {
-    /// As people and traces read it: by the name in the standard.
+    /// The name shown to people and in traces: the name in the standard.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Select => "SELECT",

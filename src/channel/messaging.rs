@@ -1,6 +1,6 @@
 //! Secure messaging at SCP03 level 33: C-MAC, R-MAC and encryption both ways (GP Amendment D, 6.2).
 //!
-//! Both sides are here: the terminal wraps commands and unwraps answers; the virtual token does the reverse.
+//! Both sides are here: the terminal wraps commands and unwraps answers; the software token does the reverse.
 //!
 //! Specification: docs/protocol.md, "Secure messaging".
 
@@ -18,7 +18,7 @@ use crate::{
 /// The length of a C-MAC or R-MAC in bytes (S8 mode).
 pub const MAC: usize = 8;
 
-/// The session keys of a channel. Zeroized on drop, by the type of each.
+/// The session keys of a channel. Each is zeroized on drop.
 #[derive(Debug, Clone)]
 pub struct SessionKeys {
     /// S-ENC.
@@ -31,7 +31,7 @@ pub struct SessionKeys {
     pub dek: Key128,
 }
 
-/// The state of the secure messaging of one session.
+/// The secure messaging state of one session.
 #[derive(Debug)]
 pub struct Messaging {
     enc: Key128,
@@ -43,19 +43,19 @@ pub struct Messaging {
 }
 
 impl Messaging {
-    /// Begins with these keys and this MAC chaining value (the receipt for SCP11; for SCP03 the MAC of
-    /// EXTERNAL AUTHENTICATE).
+    /// Starts with these keys and this MAC chaining value (for SCP11 the receipt; for SCP03 the MAC of EXTERNAL
+    /// AUTHENTICATE).
     pub fn new(keys: SessionKeys, chain: [u8; 16]) -> Self {
         let SessionKeys { enc, mac, rmac, dek } = keys;
         Self { enc, mac, rmac, dek: Some(dek), chain, counter: 0 }
     }
 
-    /// A resumed channel: no key can be wrapped in it, for it only reads.
+    /// A resumed channel, which only reads: it has no DEK, so no key can be wrapped in it.
     pub(super) const fn without_dek(enc: Key128, mac: Key128, rmac: Key128, chain: [u8; 16]) -> Self {
         Self { enc, mac, rmac, dek: None, chain, counter: 0 }
     }
 
-    /// The key that wraps keys inside this channel; a resumed one has none.
+    /// The key that wraps keys inside this channel; `None` for a resumed one.
     pub const fn dek(&self) -> Option<&Key128> {
         self.dek.as_ref()
     }
@@ -77,12 +77,12 @@ impl Messaging {
         Ok(Command::new(header[0], header[1], header[2], header[3]).data(data).answered())
     }
 
-    /// Checks and decrypts an answer. An error status carries no MAC, and is returned as it is, without data: the
-    /// caller must treat it as unauthenticated. Everything else must carry a right R-MAC.
+    /// Verifies and decrypts an answer. An error status carries no MAC and is returned as it is, without data: the
+    /// caller must treat it as unauthenticated. Any other answer must have a valid R-MAC.
     ///
     /// # Errors
     /// [`ChannelError::ResponseMac`] or [`ChannelError::Padding`] for an answer that is not the card's;
-    /// [`ChannelError::Crypto`] when OpenSSL fails. The channel is of no use then.
+    /// [`ChannelError::Crypto`] when OpenSSL fails. The channel must not be used any further then.
     pub fn unwrap(&mut self, response: &Response) -> Result<Response, ChannelError> {
         let status = response.status;
         if !status.carries_mac() {
@@ -104,7 +104,7 @@ impl Messaging {
         Ok(Response { data, status })
     }
 
-    /// The card's side of [`Self::wrap`]: [`Self::verify`], then [`Self::decrypt`]. `None` when MAC or padding is wrong.
+    /// The card's side of [`Self::wrap`]: [`Self::verify`], then [`Self::decrypt`]. `None` for a wrong MAC or padding.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
@@ -115,8 +115,8 @@ impl Messaging {
         }
     }
 
-    /// Verifies the C-MAC over the header (chaining bit clear), Lc as it was sent and the data, and returns the
-    /// encrypted data. `None` when the MAC is wrong.
+    /// Verifies the C-MAC over the header (chaining bit clear), Lc as sent, and the data; returns the encrypted data,
+    /// or `None` when the MAC is wrong.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
@@ -132,8 +132,8 @@ impl Messaging {
         Ok(Some(sealed))
     }
 
-    /// Decrypts the data of a command whose C-MAC was verified. `None` when the padding is wrong. An encrypted empty
-    /// block and no data at all are both an empty command.
+    /// Decrypts the data of a command whose C-MAC was verified; `None` when the padding is wrong. An encrypted empty
+    /// block and no data at all both mean an empty command.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
@@ -178,7 +178,7 @@ impl Messaging {
     }
 }
 
-/// Lc as it goes over the wire in this format: one byte, or `00 hh ll`; a chain counts like an extended APDU.
+/// Lc as sent in this format: one byte, or `00 hh ll`; a chain counts like an extended APDU.
 #[allow(clippy::cast_possible_truncation)] // a command is at most 512 bytes long
 fn lc(length: usize, format: ApduFormat) -> Vec<u8> {
     if format == ApduFormat::Short && length <= SHORT_MAX {
@@ -188,7 +188,7 @@ fn lc(length: usize, format: ApduFormat) -> Vec<u8> {
     }
 }
 
-/// ISO/IEC 9797-1 padding method 2: 80, then zeros to a whole block.
+/// ISO/IEC 9797-1 padding method 2: 80, then zeros up to a whole block.
 fn pad(data: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut padded = Zeroizing::new(Vec::with_capacity(data.len() + aes::BLOCK));
     padded.extend_from_slice(data);
@@ -200,7 +200,7 @@ fn pad(data: &[u8]) -> Zeroizing<Vec<u8>> {
 
 fn unpad(padded: &[u8]) -> Option<&[u8]> {
     let end = padded.iter().rposition(|b| *b != 0)?;
-    // The mark must stand in the last block: a whole block of zeros is no padding of ours.
+    // The marker must be in the last block: padding never adds a whole block of zeros.
     (padded[end] == 0x80 && padded.len() - end <= aes::BLOCK).then(|| &padded[..end])
 }
 
@@ -280,7 +280,7 @@ mod tests {
         assert!(card.open(header, &[24], &data).unwrap().unwrap().is_empty());
     }
 
-    /// An answer under a right R-MAC whose encrypted part is this.
+    /// An answer with a valid R-MAC and this encrypted part.
     fn answered(card: &Messaging, sealed: &[u8], status: Status) -> Response {
         let mac = card.response_mac(sealed, status).unwrap();
         Response { data: [sealed, &mac].concat(), status }

@@ -1,6 +1,6 @@
-//! The secure channel: SCP11a and SCP03 as state machines, and the secure messaging that both lead to.
+//! The secure channel: SCP11a and SCP03 as state machines, and the secure messaging that follows both.
 //!
-//! Deliberately absent: input, output, clocks. A state takes an answer and gives the next command.
+//! Deliberately absent: input, output, clocks. Each state takes an answer and returns the next command.
 
 mod command_name;
 pub mod messaging;
@@ -18,33 +18,33 @@ use crate::{
     crypto::CryptoError,
 };
 
-/// What a state machine wants next.
+/// The next step of a state machine.
 #[derive(Debug)]
 pub enum Step<S, D> {
-    /// Send this command, and give its answer to the next state.
+    /// Send this command, and pass its answer to the next state.
     Send(Command, S),
-    /// The machine has ended with this.
+    /// The machine is finished, with this result.
     Done(D),
 }
 
-/// The card misbehaved, or refused. Whatever it is, the session is over.
+/// The card misbehaved or refused. The session is over in any case.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
     /// The card answered a step with an error status. It carries no MAC, so it proves nothing.
     #[error("the card refused {step} with {status} ({meaning})", meaning = status.meaning())]
     Refused {
-        /// Which step.
+        /// The command that was refused.
         step: CommandName,
         /// The status word.
         status: Status,
     },
-    /// An answer has another form than the protocol gives it.
+    /// An answer does not have the form that the protocol prescribes.
     #[error("the card's answer to {0} has the wrong form")]
     Form(CommandName),
     /// The receipt of the key agreement is wrong: the card does not hold the key of its certificate.
     #[error("the card's receipt is wrong: it does not hold the key that its certificate names")]
     Receipt,
-    /// The card's SCP03 cryptogram is wrong: our key is not the card's.
+    /// The card's SCP03 cryptogram is wrong: it does not hold our key.
     #[error("the card does not know this key (its cryptogram is wrong)")]
     Cryptogram,
     /// The MAC of a protected answer is missing or wrong.
@@ -53,7 +53,7 @@ pub enum ChannelError {
     /// The padding of a protected answer is wrong.
     #[error("the padding of the card's answer is wrong")]
     Padding,
-    /// The channel was resumed, and only reads.
+    /// The channel was resumed, so it can only read.
     #[error("this channel was resumed, and no key can be wrapped in it")]
     NoDek,
     /// The library underneath failed.
@@ -61,7 +61,7 @@ pub enum ChannelError {
     Crypto(#[from] CryptoError),
 }
 
-/// The answer's data when the status is 9000.
+/// The data of an answer with status 9000.
 pub(crate) fn accepted(step: CommandName, response: Response) -> Result<Vec<u8>, ChannelError> {
     if response.status.is_ok() {
         Ok(response.data)

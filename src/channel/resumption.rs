@@ -1,4 +1,4 @@
-//! A resumed channel: what a terminal and a token that met in full a short while ago derive from the key of that meeting.
+//! Resumed channels: what terminal and token derive from the key of a recent full tap.
 //!
 //! Specification: docs/protocol.md, "The fast tap".
 
@@ -10,16 +10,16 @@ use crate::{
     crypto::{CryptoError, Key128, ec::Point, kdf::scp03_block, same, sha256},
 };
 
-/// The length of a terminal's name in RESUME, in bytes.
+/// The length of a terminal's identifier in RESUME, in bytes.
 pub const TID: usize = 8;
 /// The length of each side's random number, in bytes.
 pub const NONCE: usize = 16;
 /// The length of the card's cryptogram, in bytes.
 pub const CRYPTOGRAM: usize = 8;
-/// How often one key may be used: the slot that holds it is cleared then.
+/// How often one key may be used before its slot is cleared.
 pub const USES: u8 = 64;
 
-/// Derivation constants, which SCP03 does not use: the cryptogram with the first chaining value, S-ENC, S-MAC, S-RMAC.
+/// Derivation constants, which SCP03 does not use: for the cryptogram and first chaining value, S-ENC, S-MAC, S-RMAC.
 const CHAIN: u8 = 0x42;
 const ENC: u8 = 0x44;
 const MAC: u8 = 0x46;
@@ -27,14 +27,14 @@ const RMAC: u8 = 0x47;
 /// The length of each derived value, in bits.
 const BITS: u16 = 128;
 
-/// A terminal's name in RESUME: the first bytes of the SHA-256 of the 65-byte point of its certificate.
+/// A terminal's identifier in RESUME: the first bytes of the SHA-256 of the 65-byte point in its certificate.
 pub fn terminal_id(point: &Point) -> [u8; TID] {
     let mut id = [0; TID];
     id.copy_from_slice(&sha256(&[point.as_bytes()])[..TID]);
     id
 }
 
-/// What both sides know before the first protected command.
+/// What both sides derive before the first protected command.
 #[derive(Debug)]
 pub struct Resumed {
     /// The card's proof that it holds the key.
@@ -44,8 +44,8 @@ pub struct Resumed {
 }
 
 impl Resumed {
-    /// Derives it from the key of the meeting, both random numbers (the terminal's first) and the answer to SELECT without
-    /// its status.
+    /// Derives it from the key of the earlier tap, both random numbers (the terminal's first) and the answer to SELECT
+    /// without its status.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
@@ -65,7 +65,7 @@ impl Resumed {
     }
 }
 
-/// The terminal's side: RESUME was made, and waits for the card's answer.
+/// The terminal's side, waiting for the answer to RESUME.
 #[derive(Debug)]
 pub struct Resumption<'a> {
     nonce: [u8; NONCE],
@@ -73,15 +73,15 @@ pub struct Resumption<'a> {
 }
 
 impl<'a> Resumption<'a> {
-    /// RESUME of the terminal with this name. `nonce` is random and new each time; `select` is the answer to SELECT
+    /// RESUME from the terminal with this identifier. `nonce` is random and fresh; `select` is the answer to SELECT
     /// without its status.
     pub fn begin(terminal: &[u8; TID], nonce: [u8; NONCE], select: &'a [u8]) -> (Command, Self) {
         let command = Command::new(0x80, 0x86, 0, 0).data([&terminal[..], &nonce].concat()).answered();
         (command, Self { nonce, select })
     }
 
-    /// Which of these keys the card holds, by its place, and the channel under it. `None`: the card has none of them, and
-    /// its answer says no more than a random number.
+    /// The index of the key that the card holds, and the channel under it. `None` if the card holds none of them: its
+    /// answer then reveals no more than a random number would.
     ///
     /// # Errors
     /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for an answer of another form,
@@ -98,7 +98,7 @@ impl<'a> Resumption<'a> {
             return Err(ChannelError::Form(STEP));
         }
         let mut found = None;
-        // Every key is tried: how long it takes does not say which one it was.
+        // Every key is tried, so that the time taken does not reveal which one matched.
         for (place, key) in keys.iter().enumerate() {
             let resumed = Resumed::derive(key.borrow(), &self.nonce, card, self.select)?;
             if same(&resumed.cryptogram, cryptogram) && found.is_none() {

@@ -12,7 +12,7 @@ use crate::{
     crypto::{CryptoError, Key128, cmac::cmac, kdf, same},
 };
 
-/// The security level that we use, and the only one that our token takes: C-MAC, R-MAC, encryption both ways.
+/// The security level that we use, and the only one that our token accepts: C-MAC, R-MAC, encryption both ways.
 pub const LEVEL: u8 = 0x33;
 /// The parameter i of the key information: R-MAC and R-ENCRYPTION are supported, challenges are random.
 pub const I_PARAMETER: u8 = 0x60;
@@ -34,13 +34,13 @@ impl StaticKeys {
         Self { enc: key.clone(), mac: key.clone(), dek: key.clone() }
     }
 
-    /// The well-known test keys 404142…4F: whoever saw their enrollment knows the token's keys.
+    /// The well-known test keys 404142…4F: anyone who observes an enrollment under them learns the token's keys.
     pub fn test() -> Self {
         Self::all(&Key128::new(*b"\x40\x41\x42\x43\x44\x45\x46\x47\x48\x49\x4A\x4B\x4C\x4D\x4E\x4F"))
     }
 
-    /// The per-token keys (docs/protocol.md, "SCP03 keys"): one CMAC block under the personalisation key for each key,
-    /// with the 10 bytes of diversification data.
+    /// The per-token keys (docs/protocol.md, "SCP03 keys"): for each key, one CMAC block under the personalisation key
+    /// over the 10 bytes of diversification data.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
@@ -48,10 +48,10 @@ impl StaticKeys {
         Self::diversified_by(diversification, |block| Ok(Key128::new(cmac(master, &[block])?)))
     }
 
-    /// The same where the personalisation key cannot be had, and only computes: `cmac` is asked for three blocks.
+    /// The same when the personalisation key is not accessible and only computes: `cmac` is called for three blocks.
     ///
     /// # Errors
-    /// What `cmac` says.
+    /// The error of `cmac`.
     pub fn diversified_by<E>(
         diversification: &[u8; 10],
         mut cmac: impl FnMut(&[u8]) -> Result<Key128, E>,
@@ -66,7 +66,7 @@ impl StaticKeys {
 pub struct CardChallenge {
     /// The card's diversification data.
     pub diversification: [u8; 10],
-    /// The KVN of the keys in force.
+    /// The KVN of the active keys.
     pub kvn: u8,
     /// The card's challenge.
     pub challenge: [u8; 8],
@@ -91,7 +91,7 @@ impl CardChallenge {
     }
 }
 
-/// The session that both challenges lead to.
+/// The session that results from both challenges.
 #[derive(Debug)]
 pub struct Agreed {
     keys: SessionKeys,
@@ -142,7 +142,7 @@ impl Agreed {
         Ok(out)
     }
 
-    /// The full MAC of EXTERNAL AUTHENTICATE, whose chaining value is zero; `lc` as it is sent.
+    /// The full MAC of EXTERNAL AUTHENTICATE, whose chaining value is zero; `lc` as sent.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
@@ -150,19 +150,19 @@ impl Agreed {
         cmac(&self.keys.mac, &[&[0; 16], &header, lc, cryptogram])
     }
 
-    /// The secure messaging that begins after EXTERNAL AUTHENTICATE with this MAC.
+    /// The secure messaging that starts after EXTERNAL AUTHENTICATE with this MAC.
     pub fn into_messaging(self, mac: [u8; 16]) -> Messaging {
         Messaging::new(self.keys, mac)
     }
 }
 
-/// A handshake that waits for the card. The keys are chosen between the two steps, by what the card says of itself.
+/// A handshake waiting for the card. The keys are chosen between the two steps, from what the card says about itself.
 #[derive(Debug)]
 pub struct AwaitChallenge {
     host: [u8; 8],
 }
 
-/// INITIALIZE UPDATE with a fresh host challenge; KVN 00 asks for the keys in force.
+/// INITIALIZE UPDATE with a fresh host challenge; KVN 00 selects the active keys.
 pub fn begin(host: [u8; 8]) -> (Command, AwaitChallenge) {
     (Command::new(0x80, 0x50, 0, 0).data(host).answered(), AwaitChallenge { host })
 }
@@ -171,7 +171,7 @@ impl AwaitChallenge {
     /// Parses the answer; nothing secret has been used yet.
     ///
     /// # Errors
-    /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for an answer of another form.
+    /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for a malformed answer.
     pub fn handle(self, response: Response) -> Result<(CardChallenge, ChooseKeys), ChannelError> {
         const STEP: CommandName = CommandName::InitializeUpdate;
         let challenge = CardChallenge::parse(&accepted(STEP, response)?).ok_or(ChannelError::Form(STEP))?;
@@ -179,7 +179,7 @@ impl AwaitChallenge {
     }
 }
 
-/// The card has told its KVN and diversification data; the terminal chooses the keys.
+/// The card has sent its KVN and diversification data; the terminal chooses the keys.
 #[derive(Debug)]
 pub struct ChooseKeys {
     host: [u8; 8],
@@ -187,7 +187,8 @@ pub struct ChooseKeys {
 }
 
 impl ChooseKeys {
-    /// Whether the card's cryptogram was made with these keys. Nothing is sent, so a wrong guess costs the card nothing.
+    /// Whether the card's cryptogram was made with these keys. Nothing is sent, so a wrong guess costs the card
+    /// nothing.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
@@ -196,11 +197,12 @@ impl ChooseKeys {
         Ok(same(&agreed.card_cryptogram()?, &self.challenge.cryptogram))
     }
 
-    /// Checks the card's cryptogram before anything is sent, then gives EXTERNAL AUTHENTICATE. A wrong cryptogram costs
-    /// the card nothing: no retry counter is touched.
+    /// Verifies the card's cryptogram before anything is sent, then returns EXTERNAL AUTHENTICATE. A wrong cryptogram
+    /// costs the card nothing: no retry counter is touched.
     ///
     /// # Errors
-    /// [`ChannelError::Cryptogram`] when the card does not know these keys; [`ChannelError::Crypto`] when OpenSSL fails.
+    /// [`ChannelError::Cryptogram`] when the card does not hold these keys; [`ChannelError::Crypto`] when OpenSSL
+    /// fails.
     pub fn with(self, statics: &StaticKeys) -> Result<Step<AwaitAccepted, Messaging>, ChannelError> {
         let agreed = Agreed::derive(statics, &self.host, &self.challenge.challenge)?;
         if !same(&agreed.card_cryptogram()?, &self.challenge.cryptogram) {
@@ -222,10 +224,10 @@ pub struct AwaitAccepted {
 }
 
 impl AwaitAccepted {
-    /// The channel is open when the card accepted.
+    /// The channel is open once the card has accepted.
     ///
     /// # Errors
-    /// [`ChannelError::Refused`] when it did not, [`ChannelError::Form`] when it answers with data.
+    /// [`ChannelError::Refused`] when it has not, [`ChannelError::Form`] when it answers with data.
     pub fn handle(self, response: Response) -> Result<Messaging, ChannelError> {
         const STEP: CommandName = CommandName::ExternalAuthenticate;
         if !accepted(STEP, response)?.is_empty() {

@@ -24,8 +24,8 @@ use crate::{
     },
 };
 
-/// The control reference template of MUTUAL AUTHENTICATE: SCP11a, C-MAC R-MAC and encryption both ways, AES, 16 bytes.
-/// There is one, so nothing can be negotiated down.
+/// The control reference template of MUTUAL AUTHENTICATE: SCP11a, C-MAC, R-MAC and encryption both ways, AES, 16 bytes.
+/// There is only this one, so nothing can be negotiated down.
 pub const PARAMETERS: [u8; 15] =
     [0xA6, 0x0D, 0x90, 0x02, 0x11, 0x01, 0x95, 0x01, 0x3C, 0x80, 0x01, 0x88, 0x81, 0x01, 0x10];
 /// SharedInfo of the key derivation: key usage, key type, key length.
@@ -35,26 +35,26 @@ pub const TAG_POINT: u16 = 0x5F49;
 /// The tag of the receipt.
 pub const TAG_RECEIPT: u16 = 0x86;
 
-/// What the terminal brings into a handshake.
+/// The terminal's input to a handshake.
 #[derive(Debug)]
 pub struct Offer<'a> {
-    /// The answer to SELECT, without its status: it goes into the channel binding.
+    /// The answer to SELECT, without its status: it enters the channel binding.
     pub select: &'a [u8],
     /// The terminal's static ECKA key.
     pub terminal_key: &'a KeyPair,
     /// The terminal's certificate, DER.
     pub terminal_certificate: &'a [u8],
-    /// The KVN under which the card keeps the CA key that verifies this certificate.
+    /// The KVN under which the card stores the CA key that verifies this certificate.
     pub ca_kvn: u8,
     /// The point of the card's verified ECKA certificate.
     pub card_key: &'a Point,
     /// The KVN of that key.
     pub card_kvn: u8,
-    /// A fresh key pair, used once.
+    /// A fresh, single-use key pair.
     pub ephemeral: KeyPair,
 }
 
-/// A handshake that waits for the card.
+/// A handshake waiting for the card.
 #[derive(Debug)]
 pub enum Handshake {
     /// Waits for the answer to PERFORM SECURITY OPERATION.
@@ -63,7 +63,7 @@ pub enum Handshake {
     AwaitReceipt(Agreement),
 }
 
-/// What both waiting states carry.
+/// The data that both waiting states carry.
 #[derive(Debug)]
 pub struct Agreement {
     static_secret: Zeroizing<[u8; 32]>,
@@ -79,12 +79,12 @@ pub struct Opened {
     pub messaging: Messaging,
     /// The channel binding of the presence proof.
     pub binding: [u8; 32],
-    /// The key that a later channel can be resumed under, if the token keeps it in a slot.
+    /// The key under which a later channel can be resumed, if the token stores it in a slot.
     pub resumption: Arc<Key128>,
 }
 
 impl Handshake {
-    /// Begins with PERFORM SECURITY OPERATION [verify certificate].
+    /// Starts with PERFORM SECURITY OPERATION [verify certificate].
     ///
     /// # Errors
     /// [`ChannelError::Crypto`] when OpenSSL fails.
@@ -99,10 +99,10 @@ impl Handshake {
         Ok(Step::Send(command, Self::AwaitCertificateVerified(agreement)))
     }
 
-    /// Takes the card's answer to the command that was sent last.
+    /// Processes the card's answer to the last command.
     ///
     /// # Errors
-    /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for an answer of another form,
+    /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for a malformed answer,
     /// [`ChannelError::Receipt`] when the card does not hold its key, [`ChannelError::Crypto`] when OpenSSL fails.
     pub fn handle(self, response: Response) -> Result<Step<Self, Opened>, ChannelError> {
         match self {
@@ -154,13 +154,13 @@ fn parse_answer(data: &[u8]) -> Option<(Point, [u8; 16])> {
     Some((point, receipt))
 }
 
-/// The keys that a key agreement leads to.
+/// The keys that result from a key agreement.
 #[derive(Debug)]
 pub struct Derived {
     receipt_key: Key128,
     /// The session keys.
     pub keys: SessionKeys,
-    /// The key that a later channel can be resumed under: in one place, so that no copy outlives it.
+    /// The key under which a later channel can be resumed. Shared by reference, so that no copy outlives it.
     pub resumption: Arc<Key128>,
 }
 
@@ -182,7 +182,7 @@ pub fn derive(ephemeral: &[u8; 32], fixed: &[u8; 32]) -> Result<Derived, CryptoE
     let mut secret = Zeroizing::new([0; 64]);
     secret[..32].copy_from_slice(ephemeral);
     secret[32..].copy_from_slice(fixed);
-    // The standard takes 80 bytes; its third block of SHA-256 holds 16 more.
+    // The standard takes 80 bytes; SHA-256 produces a third whole block with 16 more.
     let block = kdf::x963(&*secret, &SHARED_INFO, 96);
     let key = |n: usize| {
         let mut bytes = [0; 16];

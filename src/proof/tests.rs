@@ -111,7 +111,7 @@ fn any_bent_byte_of_a_message_is_refused() {
     assert!(matches!(verify_message(&[&message[..], &[0]].concat(), case.identity.public()), Err(ProofError::Form)));
 }
 
-/// An independent reading: `coset` parses the message and builds the `Sig_structure`, `ciborium` reads the claims.
+/// An independent check: `coset` parses the message and builds the `Sig_structure`, `ciborium` reads the claims.
 #[test]
 fn independent_libraries_read_the_same() {
     use coset::{CborSerializable, CoseSign1, Label, RegisteredLabelWithPrivate, TaggedCborSerializable, iana};
@@ -147,8 +147,8 @@ fn independent_libraries_read_the_same() {
     assert_eq!(confirmation[0].1.as_bytes().unwrap(), &sha256(&[&key.to_vec().unwrap()]));
 }
 
-/// A decoder that takes nothing but the deterministic encoding (RFC 8949, 4.2) refuses what stands below 65536 in four
-/// bytes: so a new token begins there.
+/// A decoder that accepts only deterministic encoding (RFC 8949, 4.2) rejects a number below 65536 in four bytes, which
+/// is why a new token begins there.
 #[test]
 fn a_strict_decoder_takes_proofs_from_the_first_counter_on() {
     use cbor_core::{Error, Value};

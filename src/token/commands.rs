@@ -1,4 +1,4 @@
-//! The commands of our applet, one function each: header and data, no exchange. Answers are parsed beside their use.
+//! The commands of our applet, one function each: header and data, no exchange. Answers are parsed where they are used.
 //!
 //! Specification: docs/protocol.md, "Commands".
 
@@ -20,7 +20,7 @@ pub fn ecka_certificate(kvn: u8) -> Command {
     Command::new(0x00, 0xCA, 0xBF, 0x21).data(tlv::object(0xA6, &key)).answered()
 }
 
-/// GET DATA, CA lookup: `83 02 10 KVN` comes back for a CA identifier.
+/// GET DATA, CA lookup: returns `83 02 10 KVN` for a CA identifier.
 pub fn ca_lookup(identifier: &[u8; 20]) -> Command {
     Command::new(0x00, 0xCA, 0x00, 0x83).data(tlv::object(0xA6, &tlv::object(0x42, identifier))).answered()
 }
@@ -30,7 +30,7 @@ pub fn internal_authenticate(nonce: &[u8; 32]) -> Command {
     Command::new(0x00, 0x88, 0x00, 0x01).data(*nonce).answered()
 }
 
-/// INTERNAL AUTHENTICATE, and a slot: the token keeps the key of this channel, so that a later one can be resumed.
+/// INTERNAL AUTHENTICATE with a slot: the token stores the key of this channel, so that a later one can be resumed.
 pub fn internal_authenticate_with_slot(nonce: &[u8; 32]) -> Command {
     Command::new(0x00, 0x88, 0x01, 0x01).data(*nonce).answered()
 }
@@ -40,7 +40,7 @@ pub fn resumed_presence() -> Command {
     Command::new(0x00, 0x88, 0x02, 0x01).answered()
 }
 
-/// The heartbeat: one byte of life-cycle state comes back; nothing is signed or written.
+/// The heartbeat: returns one byte of life-cycle state; nothing is signed or written.
 pub fn heartbeat() -> Command {
     Command::new(0x00, 0xCA, 0x01, 0x00).answered()
 }
@@ -51,8 +51,8 @@ pub fn read_object(tag: u16) -> Command {
     Command::new(0x00, 0xCA, p1, p2).answered()
 }
 
-/// GET DATA of the part of an object, at most [`PART_MAX`] bytes, that begins at this offset in bytes (ISO/IEC 7816-4,
-/// READ BINARY with offset object).
+/// GET DATA of the part of an object, at most [`PART_MAX`] bytes, at this offset in bytes (ISO/IEC 7816-4, READ BINARY
+/// with offset object).
 pub fn read_part(tag: u16, offset: u16) -> Command {
     let [p1, p2] = tag.to_be_bytes();
     Command::new(0x00, 0xB1, p1, p2).data(tlv::object(0x54, &offset.to_be_bytes())).answered()
@@ -71,7 +71,7 @@ pub fn write_part(tag: u16, offset: u16, data: &[u8]) -> Command {
     Command::new(0x00, 0xD7, p1, p2).data(body)
 }
 
-/// PUT DATA, commit: the parts that were put come into force when the length in bytes and the SHA-256 match.
+/// PUT DATA, commit: activates the parts sent before, if the length in bytes and the SHA-256 match.
 pub fn commit_parts(tag: u16, length: u16, hash: &[u8; 32]) -> Command {
     write_object(tag, &[tlv::object(0x80, &length.to_be_bytes()), tlv::object(0x81, hash)].concat())
 }
@@ -121,7 +121,7 @@ fn generate(kid: u8, kvn: u8) -> Command {
     Command::new(0x80, 0xF1, 0x00, kid).data([kvn, 0xF0, 0x01, 0x00]).answered()
 }
 
-/// STORE DATA of the certificate (DER) of an ECKA key (GP Amendment F, 6.3): brings the pending pair into force.
+/// STORE DATA of the certificate (DER) of an ECKA key (GP Amendment F, 6.3): activates the pending key pair.
 pub fn store_ecka_certificate(kvn: u8, certificate: &[u8]) -> Command {
     let key = tlv::object(0xA6, &tlv::object(0x83, &[KEY_ECKA, kvn]));
     Command::new(0x80, 0xE2, 0x90, 0x00).data([key, tlv::object(0xBF21, certificate)].concat())
@@ -144,7 +144,7 @@ pub fn ca_list() -> Command {
     Command::new(0x00, 0xCA, 0xFF, 0x33).answered()
 }
 
-/// SET STATUS (GP Card Specification, 11.10). ISSUED takes the manifest when SCP03 sets it.
+/// SET STATUS (GP Card Specification, 11.10). ISSUED carries the manifest when it is set over SCP03.
 pub fn set_status(state: LifeCycle, manifest: Option<[u8; 32]>) -> Command {
     let command = Command::new(0x80, 0xF0, 0x40, state.byte());
     match manifest {

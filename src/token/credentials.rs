@@ -1,4 +1,4 @@
-//! What a terminal comes to a token with: its keys, what it remembers, and what it learns.
+//! What a terminal brings to a token: its keys, what it remembers, and what it learns.
 //!
 //! Specification: docs/protocol.md, "Keys and identifiers"; docs/protocol.md, "Certificates".
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// What the terminal authenticates with.
+/// The terminal's keys for authentication.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// The CA that certifies terminals and tokens.
@@ -28,21 +28,21 @@ pub struct Credentials {
     pub key: KeyPair,
     /// Its certificate.
     pub certificate: Certificate,
-    /// The same under the CA before this one, while tokens are being moved from that one to this.
+    /// The same under the previous CA, while tokens are being moved from that CA to the current one.
     pub previous: Option<Box<Credentials>>,
 }
 
 impl Credentials {
-    /// What this token is faced with: it names the CA whose key it has had for longest.
+    /// The credentials to use for this token, which names the CA whose key it has had the longest.
     pub(super) fn facing(&self, selected: &Selected) -> &Self {
         let knows = |one: &Self| one.ca.key_identifier()[..8] == selected.ca_prefix;
         self.previous.as_deref().filter(|previous| knows(previous)).unwrap_or(self)
     }
 
-    /// Verifies a token's certificate in DER: under the CA, or while it is being rotated under the one before.
+    /// Verifies a token's certificate in DER: under the CA or, during a rotation, under the previous one.
     ///
     /// # Errors
-    /// [`CertificateError`], which says what is wrong with it; under two CAs that of the present one.
+    /// The [`CertificateError`]; if both CAs fail, that of the current one.
     pub fn verify(&self, der: &[u8], class: CertificateProfile) -> Result<Certificate, CertificateError> {
         let verified = Certificate::verify(der, &self.ca, &[class]);
         match (&verified, &self.previous) {
@@ -52,7 +52,7 @@ impl Credentials {
     }
 }
 
-/// Something that a terminal may remember of a token, so that it need not be read again.
+/// A certificate that a terminal may remember, so that it need not be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RememberedItem {
     /// The certificate of a token's or a set's ECKA key.
@@ -61,12 +61,12 @@ pub enum RememberedItem {
     Identity(Uuid),
 }
 
-/// What the terminal remembers. Only verified things are given to it, and they are verified again at each use.
+/// The terminal's memory. It receives verified items only, and they are verified again at each use.
 pub trait TokenMemory {
     /// The remembered bytes.
     fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>>;
 
-    /// The least time that this token took for a heartbeat at this reader, where there is a bound on that.
+    /// The least time that this token took for a heartbeat at this reader, if that is bounded.
     fn least_heartbeat(&self, _token_id: Uuid, _reader: &str) -> Option<Duration> {
         None
     }
@@ -82,61 +82,61 @@ impl TokenMemory for NoMemory {
     }
 }
 
-/// Everything that one authentication needs besides the card.
+/// What an authentication needs besides the card.
 pub struct AuthenticationContext<'a> {
     /// The terminal's keys.
     pub credentials: &'a Credentials,
     /// What it remembers.
     pub memory: &'a dyn TokenMemory,
-    /// The nonce that the proof has to carry.
+    /// The nonce that the proof must contain.
     pub nonce: [u8; 32],
-    /// The time now, for the lives of certificates.
+    /// The current time, for the validity of certificates.
     pub now: Timestamp,
-    /// How commands go to this reader.
+    /// The APDU format of this reader.
     pub format: ApduFormat,
-    /// Where ephemeral keys come from.
+    /// The source of ephemeral keys.
     pub random: &'a mut dyn Random,
-    /// What was learned on the way and is worth remembering; `None` means: forget it.
+    /// What was learned and is worth remembering; `None` means to forget it.
     pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
-    /// Whether the token is to fill a slot for this terminal.
+    /// Whether the token should fill a slot for this terminal.
     pub slot: SlotWish,
     /// Whether the card was shown the nonce.
     pub nonce_shown: bool,
 }
 
-/// What a terminal keeps of a full tap in which the token filled a slot. It lives in memory only.
+/// The result of a full tap in which the token filled a slot. Kept in memory only.
 #[derive(Debug, Clone)]
 pub struct ResumptionKey {
-    /// Whose key it is.
+    /// The token.
     pub token_id: Uuid,
-    /// The key, in one place.
+    /// The key, shared by reference.
     pub key: Arc<Key128>,
-    /// The highest use counter that was seen of the token.
+    /// The highest use counter seen of the token.
     pub counter: u32,
-    /// How many uses the token said were left, the last time.
+    /// How many uses were left, according to the token's last answer.
     pub uses_left: u8,
-    /// When the first certificate ends that the full tap rested on: the token's and this terminal's.
+    /// When the first of the certificates expires that the full tap relied on: the token's and this terminal's.
     pub until: Timestamp,
 }
 
 impl ResumptionKey {
-    /// The key of a full tap that has just filled a slot.
+    /// The key of a slot that was just filled by a full tap.
     pub const fn fresh(token_id: Uuid, key: Arc<Key128>, counter: u32, until: Timestamp) -> Self {
         Self { token_id, key, counter, uses_left: USES, until }
     }
 }
 
-/// Whether a full tap asks for a slot, and what came of it.
+/// Whether a full tap asks for a slot, and the result.
 #[derive(Debug, Default)]
 pub enum SlotWish {
-    /// It does not.
+    /// It does not ask.
     #[default]
     No,
-    /// It does.
+    /// It asks.
     Wanted,
-    /// The token has none: it is of an earlier release.
+    /// The token has no slots: it is of an earlier release.
     Unknown,
-    /// It keeps this key.
+    /// The token stored this key.
     Filled(ResumptionKey),
 }
 

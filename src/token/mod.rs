@@ -1,6 +1,7 @@
-//! Our applet's edge: its identifiers, one function per command, the user record, and the way into its channel.
+//! The interface to our applet: its identifiers, one function per command, the user record, and the way into its
+//! channel.
 //!
-//! Deliberately absent: readers. Everything here is given a link.
+//! Deliberately absent: readers. Everything here works on a link.
 //!
 //! Specification: docs/protocol.md, "Commands"; each part names its own sections.
 
@@ -23,7 +24,7 @@ use crate::{
     proof::ProofError,
 };
 
-/// What can go wrong between us and a token.
+/// An error in communicating with a token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The link broke.
@@ -35,40 +36,40 @@ pub enum TokenError {
     /// The token refused a command with an error status, which carries no MAC and proves nothing.
     #[error("the token refused {step} with {status} ({meaning})", meaning = status.meaning())]
     Refused {
-        /// Which command.
+        /// The command.
         step: CommandName,
         /// The status word.
         status: Status,
     },
-    /// An answer has another form than the protocol gives it.
+    /// An answer does not have the form that the protocol prescribes.
     #[error("the token's answer to {0} has the wrong form")]
     Form(CommandName),
-    /// The token is in a state in which it opens no channel.
+    /// The token is in a state in which it does not open a channel.
     #[error("the token is {}", .0.word())]
     NotIssued(select::LifeCycle),
-    /// Neither of the token's CA keys is ours.
+    /// None of the token's CA keys is ours.
     #[error("the token belongs to another authority")]
     OtherAuthority,
-    /// The token has our CA's key and refuses our certificate all the same.
+    /// The token has our CA's key, but refuses our certificate.
     #[error("the token refused this terminal's certificate with {0}")]
     TerminalRefused(Status),
     /// SELECT answer, certificates and channel name different tokens.
     #[error("the token contradicts itself about who it is")]
     IdentityMismatch,
-    /// What a resumed channel says was surpassed already: two cards share one identity.
+    /// A resumed channel reports an outdated state: two cards share one identity.
     #[error("the token's counters fell back in a resumed channel: {found} after {last}")]
     Cloned {
-        /// Which token it says it is.
+        /// The token id that it claims.
         token_id: uuid::Uuid,
-        /// What was seen last: the use counter, or the uses that were left.
+        /// The last value seen: the use counter, or the uses left.
         last: u32,
-        /// What it says now.
+        /// The value now.
         found: u32,
     },
     /// A certificate of the token is not valid.
     #[error("a certificate of the token is not valid: {0}")]
     Certificate(#[from] CertificateError),
-    /// The presence proof does not hold.
+    /// The presence proof is not valid.
     #[error("the token's presence proof is not valid: {0}")]
     Proof(#[from] ProofError),
     /// The user record is malformed.

@@ -1,5 +1,5 @@
-//! The way into a token: SELECT, its certificate, the handshake, the presence proof, the record. Written once: scan,
-//! watch, enrollment and diagnosis all come through here.
+//! Authenticates a token: SELECT, its certificate, the handshake, the presence proof, the record. Written only once:
+//! scan, watch, enrollment and diagnosis all use it.
 //!
 //! Specification: docs/protocol.md, "Session"; docs/protocol.md, "The handshake"; docs/protocol.md, "Presence proof".
 
@@ -45,30 +45,30 @@ pub use super::credentials::{
     AuthenticationContext, Credentials, NoMemory, RememberedItem, ResumptionKey, SlotWish, TokenMemory,
 };
 
-/// A token that has proved who it is: the handshake and the signature both hold.
+/// An authenticated token: handshake and signature were both valid.
 #[derive(Debug)]
 pub struct AuthenticatedToken {
-    /// Its id, as it came inside the channel.
+    /// Its id, as received inside the channel.
     pub token_id: Uuid,
-    /// What showed that it is here.
+    /// The evidence that it is present.
     pub evidence: Evidence,
     /// The user information.
     pub user: User,
 }
 
-/// What shows that a token is here.
+/// The evidence that a token is present.
 #[derive(Debug)]
 pub enum Evidence {
-    /// A handshake, and a presence proof.
+    /// A handshake and a presence proof.
     Proof {
         /// The verified proof.
         proof: VerifiedProof,
         /// The certificate of the key that signed it, DER.
         identity_certificate: Vec<u8>,
     },
-    /// A channel that was resumed under the key of a tap with both.
+    /// A channel resumed under the key of a tap that had both.
     Resumed {
-        /// The use counter, which such a tap does not raise.
+        /// The use counter, which a resumed tap does not increment.
         counter: u32,
     },
 }
@@ -82,7 +82,7 @@ impl AuthenticatedToken {
         }
     }
 
-    /// The presence proof; none of a resumed channel.
+    /// The presence proof; `None` for a resumed channel.
     pub const fn proof(&self) -> Option<&VerifiedProof> {
         match &self.evidence {
             Evidence::Proof { proof, .. } => Some(proof),
@@ -96,35 +96,36 @@ impl AuthenticatedToken {
     }
 }
 
-/// Selects the applet; `None` when the card has none.
+/// Selects the applet; `None` when the card does not have it.
 ///
 /// # Errors
-/// [`TokenError::Link`] when the exchange fails, [`TokenError::Form`] when our applet answers in another form.
+/// [`TokenError::Link`] when the exchange fails, [`TokenError::Form`] when our applet's answer is malformed.
 pub fn identify(link: &mut dyn Link, format: ApduFormat) -> Result<Option<Selected>, TokenError> {
     Selected::parse(exchange(link, &select(), format)?)
 }
 
-/// A channel whose token has not yet proved more than that it holds an ECKA key.
+/// A channel whose token has so far proved only that it holds an ECKA key.
 #[derive(Debug)]
 pub struct Channel {
     /// The secure messaging.
     pub session: Session,
     /// The value that binds a proof to this channel.
     pub binding: [u8; 32],
-    /// The key that a later channel can be resumed under, if the token keeps it in a slot.
+    /// The key under which a later channel can be resumed, if the token stores it in a slot.
     pub resumption: Arc<Key128>,
-    /// When the first of the certificates ends that it rests on.
+    /// When the first of the certificates expires that it relies on.
     pub until: Timestamp,
 }
 
 impl AuthenticationContext<'_> {
-    /// Opens a channel to the selected token under the key that it names. A remembered certificate that leads to a wrong
-    /// receipt is forgotten, and read anew once: the token may have changed its key.
+    /// Opens a channel to the selected token under the key that it names. If a remembered certificate leads to a wrong
+    /// receipt, it is forgotten, and read again once: the token may have changed its key.
     ///
     /// # Errors
     /// [`TokenError::NotIssued`] for a token that is not in use, [`TokenError::OtherAuthority`] and
-    /// [`TokenError::Certificate`] for one that this CA has not certified, [`TokenError::TerminalRefused`] when the token does
-    /// not accept the terminal, [`TokenError::Channel`] when the handshake fails, [`TokenError::Link`] when an exchange does.
+    /// [`TokenError::Certificate`] for one that this CA has not certified, [`TokenError::TerminalRefused`] when the
+    /// token does not accept the terminal, [`TokenError::Channel`] when the handshake fails, [`TokenError::Link`] when
+    /// an exchange does.
     pub fn open(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Channel, TokenError> {
         let mode = selected.mode.ok_or(TokenError::NotIssued(selected.state))?;
         let kvn = selected.ecka_kvn;
@@ -149,7 +150,8 @@ impl AuthenticationContext<'_> {
         }
         let der = plain(link, CommandName::GetCertificate, &commands::ecka_certificate(kvn), self.format)?;
         let certificate = match self.card_certificate(mode, &der) {
-            // A token of others is no forgery: only when it says that it has our CA's key is its certificate held against it.
+            // A foreign token is not a forgery: its certificate is held against it only if it claims to have our CA's
+            // key.
             Err(e @ TokenError::Certificate(CertificateError::Signature | CertificateError::Authority)) => {
                 self.look_up_ca(link, selected)?;
                 return Err(e);
@@ -161,7 +163,7 @@ impl AuthenticationContext<'_> {
         Ok(channel)
     }
 
-    /// A token that has agreed on keys answers nothing in plain any more, until it is selected again. It must be the same.
+    /// After a key agreement, a token answers nothing in plain until it is selected again. It must be the same token.
     pub(super) fn select_again(&self, link: &mut dyn Link, selected: &Selected) -> Result<(), TokenError> {
         match identify(link, self.format)? {
             Some(again) if again == *selected => Ok(()),
@@ -169,7 +171,7 @@ impl AuthenticationContext<'_> {
         }
     }
 
-    /// Opens a channel, has the token prove who it is, and reads its record.
+    /// Opens a channel, has the token prove its identity, and reads its record.
     ///
     /// # Errors
     /// As [`Self::prove`] and [`ProvenToken::read`].
@@ -177,10 +179,11 @@ impl AuthenticationContext<'_> {
         Ok(self.prove(link, selected)?.read(link)?.0)
     }
 
-    /// Opens a channel, and has the token prove who it is.
+    /// Opens a channel, and has the token prove its identity.
     ///
     /// # Errors
-    /// As [`Self::open`]; besides, [`TokenError::Proof`] and [`TokenError::IdentityMismatch`] when the token is not who it says.
+    /// As [`Self::open`]; also [`TokenError::Proof`] and [`TokenError::IdentityMismatch`] when the token is not what it
+    /// claims.
     pub fn prove(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<ProvenToken, TokenError> {
         let mut channel = self.open(link, selected)?;
         let (token_id, proof, identity_certificate) = self.proof(link, selected, &mut channel)?;
@@ -206,7 +209,8 @@ impl AuthenticationContext<'_> {
             answer => answer,
         };
         let answer = match (answer, selected.mode) {
-            // An open token shows in SELECT when it is blocked: what is left is that it takes our certificate for outdated.
+            // SELECT would show that an open token is blocked, so the remaining cause is that it considers our
+            // certificate outdated.
             (Err(TokenError::Refused { status: Status::CONDITIONS, .. }), Some(TokenMode::Open(_))) => {
                 return Err(TokenError::TerminalRefused(Status::CONDITIONS));
             }
@@ -222,7 +226,7 @@ impl AuthenticationContext<'_> {
         }
         let (identity, der) = self.identity(link, &mut channel.session, token_id)?;
         let expected = Expected {
-            // The key that the token has verified; a replay has no other.
+            // The key that the token verified; a replayed proof would contain another.
             terminal: self.credentials.facing(selected).certificate.point(),
             nonce: &self.nonce,
             token_id: token_id.as_bytes(),
@@ -236,8 +240,8 @@ impl AuthenticationContext<'_> {
         Ok((token_id, checked, der))
     }
 
-    /// Why a private token gives no proof, for its SELECT does not show it: a blocked one still tells its CA keys inside
-    /// the channel, and one that takes our certificate for outdated has wiped the channel.
+    /// Finds out why a private token gives no proof, because its SELECT does not show it: a blocked one still answers
+    /// the CA lookup inside the channel, while one that considers our certificate outdated has closed the channel.
     pub fn blocked_or_outdated(
         &self,
         link: &mut dyn Link,
@@ -295,8 +299,8 @@ impl AuthenticationContext<'_> {
         }
     }
 
-    /// Tries the KVN that every enrollment begins with, and asks for the right one only when the token refuses: that is,
-    /// while CA keys are being rotated.
+    /// Tries the KVN that every enrollment begins with, and looks up the right one only when the token refuses, which
+    /// happens after a rotation of CA keys.
     fn handshake(
         &mut self,
         link: &mut dyn Link,
@@ -318,7 +322,7 @@ impl AuthenticationContext<'_> {
         }
     }
 
-    /// Under which KVN the token keeps our CA's key.
+    /// The KVN under which the token stores our CA's key.
     fn look_up_ca(&self, link: &mut dyn Link, selected: &Selected) -> Result<u8, TokenError> {
         const STEP: CommandName = CommandName::LookUpCa;
         let command = commands::ca_lookup(&self.credentials.facing(selected).ca.key_identifier());
@@ -365,13 +369,13 @@ impl AuthenticationContext<'_> {
     }
 }
 
-/// Sends a command in plain, and returns the data of an answer with 9000.
+/// Sends a command in plain, and returns the data of an answer with status 9000.
 fn plain(link: &mut dyn Link, step: CommandName, command: &Command, format: ApduFormat) -> Result<Vec<u8>, TokenError> {
     let answer = exchange(link, command, format)?;
     if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
 }
 
-/// A token that has proved who it is, and whose record may go on in its details.
+/// A token that has proved its identity, and whose record may continue in its details.
 #[derive(Debug)]
 pub struct ProvenToken {
     token_id: Uuid,
@@ -381,11 +385,11 @@ pub struct ProvenToken {
 }
 
 impl ProvenToken {
-    /// Reads what the proof did not carry already: nothing, for most tokens. The open channel comes back too.
+    /// Reads what the proof did not contain: for most tokens, nothing. Also returns the open channel.
     ///
     /// # Errors
-    /// [`TokenError::Record`] for user information that is not valid, [`TokenError::Link`] or [`TokenError::Channel`] when
-    /// it cannot be read.
+    /// [`TokenError::Record`] for invalid user information, [`TokenError::Link`] or [`TokenError::Channel`] when it
+    /// cannot be read.
     pub fn read(mut self, link: &mut dyn Link) -> Result<(AuthenticatedToken, Session), TokenError> {
         let user = read_user(&self.proof.record, &mut self.session, link)?;
         let Self { token_id, session, proof, identity_certificate } = self;

@@ -1,4 +1,4 @@
-//! A presence proof that somebody shows afterwards: each check by itself, so that one can say which of them failed.
+//! Checks a presence proof after the fact, each check separately, so that the one that failed can be named.
 //!
 //! Deliberately absent: files, the clock, and whether the nonce or the counter is fresh.
 //!
@@ -15,7 +15,7 @@ use crate::{
     proof::{Claims, ProofError, form_fault, thumbprint, verify_message},
 };
 
-/// What is checked.
+/// One check of a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProofCheck {
     /// The message has the form of the protocol: tag, headers, claims, 303 bytes.
@@ -28,16 +28,16 @@ pub enum ProofCheck {
     Token,
     /// The identity key signed the message.
     Signature,
-    /// The object that the message came in says the same token and counter.
+    /// The object that contains the message names the same token and counter.
     Object,
-    /// The nonce is the one that is expected.
+    /// The nonce is the expected one.
     Nonce,
-    /// The token spoke to the terminal that is expected.
+    /// The token communicated with the expected terminal.
     Terminal,
 }
 
 impl ProofCheck {
-    /// The code of a failure: those of the server, where it has one.
+    /// The code of a failure: the server's code, if it has one.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Form => "proof.malformed",
@@ -50,54 +50,54 @@ impl ProofCheck {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProofVerdict {
-    /// It holds.
+    /// It passed.
     Ok,
-    /// It does not, and why.
+    /// It failed, for this reason.
     Failed(String),
-    /// Another check that it needs has failed, or nobody said what is expected.
+    /// A check that it depends on failed, or nothing was expected.
     NotChecked,
 }
 
-/// What was shown.
+/// The proof to check.
 #[derive(Debug, Clone, Copy)]
 pub struct ShownProof<'a> {
     /// The COSE_Sign1 message.
     pub cose: &'a [u8],
     /// The identity certificate, DER.
     pub certificate: &'a [u8],
-    /// The token id of the object around it, where there is one.
+    /// The token id in the enclosing object, if any.
     pub token_id: Option<Uuid>,
-    /// The use counter of the object around it, where there is one.
+    /// The use counter in the enclosing object, if any.
     pub counter: Option<u64>,
 }
 
 /// What a proof is checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct ProofExpectation<'a> {
-    /// The CAs whose word counts.
+    /// The trusted CAs.
     pub authorities: &'a [Point],
-    /// The nonce that was given out.
+    /// The nonce that was issued.
     pub nonce: Option<&'a [u8; 32]>,
     /// The certificate of the terminal, DER.
     pub terminal: Option<&'a [u8]>,
-    /// The moment at which the certificate has to be valid.
+    /// The time at which the certificate must be valid.
     pub now: Timestamp,
 }
 
-/// What came of all checks.
+/// The results of all checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProofReport {
-    /// What the message says, where it has the right form. Nothing of it counts unless the whole proof holds.
+    /// The claims of the message, if it has the right form. They count only if the whole proof is valid.
     pub claims: Option<Claims>,
     /// Each check, in order.
     pub checks: Vec<(ProofCheck, ProofVerdict)>,
 }
 
 impl ProofReport {
-    /// The first check that failed, and why.
+    /// The first check that failed, and the reason.
     pub fn failure(&self) -> Option<(ProofCheck, &str)> {
         self.checks.iter().find_map(|(check, verdict)| match verdict {
             ProofVerdict::Failed(why) => Some((*check, why.as_str())),
@@ -106,7 +106,7 @@ impl ProofReport {
     }
 }
 
-/// Makes every check that can be made.
+/// Makes every check that is possible.
 pub fn check_proof(shown: &ShownProof<'_>, expected: &ProofExpectation<'_>) -> ProofReport {
     let claims = Claims::read(shown.cose).ok();
     let certificate =
@@ -131,7 +131,7 @@ pub fn check_proof(shown: &ShownProof<'_>, expected: &ProofExpectation<'_>) -> P
     ProofReport { claims, checks }
 }
 
-/// What two things that have to be there say together.
+/// A check that needs two things, not made unless both are there.
 fn both<A, B>(one: Option<A>, other: Option<B>, check: impl FnOnce(A, B) -> ProofVerdict) -> ProofVerdict {
     one.zip(other).map_or(ProofVerdict::NotChecked, |(one, other)| check(one, other))
 }
@@ -148,7 +148,7 @@ fn same(equal: bool, why: &str) -> ProofVerdict {
     if equal { ProofVerdict::Ok } else { failed(why) }
 }
 
-/// A signature that is not even one is as wrong as any other.
+/// Bytes that are not even a signature count as a wrong one.
 fn name(error: ProofError) -> ProofError {
     match error {
         ProofError::Crypto(_) => ProofError::Signature,
@@ -187,7 +187,7 @@ fn nonce(claims: &Claims, expected: &[u8; 32]) -> ProofVerdict {
     same(claims.nonce == *expected, "the proof has another nonce")
 }
 
-/// The certificate has to be a terminal's and of the same CA. Its dates do not matter: it says which key that is.
+/// The certificate must be a terminal's and from the same CA. Its dates do not matter: it only identifies the key.
 fn terminal(claims: &Claims, der: &[u8], authorities: &[Point]) -> ProofVerdict {
     match Certificate::verify_under(der, authorities, &CertificateProfile::TERMINAL) {
         Ok(certificate) => {

@@ -13,7 +13,7 @@ pub const COMPACT_MAX: usize = 120;
 /// The longest details object in bytes.
 pub const DETAILS_MAX: usize = 2048;
 
-/// Why a record cannot be read, or written.
+/// Why a record cannot be read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Not deterministic CBOR of this shape.
@@ -22,7 +22,7 @@ pub enum RecordError {
     /// The details belong to another user than the compact record.
     #[error("the details on the card belong to another user than its record")]
     OtherUser,
-    /// More than the card has room for.
+    /// It exceeds the space on the card.
     #[error("the user record needs {0} bytes, and the card has room for {DETAILS_MAX}")]
     TooLong(usize),
     /// The identifier alone fills the compact record.
@@ -30,15 +30,15 @@ pub enum RecordError {
     IdTooLong,
 }
 
-/// The longest user id in bytes that we write.
+/// The longest user id that we write, in bytes.
 pub const ID_MAX: usize = 64;
 
-/// A decoded record, and whether more stands in the details.
+/// A decoded record, and whether the details contain more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRecord {
-    /// What the record says.
+    /// The user in the record.
     pub user: User,
-    /// Whether the details say more.
+    /// Whether the details contain more.
     pub more: bool,
 }
 
@@ -47,15 +47,16 @@ pub struct UserRecord {
 pub struct Layout {
     /// The object `01 01`.
     pub compact: Vec<u8>,
-    /// The object `01 02`, where the compact one is not enough.
+    /// The object `01 02`, if the compact record is not enough.
     pub details: Option<Vec<u8>>,
 }
 
 impl Layout {
-    /// Lays the user out: everything in the compact record if it fits, otherwise what fits, and all of it in details.
+    /// Lays out the user: all in the compact record if it fits; otherwise what fits there, and everything in the
+    /// details.
     ///
     /// # Errors
-    /// [`RecordError::IdTooLong`] or [`RecordError::TooLong`] for a user that does not fit onto a card.
+    /// [`RecordError::IdTooLong`] or [`RecordError::TooLong`] for a user that does not fit on a card.
     pub fn of(user: &User) -> Result<Self, RecordError> {
         if user.id.len() > ID_MAX {
             return Err(RecordError::IdTooLong);
@@ -87,7 +88,7 @@ pub fn decode(bytes: &[u8]) -> Result<UserRecord, RecordError> {
     if used == bytes.len() { Ok(record) } else { Err(RecordError::Encoding) }
 }
 
-/// Decodes the compact record as INTERNAL AUTHENTICATE gives it: filled with zeros to 120 bytes.
+/// Decodes the compact record as INTERNAL AUTHENTICATE returns it: padded with zeros to 120 bytes.
 ///
 /// # Errors
 /// [`RecordError::Encoding`] for any other bytes.
@@ -96,10 +97,10 @@ pub fn decode_filled(bytes: &[u8]) -> Result<UserRecord, RecordError> {
     if bytes[used..].iter().all(|b| *b == 0) { Ok(record) } else { Err(RecordError::Encoding) }
 }
 
-/// The user that compact record and details, at most [`DETAILS_MAX`] bytes of CBOR, describe together.
+/// The user described by the compact record and the details (at most [`DETAILS_MAX`] bytes of CBOR) together.
 ///
 /// # Errors
-/// [`RecordError::Encoding`] for details of another form, [`RecordError::OtherUser`] when the two are not of one user.
+/// [`RecordError::Encoding`] for malformed details, [`RecordError::OtherUser`] when the two belong to different users.
 pub fn merge(compact: UserRecord, details: &[u8]) -> Result<User, RecordError> {
     let details = decode(details)?.user;
     if details.id != compact.user.id {
@@ -110,8 +111,7 @@ pub fn merge(compact: UserRecord, details: &[u8]) -> Result<User, RecordError> {
     Ok(user)
 }
 
-/// The same record, filled up as it was, of which nothing is left but lengths and the names of fields; none when it is
-/// no record.
+/// The same record, padded as before, reduced to lengths and the names of fields; `None` when it is not a record.
 pub fn masked(bytes: &[u8]) -> Option<Vec<u8>> {
     let (record, used) = parse(bytes).ok()?;
     let mut masked = encode(&masked_user(&record.user), record.more);
@@ -119,7 +119,7 @@ pub fn masked(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(masked)
 }
 
-/// A user of whom nothing is left but lengths and the names of fields.
+/// A user reduced to lengths and the names of fields.
 pub fn masked_user(user: &User) -> User {
     let mask = |text: &String| "x".repeat(text.len());
     User {
@@ -133,7 +133,7 @@ fn parse(bytes: &[u8]) -> Result<(UserRecord, usize), RecordError> {
     let mut decoder = Decoder::new(bytes);
     let record = parse_map(&mut decoder).ok_or(RecordError::Encoding)?;
     let used = decoder.position();
-    // There is one encoding of each record, so writing it again shows whether it was that one.
+    // Each record has exactly one encoding, so encoding it again shows whether it was that one.
     if encode(&record.user, record.more) == bytes[..used] { Ok((record, used)) } else { Err(RecordError::Encoding) }
 }
 
@@ -176,7 +176,7 @@ fn encode_into(encoder: &mut Encoder<&mut Vec<u8>>, user: &User, more: bool) -> 
     if !user.fields.is_empty() {
         encoder.u8(3)?.map(user.fields.len() as u64)?;
         let mut fields: Vec<_> = user.fields.iter().collect();
-        // The order of the encoded keys: shorter ones first.
+        // Sorted as the encoded keys are: shorter ones first.
         fields.sort_by_key(|(key, _)| (key.len(), key.as_bytes()));
         for (key, value) in fields {
             encoder.str(key)?.str(value)?;
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(merge(compact(), &[&details("7")[..], &[0]].concat()), Err(RecordError::Encoding));
     }
 
-    /// Our own layout has fields in one place only; others may split them.
+    /// Our own layout puts fields in one place only; others may split them.
     #[test]
     fn fields_of_both_places_are_merged_and_the_details_win() {
         let user = |name: &str, fields: &[(&str, &str)]| User {

@@ -1,5 +1,5 @@
-//! The fast tap on the terminal's side: a token that was authenticated in full a short while ago proves itself by the key
-//! of that tap.
+//! The fast tap on the terminal's side: a token that was recently authenticated in full authenticates with the key of
+//! that tap.
 //!
 //! Specification: docs/protocol.md, "The fast tap".
 
@@ -25,7 +25,7 @@ use crate::{
     token::constants::{RECORD_MAX, TAG_PART},
 };
 
-/// What may be resumed at a reader, the strictest first.
+/// Which tokens may resume at a reader, strictest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResumeRule {
     /// Every tap is a full one.
@@ -33,12 +33,12 @@ pub enum ResumeRule {
     Never,
     /// Open tokens.
     Open,
-    /// Open and private tokens: who listens learns that a private one was here lately.
+    /// Open and private tokens: an eavesdropper learns that a private token was here recently.
     Private,
 }
 
 impl ResumeRule {
-    /// Whether tokens of this mode are resumed.
+    /// Whether tokens of this mode may resume.
     pub const fn allows(self, mode: TokenMode) -> bool {
         match (self, mode) {
             (Self::Never, _) | (Self::Open, TokenMode::Private(_)) => false,
@@ -47,28 +47,28 @@ impl ResumeRule {
     }
 }
 
-/// A token that has proved itself in a resumed channel.
+/// A token that authenticated in a resumed channel.
 #[derive(Debug)]
 pub struct ResumedToken {
     /// The channel, open for reading.
     pub session: Session,
-    /// The key with the counter and the uses that are left now.
+    /// The key, with the current counter and remaining uses.
     pub key: ResumptionKey,
     record: [u8; RECORD_MAX],
 }
 
 impl ResumedToken {
-    /// The user information; reads what the compact record has no room for.
+    /// The user information; reads the details if the compact record is not enough.
     ///
     /// # Errors
-    /// [`TokenError::Record`] for user information that is not valid, [`TokenError::Link`] or [`TokenError::Channel`] when
-    /// it cannot be read.
+    /// [`TokenError::Record`] for invalid user information, [`TokenError::Link`] or [`TokenError::Channel`] when it
+    /// cannot be read.
     pub fn user(&mut self, link: &mut dyn Link) -> Result<User, TokenError> {
         read_user(&self.record, &mut self.session, link)
     }
 }
 
-/// The user of a compact record, filled with zeros, and of the details where more stands there.
+/// The user in a compact record, padded with zeros, and in the details if there are any.
 ///
 /// # Errors
 /// As [`ResumedToken::user`].
@@ -81,7 +81,7 @@ pub(super) fn read_user(
     if compact.more { Ok(record::merge(compact, &session.read_details(link)?)?) } else { Ok(compact.user) }
 }
 
-/// The answer to resumed presence.
+/// The answer to INTERNAL AUTHENTICATE in a resumed channel.
 struct PresenceAnswer {
     token_id: [u8; 16],
     counter: u32,
@@ -90,7 +90,7 @@ struct PresenceAnswer {
 }
 
 impl PresenceAnswer {
-    /// `83 token id, 80 counter, 88 uses left, 53 record`, and nothing else.
+    /// Parses exactly `83 token id, 80 counter, 88 uses left, 53 record`.
     fn parse(answer: &[u8]) -> Option<Self> {
         let mut reader = TlvReader::new(answer);
         let token_id = reader.array(0x83).ok()?;
@@ -103,14 +103,14 @@ impl PresenceAnswer {
 }
 
 impl AuthenticationContext<'_> {
-    /// Resumes a channel to the selected token under one of these keys. `None`: the token has none of them any more, and is
-    /// selected again, so that the handshake can follow.
+    /// Resumes a channel to the selected token under one of these keys. `None` if the token no longer holds any of
+    /// them, or refuses; it is then ready for the handshake, selected again where necessary.
     ///
     /// # Errors
-    /// [`TokenError::Link`] when an exchange fails, and then the keys are as good as before. Besides, of a token that holds
-    /// one of the keys: [`TokenError::Cloned`] when its counter or uses do not fit what was seen of it last,
-    /// [`TokenError::IdentityMismatch`] when it is another than the key's; [`TokenError::Form`], [`TokenError::Channel`].
-    /// Which key it holds stands in `held` then.
+    /// [`TokenError::Link`] when an exchange fails; the keys are still good then. For a token that holds one of the
+    /// keys, also [`TokenError::Cloned`] when its counter or uses do not fit what was last seen,
+    /// [`TokenError::IdentityMismatch`] when the key belongs to another token; [`TokenError::Form`],
+    /// [`TokenError::Channel`]. `held` is then the index of the key that it holds.
     pub fn resume(
         &mut self,
         link: &mut dyn Link,
@@ -126,7 +126,7 @@ impl AuthenticationContext<'_> {
         let (place, messaging) = match waiting.handle(answer, &bare) {
             Ok(Some(found)) => found,
             Ok(None) => return self.missed(link, selected).map(|()| None),
-            // A release without slots, or somebody who plays one. It carries no MAC: whoever forged it has gained a full tap.
+            // A release without slots, or a forged answer: it carries no MAC, and the forger gains only a full tap.
             Err(ChannelError::Refused { .. } | ChannelError::Form(_)) => {
                 return self.select_again(link, selected).map(|()| None);
             }
@@ -135,7 +135,7 @@ impl AuthenticationContext<'_> {
         *held = Some(place);
         let mut session = Session::new(messaging, self.format);
         let answer = match session.send(link, STEP, &commands::resumed_presence()) {
-            // The card's date has passed the end of the certificate that filled the slot.
+            // The card's date is past the end of the certificate that filled the slot.
             Err(TokenError::Refused { .. }) => return self.select_again(link, selected).map(|()| None),
             answer => answer?,
         };
@@ -155,8 +155,8 @@ impl AuthenticationContext<'_> {
         Ok(Some(ResumedToken { session, key, record: presence.record }))
     }
 
-    /// After a miss PSO begins at once. Only where the token's certificate has to be read first is it selected again:
-    /// nothing is answered in plain before.
+    /// After a miss, the handshake can begin at once. Only if the token's certificate must be read first is it selected
+    /// again, because until then it answers nothing in plain.
     fn missed(&self, link: &mut dyn Link, selected: &Selected) -> Result<(), TokenError> {
         let remembered =
             |mode| self.memory.recall(&RememberedItem::Ecka(mode, selected.ecka_kvn)).map(|der| (mode, der));

@@ -1,4 +1,4 @@
-//! The answer to SELECT: what a token tells before anybody has proved anything.
+//! The answer to SELECT: what a token reveals before anything is proved.
 //!
 //! Specification: docs/protocol.md, "SELECT".
 
@@ -15,10 +15,10 @@ use crate::{
     token::constants::{AID, VERSION},
 };
 
-/// Where a token stands in its life.
+/// The life-cycle state of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifeCycle {
-    /// 07: fresh from the installation, or after RESET.
+    /// 07: newly installed, or after RESET.
     Blank,
     /// 0F: enrollment has begun.
     Personalised,
@@ -26,12 +26,12 @@ pub enum LifeCycle {
     Issued,
     /// 9F: blocked by an administrator.
     Blocked,
-    /// 7F: ended for ever.
+    /// 7F: terminated permanently.
     Terminated,
 }
 
 impl LifeCycle {
-    /// The state of this byte.
+    /// The state for this byte.
     pub const fn parse(byte: u8) -> Option<Self> {
         match byte {
             0x07 => Some(Self::Blank),
@@ -43,7 +43,7 @@ impl LifeCycle {
         }
     }
 
-    /// The byte of this state, as SET STATUS takes it.
+    /// The byte for this state, as used in SET STATUS.
     pub const fn byte(self) -> u8 {
         match self {
             Self::Blank => 0x07,
@@ -66,19 +66,19 @@ impl LifeCycle {
     }
 }
 
-/// How an issued token shows itself.
+/// How an issued token identifies itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenMode {
-    /// The token id is told to everybody.
+    /// It reveals its token id to everybody.
     Open(Uuid),
-    /// Only the identifier of the set is told.
+    /// It reveals only the identifier of its set.
     Private([u8; 8]),
 }
 
 /// The parsed answer to SELECT. Nothing in it is proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selected {
-    /// The answer as it came, without status: it enters the channel binding.
+    /// The raw answer without status: it enters the channel binding.
     pub raw: Vec<u8>,
     /// The life-cycle state that the token claims.
     pub state: LifeCycle,
@@ -99,7 +99,7 @@ impl Selected {
     /// Parses the answer. `Ok(None)` means that the card has no Rollcall applet.
     ///
     /// # Errors
-    /// [`TokenError::Form`] when our applet answers in another form.
+    /// [`TokenError::Form`] when our applet's answer is malformed.
     pub fn parse(response: Response) -> Result<Option<Self>, TokenError> {
         if response.status != Status::OK || !names_our_application(&response.data) {
             return Ok(None);
@@ -136,7 +136,7 @@ impl Selected {
     }
 }
 
-/// Some platforms answer SELECT of an unknown AID with their own FCI: only ours names our AID.
+/// Some platforms answer SELECT of an unknown AID with their own FCI, but only our applet names our AID.
 fn names_our_application(data: &[u8]) -> bool {
     let Ok(fci) = tlv::only(data, 0x6F) else {
         return false;

@@ -1,4 +1,4 @@
-//! An open channel to a token: each command is wrapped, sent, and its answer checked.
+//! An open channel to a token: wraps and sends each command, and verifies its answer.
 //!
 //! Specification: docs/protocol.md, "Secure messaging"; docs/protocol.md, "Objects in parts".
 
@@ -24,7 +24,7 @@ use super::{
     trace_points,
 };
 
-/// A channel, SCP11a or SCP03. It ends when the card loses power or anything goes wrong in it.
+/// A channel, SCP11a or SCP03. It ends when the card loses power or anything fails in it.
 #[derive(Debug)]
 pub struct Session {
     messaging: Messaging,
@@ -32,12 +32,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// The session over this secure messaging; commands go in this format.
+    /// A session over this secure messaging, sending commands in this format.
     pub const fn new(messaging: Messaging, format: ApduFormat) -> Self {
         Self { messaging, format }
     }
 
-    /// The key under which keys are wrapped inside this session.
+    /// The key that wraps keys inside this session.
     ///
     /// # Errors
     /// [`ChannelError::NoDek`] in a resumed channel.
@@ -45,8 +45,8 @@ impl Session {
         self.messaging.dek().ok_or(ChannelError::NoDek)
     }
 
-    /// Sends one command, and returns the verified data of an answer with 9000. `step` names it in errors. Any other status
-    /// is [`TokenError::Refused`]; a wrong R-MAC or padding is [`TokenError::Channel`], and ends the session.
+    /// Sends one command, and returns the verified data of an answer with 9000. `step` names it in errors. Any other
+    /// status is [`TokenError::Refused`]; a wrong R-MAC or padding is [`TokenError::Channel`], and ends the session.
     ///
     /// # Errors
     /// [`TokenError::Refused`] for any other status; [`TokenError::Channel`] for a wrong R-MAC or padding, which ends
@@ -56,8 +56,8 @@ impl Session {
         if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
     }
 
-    /// Sends one command, and returns its verified answer, whatever its status; `step` names it. After an error of the channel itself the
-    /// session is of no more use.
+    /// Sends one command, and returns its verified answer, whatever its status; `step` names it. After an error of the
+    /// channel itself the session must not be used any further.
     ///
     /// # Errors
     /// [`TokenError::Link`] or [`TokenError::Channel`].
@@ -70,7 +70,7 @@ impl Session {
         Ok(self.messaging.unwrap(&answer)?)
     }
 
-    /// As [`Self::send`], for a command that answers nothing; data in the answer are [`TokenError::Form`].
+    /// As [`Self::send`], for a command whose answer has no data; data in the answer are [`TokenError::Form`].
     ///
     /// # Errors
     /// [`TokenError::Form`] for data in the answer; else as [`Self::send`].
@@ -81,8 +81,8 @@ impl Session {
     /// The heartbeat: one exchange that only the same token, still powered, can answer.
     ///
     /// # Errors
-    /// [`TokenError::Link`] or [`TokenError::Channel`] when it is not the same token any more; [`TokenError::Refused`] or
-    /// [`TokenError::Form`] when it does not tell its state.
+    /// [`TokenError::Link`] or [`TokenError::Channel`] when it is no longer the same token; [`TokenError::Refused`] or
+    /// [`TokenError::Form`] when it does not report its state.
     pub fn heartbeat(&mut self, link: &mut dyn Link) -> Result<LifeCycle, TokenError> {
         const STEP: CommandName = CommandName::Heartbeat;
         match self.send(link, STEP, &commands::heartbeat())?[..] {
@@ -91,11 +91,11 @@ impl Session {
         }
     }
 
-    /// Reads an object part by part, of at most [`PART_MAX`] bytes each, up to `limit` bytes. A longer part or object is
+    /// Reads an object in parts of at most [`PART_MAX`] bytes, up to `limit` bytes. A longer part or object is
     /// [`TokenError::Form`].
     ///
     /// # Errors
-    /// [`TokenError::Form`] for a longer part or object, or one of another form; else as [`Self::send`].
+    /// [`TokenError::Form`] for a longer part or object, or a malformed one; else as [`Self::send`].
     pub fn read_parts(&mut self, link: &mut dyn Link, tag: u16, limit: usize) -> Result<Vec<u8>, TokenError> {
         const STEP: CommandName = CommandName::GetPart;
         let mut object = Vec::new();
@@ -114,14 +114,14 @@ impl Session {
         }
     }
 
-    /// Writes an object part by part, and puts it into force.
+    /// Writes an object in parts, and activates it.
     ///
     /// # Errors
-    /// [`TokenError::Refused`] when the token does not take a part; [`TokenError::Link`] or [`TokenError::Channel`].
+    /// [`TokenError::Refused`] when the token rejects a part; [`TokenError::Link`] or [`TokenError::Channel`].
     pub fn write_parts(&mut self, link: &mut dyn Link, tag: u16, object: &[u8]) -> Result<(), TokenError> {
         const STEP: CommandName = CommandName::PutData;
         let mut offset: u16 = 0;
-        // Nothing is one empty part.
+        // An empty object is sent as one empty part.
         let parts = if object.is_empty() { vec![object] } else { object.chunks(PART_MAX).collect() };
         for part in parts {
             self.tell(link, STEP, &commands::write_part(tag, offset, part))?;
@@ -130,13 +130,13 @@ impl Session {
         self.tell(link, STEP, &commands::commit_parts(tag, offset, &sha256(&[object])))
     }
 
-    /// Reads the portrait, of at most [`PORTRAIT_MAX`] bytes, where there is one.
+    /// Reads the portrait, of at most [`PORTRAIT_MAX`] bytes, if there is one.
     ///
     /// # Errors
     /// [`TokenError::Refused`], [`TokenError::Form`], [`TokenError::Link`] or [`TokenError::Channel`].
     pub fn read_portrait(&mut self, link: &mut dyn Link) -> Result<Option<Vec<u8>>, TokenError> {
         match self.read_parts(link, TAG_PORTRAIT, PORTRAIT_MAX) {
-            // An error status carries no MAC: this may be a lie, and then it only hides the picture.
+            // An error status carries no MAC, so this may be forged; all it achieves is to hide the picture.
             Err(TokenError::Refused { status: Status::NO_DATA, .. }) => Ok(None),
             read => read.map(Some),
         }
@@ -192,7 +192,7 @@ mod tests {
         (Session::new(side(), ApduFormat::Short), card)
     }
 
-    /// Reads an object that the card gives in these parts.
+    /// Reads an object that the card returns in these parts.
     fn read(parts: &[&[u8]], limit: usize) -> (Result<Vec<u8>, TokenError>, Card) {
         let (mut session, mut card) = session(parts.iter().map(|part| (tlv::object(0x53, part), Status::OK)));
         (session.read_parts(&mut card, 0x0102, limit), card)
@@ -262,7 +262,7 @@ mod tests {
         assert!(matches!(session.send(&mut Mirror, CommandName::PutKey, &command), Err(TokenError::Channel(_))));
     }
 
-    /// Gives a command back as its answer.
+    /// Returns each command as its answer.
     struct Mirror;
 
     impl Link for Mirror {

@@ -1,5 +1,5 @@
-//! What a trace needs of our applet: the verdicts that only keys allow, written down and taken from a replay; and what a
-//! card says of its holder, taken out.
+//! What a trace needs from our applet: it records verdicts that depend on keys and reads them back in a replay, and it
+//! masks what a card says about its holder.
 
 use super::{commands::PART_MAX, constants::TAG_DETAILS, record};
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 
 use super::credentials::{AuthenticationContext, Credentials, RememberedItem};
 
-/// Notes what a terminal comes with, all of it public.
+/// Records the terminal's input to a tap, all of it public.
 pub fn record_visit(link: &mut dyn Link, context: &AuthenticationContext<'_>, identify_only: bool) {
     link.note(&|| {
         TraceRecord::Visit(Box::new(RecordedVisit {
@@ -44,7 +44,7 @@ fn authority(credentials: &Credentials) -> RecordedAuthority {
     }
 }
 
-/// Notes a certificate that was remembered.
+/// Records a certificate that was remembered.
 pub fn remembered(link: &mut dyn Link, item: &RememberedItem, der: &[u8]) {
     let item = match item {
         RememberedItem::Ecka(..) => RecordedMemory::Ecka,
@@ -53,11 +53,11 @@ pub fn remembered(link: &mut dyn Link, item: &RememberedItem, der: &[u8]) {
     link.note(&|| TraceRecord::Remembered { item, certificate: hex::encode(der) });
 }
 
-/// The end of a key agreement: as it came out, unless a replay, whose keys are none, knows better of the receipt. An
-/// answer of the wrong form and a refusal are found anew in any case.
+/// The end of a key agreement. A replay, whose keys are not the real ones, substitutes the recorded verdict on the
+/// receipt. Malformed answers and refusals are detected again in any case.
 ///
 /// # Errors
-/// [`ChannelError`] as it came out, or as the trace has it.
+/// The [`ChannelError`] that occurred, or that the trace contains.
 pub fn receipt(
     link: &mut dyn Link,
     came_out: Result<Step<Handshake, Opened>, ChannelError>,
@@ -78,18 +78,18 @@ pub fn receipt(
     came_out
 }
 
-/// A channel whose keys are no secret and fit no card: a replay wraps its commands with them, so that their lengths are
-/// the recorded ones.
+/// A channel with dummy keys that fit no card: a replay wraps its commands with them, so that they have the recorded
+/// lengths.
 fn stand_in(binding: [u8; 32]) -> Opened {
     let key = || Key128::new([0; 16]);
     let keys = SessionKeys { enc: key(), mac: key(), rmac: key(), dek: key() };
     Opened { messaging: Messaging::new(keys, [0; 16]), binding, resumption: key().into() }
 }
 
-/// The opened answer: as a replay knows it, otherwise as the keys of the channel tell.
+/// The opened answer: in a replay the recorded one, otherwise opened with the keys of the channel.
 ///
 /// # Errors
-/// [`ChannelError::ResponseMac`] or [`ChannelError::Padding`] for an answer that does not open, or did not when it was
+/// [`ChannelError::ResponseMac`] or [`ChannelError::Padding`] for an answer that does not open, or did not when
 /// recorded; [`ChannelError::Crypto`] when OpenSSL fails.
 pub fn answer(
     link: &mut dyn Link,
@@ -113,11 +113,11 @@ pub fn answer(
     opened
 }
 
-/// The checked proof. Where the record of the holder was masked, the signature, which covers it, cannot hold any more,
-/// and a replay takes the recorded verdict; where it was not, the signature is verified anew.
+/// The checked proof. If the holder's record was masked, the signature over it can no longer be valid, and a replay
+/// uses the recorded verdict; otherwise the signature is verified again.
 ///
 /// # Errors
-/// [`ProofError`] as it was found, or as the trace has it.
+/// The [`ProofError`] that was found, or that the trace contains.
 pub fn proof(
     link: &mut dyn Link,
     answer: &[u8],
@@ -139,8 +139,8 @@ pub fn proof(
     checked
 }
 
-/// What an answer whose form was checked says: the counter behind `83 10 id 80 04`, and the record at the end. There is
-/// no message: it would not verify.
+/// The content of an answer whose form was checked: the counter after `83 10 id 80 04`, and the record at the end.
+/// There is no message, because it would not verify.
 fn masked_proof(answer: &[u8]) -> Option<VerifiedProof> {
     let counter = u32::from_be_bytes(*answer.get(20..)?.first_chunk()?);
     Some(VerifiedProof { counter, record: *answer.last_chunk::<{ proof::RECORD }>()?, cose: Vec::new() })
@@ -149,8 +149,8 @@ fn masked_proof(answer: &[u8]) -> Option<VerifiedProof> {
 /// SHA-256, for the chain of a trace.
 pub const DIGEST: trace::Digest = sha256;
 
-/// Takes out of a transaction what the card said of its holder: every letter of it becomes an `x`, names of fields stay.
-/// What has another form than we write is withheld.
+/// Masks what the card said about its holder: every letter becomes an `x`, names of fields stay. Anything in a form
+/// that we do not write is withheld.
 pub fn mask(records: &mut [TraceRecord]) {
     let mut details = Vec::new();
     for (at, record) in records.iter_mut().enumerate() {
@@ -179,19 +179,19 @@ fn replace(answer: &mut RecordedAnswer, mask: impl FnOnce(&[u8]) -> Option<Vec<u
     }
 }
 
-/// The answer of INTERNAL AUTHENTICATE, whose last 120 bytes are the record.
+/// The answer to INTERNAL AUTHENTICATE, whose last 120 bytes are the record.
 fn masked_answer(data: &[u8]) -> Option<Vec<u8>> {
     let (head, filled) = data.split_last_chunk::<{ proof::RECORD }>()?;
     let masked = record::masked(filled)?;
     Some([head, &masked].concat())
 }
 
-/// One part of a picture.
+/// One part of a portrait.
 fn masked_part(data: &[u8]) -> Option<Vec<u8>> {
     Some(tlv::object(0x53, &vec![0; tlv::only(data, 0x53).ok()?.len()]))
 }
 
-/// The details come in parts, and are masked as a whole.
+/// Masks the details, which come in parts, as a whole.
 fn mask_details(records: &mut [TraceRecord], places: &[usize]) {
     let data = |record: &TraceRecord| match record {
         TraceRecord::Answer(RecordedAnswer { data: Some(data), .. }) => {
@@ -202,7 +202,7 @@ fn mask_details(records: &mut [TraceRecord], places: &[usize]) {
     let parts: Option<Vec<_>> = places.iter().map(|at| data(&records[*at])).collect();
     let masked = parts.as_ref().and_then(|parts| {
         let whole = parts.concat();
-        // A reading that broke off is never decoded: its lengths are all that matters.
+        // A reading that broke off is never decoded: only its lengths matter.
         let broke_off = parts.last().is_some_and(|last| last.len() >= PART_MAX);
         record::masked(&whole).or_else(|| broke_off.then(|| vec![0; whole.len()]))
     });

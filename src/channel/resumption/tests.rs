@@ -50,7 +50,7 @@ fn another_form_or_a_refusal_is_an_error() {
     assert!(matches!(refused, Err(ChannelError::Refused { step: CommandName::Resume, .. })));
 }
 
-/// Reflected, replayed, or of another token: each of the four inputs is in the cryptogram.
+/// Reflected, replayed, or from another token: the cryptogram depends on each of the four inputs.
 #[test]
 fn the_cryptogram_depends_on_key_both_numbers_and_select() {
     let (one, two) = ([1; NONCE], [2; NONCE]);

@@ -1,4 +1,4 @@
-//! The terminal's side against a card that lies: one case for each check.
+//! The terminal's side against a misbehaving card: one case for each check.
 
 use super::*;
 use crate::card::status::Status;
@@ -88,14 +88,14 @@ fn external_authenticate_answers_nothing() {
     }
 }
 
-/// What comes of this answer to EXTERNAL AUTHENTICATE.
+/// The result of this answer to EXTERNAL AUTHENTICATE.
 fn accepted_with(response: Response) -> Result<Messaging, ChannelError> {
     let (_, choose) = challenged(answer(&keys())).unwrap();
     let Step::Send(_, state) = choose.with(&keys()).unwrap() else { panic!("no step") };
     state.handle(response)
 }
 
-/// What a card with these keys answers to INITIALIZE UPDATE.
+/// The answer of a card with these keys to INITIALIZE UPDATE.
 fn challenge_of(statics: &StaticKeys, host: [u8; 8]) -> Response {
     let card = [9; 8];
     let cryptogram = Agreed::derive(statics, &host, &card).unwrap().card_cryptogram().unwrap();

@@ -1,4 +1,4 @@
-//! The terminal's side against a card that lies: one case for each check.
+//! The terminal's side against a misbehaving card: one case for each check.
 
 use super::*;
 use crate::channel::CommandName;
@@ -11,7 +11,7 @@ fn new_key() -> KeyPair {
     KeyPair::generate(&mut SystemRandom).unwrap()
 }
 
-/// A handshake that waits for the receipt, and a card that can make it.
+/// A handshake waiting for the receipt, and a card that can make it.
 struct Play {
     terminal: KeyPair,
     card: KeyPair,
@@ -48,7 +48,7 @@ impl Play {
         Point::parse(tlv::only(&self.request[PARAMETERS.len()..], TAG_POINT).unwrap()).unwrap()
     }
 
-    /// What a card with this static key answers.
+    /// The answer of a card with this static key.
     fn answer(&self, fixed: &KeyPair) -> Vec<u8> {
         let ephemeral = new_key();
         let shared = ephemeral.agree(&self.point()).unwrap();
@@ -92,7 +92,7 @@ fn every_bit_of_the_receipt_counts() {
     }
 }
 
-/// A receipt of the terminal's own making: its point and its parameters sent back.
+/// A receipt that the terminal made itself: its own point and parameters sent back.
 #[test]
 fn a_reflected_point_is_refused() {
     let play = Play::new();
@@ -101,7 +101,7 @@ fn a_reflected_point_is_refused() {
     assert!(matches!(play.end(answer, Status::OK), Err(ChannelError::Receipt)));
 }
 
-/// How an answer is bent.
+/// How an answer is altered.
 type Change<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
 
 #[test]

@@ -1,5 +1,5 @@
-//! A channel under the token's own key, which alone takes changes. An open token announces that key; of a private one its
-//! certificate comes only through a channel under the key of its set.
+//! Opens a channel under the token's own key, the only channel that accepts changes. An open token announces that key;
+//! the certificate of a private token's own key can only be read through a channel under the key of its set.
 
 use super::{
     AuthenticationContext, Certificate, CertificateProfile, Channel, KVN_OWN, Link, Selected, Status, TokenError,
@@ -8,8 +8,8 @@ use super::{
 use crate::channel::CommandName;
 
 impl AuthenticationContext<'_> {
-    /// Opens a channel under the selected token's own key, and returns the id that its certificate names. That the token
-    /// holds the key is shown by the receipt, as in [`AuthenticationContext::open`].
+    /// Opens a channel under the selected token's own key, and returns the id in its certificate. The receipt proves
+    /// that the token holds the key, as in [`AuthenticationContext::open`].
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -27,7 +27,7 @@ impl AuthenticationContext<'_> {
         const STEP: CommandName = CommandName::GetCertificate;
         let mut session = self.open(link, selected)?.session;
         let der = match session.send(link, STEP, &commands::ecka_certificate(KVN_OWN)) {
-            // A blocked token tells this, too: what is left is that it takes our certificate for outdated.
+            // A blocked token answers this too, so the remaining cause is that it considers our certificate outdated.
             Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => {
                 return Err(TokenError::TerminalRefused(Status::CONDITIONS));
             }

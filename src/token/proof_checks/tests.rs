@@ -25,7 +25,7 @@ fn certificate(ca: &KeyPair, class: CertificateProfile, subject: &str, key: &Key
     issue(ca, "Rollcall CA", &template, &mut SystemRandom).unwrap()
 }
 
-/// A proof of a token, and everything that it is checked against.
+/// A proof of a token, and everything it is checked against.
 struct Case {
     ca: KeyPair,
     authorities: [Point; 1],
@@ -73,7 +73,7 @@ impl Case {
         ShownProof { cose, certificate, token_id: Some(self.token_id), counter: Some(7) }
     }
 
-    /// All that is right.
+    /// The correct expectation.
     fn expected(&self) -> ProofExpectation<'_> {
         let (nonce, terminal) = (Some(&NONCE), Some(&self.terminal[..]));
         ProofExpectation { authorities: &self.authorities, nonce, terminal, now: at("2026-11-29T12:00:00Z") }
@@ -117,10 +117,10 @@ fn each_wrong_expectation_fails_its_own_check() {
     assert_eq!(failing(&report), [ProofCheck::Nonce]);
     let report = check_proof(&case.shown(), &ProofExpectation { terminal: Some(&strange), ..case.expected() });
     assert_eq!(failing(&report), [ProofCheck::Terminal]);
-    // A certificate for something else names no terminal.
+    // A certificate for another purpose does not identify a terminal.
     let report = check_proof(&case.shown(), &ProofExpectation { terminal: Some(&case.certificate), ..case.expected() });
     assert_eq!(failing(&report), [ProofCheck::Terminal]);
-    // Under another CA nothing of the certificate counts, nor does the signature of its key.
+    // Under another CA the certificate is invalid, and so is the signature of its key.
     let elsewhere = ProofExpectation { authorities: &authorities, terminal: None, ..case.expected() };
     let report = check_proof(&case.shown(), &elsewhere);
     assert_eq!(failing(&report), [ProofCheck::Certificate]);
@@ -184,7 +184,7 @@ fn the_object_has_to_say_what_was_signed() {
     let case = Case::new();
     let token = ShownProof { token_id: Some(Uuid::nil()), ..case.shown() };
     let counter = ShownProof { counter: Some(8), ..case.shown() };
-    // Either counts also where the object says only that.
+    // Each counts, even if the object contains only one of them.
     let (only_token, only_counter) = (ShownProof { counter: None, ..token }, ShownProof { token_id: None, ..counter });
     for shown in [token, counter, only_token, only_counter] {
         let report = check_proof(&shown, &case.expected());

@@ -10,7 +10,7 @@ use crate::{
     token::record::Layout,
 };
 
-/// A link that keeps what is noted, and has no trace to play.
+/// A link that keeps recorded notes, and has no trace to replay.
 #[derive(Default)]
 struct Notes(Vec<TraceRecord>);
 
@@ -38,7 +38,7 @@ fn a_wrong_receipt_is_noted_and_another_error_is_none_of_it() {
 fn it_is_noted_why_an_answer_does_not_open() {
     let key = |byte| Key128::new([byte; 16]);
     let keys = || SessionKeys { enc: key(1), mac: key(2), rmac: key(3), dek: key(4) };
-    // What is no whole block has no padding; its MAC is right.
+    // Not a whole number of blocks, so there is no padding; its MAC is valid.
     let sealed = [0; 15];
     let mac = cmac(&key(3), &[&[5; 16], &sealed, &Status::OK.0.to_be_bytes()]).unwrap();
     for (mac, broken) in [(&mac[..8], Broken::Padding), (&[0; 8], Broken::Mac)] {
@@ -50,7 +50,7 @@ fn it_is_noted_why_an_answer_does_not_open() {
     }
 }
 
-/// The data that are left of opened answers, each to this command; none where they are withheld.
+/// The remaining data of opened answers, each to this command; `None` where they are withheld.
 fn masked(answers: &[([u8; 4], Vec<u8>)]) -> Vec<Option<Vec<u8>>> {
     let opened = |(header, data): &([u8; 4], Vec<u8>)| {
         let response = Response { data: data.clone(), status: Status::OK };
@@ -95,7 +95,7 @@ fn of_a_portrait_only_its_lengths_are_left() {
     assert_eq!(left, [Some(part(&[0; PART_MAX])), Some(part(&[0; 3])), None]);
 }
 
-/// They come in parts, whose borders say nothing of where a letter stands.
+/// They come in parts, whose boundaries have nothing to do with the letters.
 #[test]
 fn of_details_lengths_and_the_names_of_fields_are_left() {
     let fields = [("room".to_owned(), "B17".repeat(60)), ("team".to_owned(), "blue".repeat(40))].into();
@@ -108,9 +108,9 @@ fn of_details_lengths_and_the_names_of_fields_are_left() {
         .flat_map(|left| tlv::only(left.as_ref().unwrap(), 0x53).unwrap().to_vec())
         .collect();
     assert_eq!(record::decode(&whole).unwrap().user, record::masked_user(&user));
-    // A reading that broke off after a whole part has no record to be masked.
+    // A reading that broke off after a whole part has no record to mask.
     assert_eq!(masked(&answers(&[first])), [Some(part(&[0; PART_MAX]))]);
-    // What ended, and is no record, may say anything.
+    // A complete reading that is not a record may contain anything.
     assert_eq!(masked(&answers(&[first, &rest[1..]])), [None, None]);
     assert_eq!(masked(&[(DETAILS, part(first)), (DETAILS, vec![0x54, 1, 7])]), [None, None]);
 }
