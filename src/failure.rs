@@ -119,7 +119,7 @@ impl Remedy {
 }
 
 impl<T: Into<String>> From<T> for Remedy {
-    /// Words, without a command.
+    /// Only words, without a command.
     fn from(text: T) -> Self {
         Self { text: text.into(), command: None }
     }

@@ -54,7 +54,7 @@ pub enum ProofError {
     /// The identity key did not sign these fields.
     #[error("the signature of the presence proof is wrong")]
     Signature,
-    /// The library underneath failed.
+    /// The crypto library failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
 }

@@ -56,7 +56,7 @@ pub enum ChannelError {
     /// The channel was resumed, so it can only read.
     #[error("this channel was resumed, and no key can be wrapped in it")]
     NoDek,
-    /// The library underneath failed.
+    /// The crypto library failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
 }

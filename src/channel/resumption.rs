@@ -84,7 +84,7 @@ impl<'a> Resumption<'a> {
     /// answer then reveals no more than a random number would.
     ///
     /// # Errors
-    /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for an answer of another form,
+    /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for a malformed answer,
     /// [`ChannelError::Crypto`] when OpenSSL fails.
     pub fn handle<K: Borrow<Key128>>(
         &self,

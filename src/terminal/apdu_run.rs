@@ -144,7 +144,7 @@ pub fn with_card<T>(
     work(&mut if is_followed { run.at_t0() } else { run })
 }
 
-/// How commands go to the card.
+/// How commands are sent to the card.
 #[derive(Debug, Clone, Copy)]
 pub enum ApduMode<'a> {
     /// Unchanged; with T=0, followed by the further commands that this protocol requires.

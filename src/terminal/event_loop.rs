@@ -30,7 +30,7 @@ use crate::{
 /// Everything that can wake a long-running command; `W` is the type of messages from its own worker threads.
 #[derive(Debug)]
 pub enum Message<W = Infallible> {
-    /// Something happened to the readers.
+    /// A change at the readers.
     Reader(ReaderEvent),
     /// A tap has ended, or a token that stays in the field has answered.
     Tap(ReaderReport),
@@ -126,7 +126,7 @@ impl<W> Mailbox<W> {
 pub struct Stopper<W = Infallible>(Mailbox<W>);
 
 impl<W> Stopper<W> {
-    /// The handler is given [`Message::Stop`].
+    /// Sends [`Message::Stop`] to the handler.
     pub fn stop(self) {
         self.0.send(Message::Stop);
     }
@@ -214,7 +214,7 @@ impl<W: Send + 'static> EventLoop<W> {
         match received {
             Ok(message) => handler.message(message),
             Err(RecvTimeoutError::Timeout) => handler.idle(),
-            // invariant: the loop holds a mailbox of its own, so this does not happen.
+            // invariant: the loop holds a mailbox itself, so this does not happen.
             Err(RecvTimeoutError::Disconnected) => Ok(ControlFlow::Break(())),
         }
     }

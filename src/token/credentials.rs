@@ -72,7 +72,7 @@ pub trait TokenMemory {
     }
 }
 
-/// A memory that remembers nothing.
+/// A memory that is always empty.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct NoMemory;
 

@@ -25,7 +25,7 @@ pub enum RecordError {
     /// It exceeds the space on the card.
     #[error("the user record needs {0} bytes, and the card has room for {DETAILS_MAX}")]
     TooLong(usize),
-    /// The identifier alone fills the compact record.
+    /// The identifier is longer than [`ID_MAX`] bytes.
     #[error("the user id is longer than 64 bytes")]
     IdTooLong,
 }

@@ -100,7 +100,7 @@ pub fn inspect(terminal: &TerminalContext, reader: &str) -> Result<(Vec<u8>, Sel
 /// The portrait on the card, at most 8192 bytes, read over the tap's channel; `None` when there is none.
 ///
 /// # Errors
-/// The failure of the link, of the channel, or of an answer of another form.
+/// The failure of the link or of the channel, or a malformed answer.
 pub fn read_portrait(session: &mut Session, card: &mut Card) -> Result<Option<Vec<u8>>, Failure> {
     let mut transaction = Metered::new(card.begin().map_err(|e| link(&e, 0))?);
     let read = session.read_portrait(&mut transaction);

@@ -28,8 +28,8 @@ impl CardRecord {
     /// Reads the record through a channel under the token's own key; nothing on the card changes.
     ///
     /// # Errors
-    /// [`AdministrationError::Role`] and [`AdministrationError::Foreign`]; [`AdministrationError::Token`] for a token that is
-    /// not in use, and when the exchange fails.
+    /// [`AdministrationError::Role`] and [`AdministrationError::Foreign`]; [`AdministrationError::Token`] for a token that
+    /// is not in use, and when the exchange fails.
     pub fn read(
         link: &mut dyn Link,
         context: &mut AuthenticationContext<'_>,

@@ -22,8 +22,8 @@ use crate::{
 /// The server if there is one, so that it knows every token; otherwise the local CA.
 ///
 /// # Errors
-/// Where there is a server: as [`ServerAccess::connect`](crate::terminal::server_access::ServerAccess::connect), and
-/// what keeps the CA's certificate from being loaded. Otherwise as [`PkiDir::load_ca`](crate::pki::PkiDir::load_ca).
+/// With a server: as [`ServerAccess::connect`](crate::terminal::server_access::ServerAccess::connect), and when the
+/// CA's certificate cannot be loaded. Otherwise as [`PkiDir::load_ca`](crate::pki::PkiDir::load_ca).
 pub fn authority(terminal: &TerminalContext) -> Result<SharedAuthority, Failure> {
     if let Some(server) = &terminal.server {
         let point = *terminal.pki.load_authority()?.point();

@@ -83,7 +83,7 @@ impl Completion {
 pub struct EnrollFailure {
     /// Why.
     pub error: EnrollError,
-    /// After how many exchanges with the card.
+    /// The number of exchanges with the card before it.
     pub exchanges: u32,
 }
 

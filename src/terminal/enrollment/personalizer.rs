@@ -66,9 +66,9 @@ pub struct Personalizer<'a> {
     pub sets: Option<&'a mut dyn SetProvider>,
     /// Where the progress is recorded.
     pub journal: &'a Journal,
-    /// How commands go to this reader.
+    /// The APDU format of this reader.
     pub format: ApduFormat,
-    /// Where token ids and challenges come from.
+    /// The source of token ids and challenges.
     pub random: &'a mut dyn Random,
     /// Called before each step.
     pub progress: &'a mut dyn FnMut(EnrollmentStep),

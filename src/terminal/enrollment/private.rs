@@ -15,7 +15,7 @@ pub trait SetProvider {
     /// Takes the card out again, because no user is left for it.
     ///
     /// # Errors
-    /// [`PkiError`] of the files of the sets.
+    /// The [`PkiError`] of the files of the sets.
     fn leave(&mut self, card: &str) -> Result<(), PkiError>;
 }
 

@@ -392,7 +392,7 @@ fn connect(path: &Path, cas: &[&[u8]]) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(PATIENCE)?;
-    is_empty(&db)?; // a file of somebody else is not touched
+    is_empty(&db)?; // leaves another program's file untouched
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "NORMAL")?;
     prepare(&db, cas)?;

@@ -144,7 +144,7 @@ impl LookupWorker {
     /// Starts the thread. `report` is called on it.
     ///
     /// # Errors
-    /// What the system says when the thread cannot be started.
+    /// The error of the system when the thread cannot be started.
     pub fn start(parts: WorkerParts, report: impl Fn(ServerEvent) + Send + 'static) -> io::Result<Self> {
         let (requests, inbox) = mpsc::channel();
         let mut state = WorkerState::new(parts, Box::new(report));
@@ -349,7 +349,7 @@ impl WorkerState {
             Ok(()) => self.cache_written(),
         }
         if said.status != crate::api::v1::TokenStatus::Active {
-            self.feed_due = Instant::now(); // it knows this, too
+            self.feed_due = Instant::now(); // the feed has this status too
             self.told = None;
         }
         Ok(said)

@@ -84,7 +84,7 @@ impl From<&Entry> for Member {
 /// Why a sequence of events does not make a list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
-    /// The numbers do not go up by one.
+    /// The numbers do not increase by one.
     #[error("event {found} follows {after}")]
     Gap {
         /// The number of the event before it, 0 at the start.

@@ -89,7 +89,7 @@ pub enum Input {
         /// Their names.
         attached: BTreeSet<String>,
     },
-    /// The PC/SC service went away.
+    /// The PC/SC service was lost.
     ServiceLost,
     /// The PC/SC service is there (again).
     ServiceBack,

@@ -302,8 +302,8 @@ impl KnownHolders {
 }
 
 /// Resolves what may be denied: a token id, at least the first 8 digits of a known token id, the name of a known user,
-/// or any user id; an unknown id with a blank in it only if the caller is `sure`. Fewer digits, if a token on the list
-/// begins with them, are refused, because denying them as a user id would deny nobody.
+/// or any user id; an unknown id with a blank in it only if the caller is `sure`. Fewer digits that
+/// a token on the list begins with are refused: denied as a user id, they would still admit that token.
 fn deniable(id: &str, known: &KnownHolders, sure: bool) -> Result<String, Failure> {
     let entries = &known.here[..];
     if id.trim().is_empty() {

@@ -43,7 +43,7 @@ pub struct Played {
 ///
 /// # Errors
 /// [`TraceError::Diverged`] when this program sends anything other than what was recorded, [`TraceError::Withheld`]
-/// when a masked trace lacks what decides, [`TraceError::Nothing`] without a tap.
+/// when a masked trace lacks what the outcome depends on, [`TraceError::Nothing`] without a tap.
 pub fn play(trace: &Trace, random: &mut dyn Random) -> Result<Vec<Played>, TraceError> {
     let mut all: Vec<Played> = Vec::new();
     for scene in &trace.scenes {

@@ -172,7 +172,7 @@ fn a_nonce_is_handed_out_once_and_in_time() {
     let cache = fixture.open();
     cache.keep_nonces(&[nonce(1, 24), nonce(2, 23), nonce(3, 0), nonce(2, 23)]).unwrap();
     let take = |cache: &Cache| cache.take_nonce(now()).unwrap().map(|(nonce, _)| nonce);
-    assert_eq!(take(&cache), Some([2; 32])); // the one that ends first
+    assert_eq!(take(&cache), Some([2; 32])); // the one that expires first
     assert_eq!(take(&fixture.open()), Some([1; 32]));
     assert_eq!(take(&cache), None);
     let short = Nonce { nonce: "AAAA".into(), ..nonce(1, 24) };
@@ -223,9 +223,9 @@ fn a_feed_follows_the_one_before_it() {
     assert_eq!((status(&cache, 1), status(&cache, 2)), (Some(TokenStatus::Suspended), Some(TokenStatus::Lost)));
     for wrong in [
         first.clone(),                                         // the same again
-        feed(5, 4, &[], (10, "a")),                            // back
-        feed(5, 7, &[(1, TokenStatus::Active, 5)], (10, "a")), // what was there
-        feed(5, 7, &[(1, TokenStatus::Active, 8)], (10, "a")), // more than it says
+        feed(5, 4, &[], (10, "a")),                            // a lower version
+        feed(5, 7, &[(1, TokenStatus::Active, 5)], (10, "a")), // an entry from before
+        feed(5, 7, &[(1, TokenStatus::Active, 8)], (10, "a")), // an entry beyond its version
         Feed { more: true, ..feed(5, 5, &[], (10, "a")) },     // without an end
     ] {
         let refused = fixture.take(&cache, &wrong);

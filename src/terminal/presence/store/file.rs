@@ -100,7 +100,7 @@ fn read(path: &Path, place: &Place) -> Result<(i64, Connection), TerminalStoreEr
 /// The file as opened on a full or read-only disk.
 #[cfg(test)]
 pub(super) fn open_alone(path: &Path) -> Connection {
-    connect(path, &Place::Alone).unwrap() // invariant: a test has made it
+    connect(path, &Place::Alone).unwrap() // invariant: a test has created it
 }
 
 /// Has SQLite merge the log of a killed process into the file, which needs hardly any space, and remove the log: then

@@ -38,7 +38,7 @@ pub enum StoreNotice {
         /// How many were dropped because there were too many.
         dropped: u64,
     },
-    /// Another process deleted a person's data whom reported events named: only what the store holds may be shown now.
+    /// Another process deleted the data of a person named in reported events: show only what is still in the store.
     Forgotten,
 }
 

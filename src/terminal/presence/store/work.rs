@@ -55,7 +55,7 @@ impl ListTransaction<'_> {
     }
 
     /// Applies what was handed over, each at its own time, and deletes it in the same transaction: exactly once. What
-    /// another version wrote and this one cannot read is dropped.
+    /// another release wrote and this one cannot read is dropped.
     pub(super) fn drain(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         for (at, text) in self.wrap(self.handed_over())? {
             self.forgotten |= text == FORGOTTEN;

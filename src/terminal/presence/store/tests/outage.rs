@@ -313,7 +313,7 @@ fn a_scan_reads_on_where_it_cannot_write() {
     let mut after = open(&home);
     assert_eq!((after.counter(token(1)).unwrap(), after.entries().unwrap().len()), (Some(5), 2));
     assert_eq!(after.least_heartbeat(token(1), "a").unwrap(), Some(Duration::from_millis(9)));
-    // From then on it is written again.
+    // From then on the store is written again.
     assert!(scan.record_counter(token(1), 6).unwrap());
     assert_eq!(open(&home).counter(token(1)).unwrap(), Some(6));
 }
