@@ -22,8 +22,7 @@
 //! | [`card`] | any ISO 7816-4 card over any [`card::link::Link`]: commands, status words, TLV, chaining, traces |
 //! | [`crypto`] | the primitives, over OpenSSL |
 //! | [`api`] | types that are exchanged: between terminal and server, and between our layers |
-//! | [`files`], [`failure`] | files that hold state; failures as shown to users |
-//! | [`rates`], [`proxies`] | how often a peer may send requests; the proxies before a server |
+//! | [`files`], [`failure`], [`rates`], [`proxies`] | state files; failures as shown to users; rate limits; proxy headers |
 //!
 //! # The path of one tap
 //!
