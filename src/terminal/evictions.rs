@@ -1,4 +1,4 @@
-//! Detects tokens that repeatedly lose this terminal's fast-tap key. That happens when two machines use copies of one
+//! Detects tokens that repeatedly lose this terminal's key for the fast tap. That happens when two machines use copies of one
 //! bundle: they share a key slot on every token, and each full tap at one overwrites the key of the other.
 
 use std::{

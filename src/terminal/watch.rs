@@ -221,7 +221,7 @@ struct WatchRun<'a> {
     hung_at_start: bool,
     /// Detects cards that come and go.
     flapping: Flapping,
-    /// Detects tokens that lose their fast-tap keys.
+    /// Detects tokens that lose their keys for the fast tap.
     evictions: Evictions,
     /// When expired data are deleted next.
     prune_at: Instant,
