@@ -1,6 +1,6 @@
-//! The answer to reset (ISO/IEC 7816-3, 8.2): its structure, strictly, and one line about it.
+//! Parses the answer to reset (ATR; ISO/IEC 7816-3, 8.2) strictly, and sums it up in one line for people.
 //!
-//! A contactless reader makes the ATR up from what it knows of the card (PC/SC part 3, 3.1.3.2.3).
+//! A contactless reader makes up the ATR from what it knows of the card (PC/SC part 3, 3.1.3.2.3).
 
 pub mod fields;
 pub mod names;
@@ -10,16 +10,16 @@ use std::fmt;
 /// The longest answer to reset: TS and 32 characters.
 pub const ATR_MAX: usize = 33;
 
-/// Why bytes are no answer to reset.
+/// Why bytes are not a valid answer to reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AtrError {
     /// The first byte is neither 3B nor 3F.
     #[error("it begins with neither 3B nor 3F")]
     Convention,
-    /// It ends before all bytes that it announces.
+    /// It ends before all the bytes that it announces.
     #[error("it is cut short")]
     Truncated,
-    /// It goes on after all bytes that it announces.
+        /// It continues after all the bytes that it announces.
     #[error("it has too many bytes")]
     Trailing,
     /// It is longer than 33 bytes.
@@ -27,7 +27,7 @@ pub enum AtrError {
     TooLong,
 }
 
-/// How bits become bytes on the contacts.
+/// How bits map to bytes on the contacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Convention {
     /// TS is 3B.
@@ -39,20 +39,20 @@ pub enum Convention {
 /// The check byte TCK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckByte {
-    /// There is none, and there has to be none: only T=0 is offered.
+    /// Absent, as it must be: only T=0 is offered.
     NotNeeded,
-    /// It is there and right.
+    /// Present and correct.
     Right,
-    /// It is there and wrong.
+    /// Present and wrong.
     Wrong,
-    /// It is not there, and has to be.
+    /// Absent although required.
     Missing,
 }
 
-/// An answer to reset, taken apart.
+/// A parsed answer to reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Atr {
-    /// How bits become bytes.
+    /// How bits map to bytes.
     pub convention: Convention,
     /// The transmission protocols that are offered, in order, each once (`0` for T=0).
     pub protocols: Vec<u8>,
@@ -64,11 +64,11 @@ pub struct Atr {
 }
 
 impl Atr {
-    /// Takes an answer to reset apart; every byte must be accounted for.
+    /// Parses an answer to reset; every byte must be accounted for.
     ///
     /// # Errors
-    /// [`AtrError`]: longer than [`ATR_MAX`] bytes, cut off, with bytes left over, or of no known convention. A wrong
-    /// check byte is no error.
+    /// [`AtrError`]: longer than [`ATR_MAX`] bytes, cut off, with bytes left over, or of an unknown convention. A wrong
+    /// check byte is not an error.
     pub fn parse(bytes: &[u8]) -> Result<Self, AtrError> {
         if bytes.len() > ATR_MAX {
             return Err(AtrError::TooLong);
@@ -98,7 +98,7 @@ impl Atr {
         })
     }
 
-    /// What a contactless reader says of a card without a file system, where it does.
+    /// What a contactless reader says of a card without a file system, if it does.
     pub fn storage_card(&self) -> Option<StorageCard> {
         // Category 80, tag 4F: an application identifier of the PC/SC workgroup, the standard, the name, four zeros.
         match *self.historical {
@@ -110,11 +110,11 @@ impl Atr {
     }
 }
 
-/// Steps over TA1 to the last TD, and returns the T that each TD indicates.
+/// Skips TA1 up to the last TD, and returns the T that each TD indicates.
 fn interface_bytes(t0: u8, rest: &mut &[u8]) -> Result<Vec<u8>, AtrError> {
     let (mut follows, mut indicated) = (t0 >> 4, Vec::new());
     loop {
-        // TA, TB and TC of this round are not looked into here.
+        // TA, TB and TC of this round are not interpreted here.
         let skipped = (follows & 0x07).count_ones() as usize;
         *rest = rest.get(skipped..).ok_or(AtrError::Truncated)?;
         if follows & 0x08 == 0 {
@@ -127,7 +127,7 @@ fn interface_bytes(t0: u8, rest: &mut &[u8]) -> Result<Vec<u8>, AtrError> {
     }
 }
 
-/// T=15 is no protocol: it marks global interface bytes. Without any indication it is T=0.
+/// T=15 is not a protocol: it marks global interface bytes. Without any indication the protocol is T=0.
 fn protocols(indicated: &[u8]) -> Vec<u8> {
     let mut all = Vec::new();
     for t in indicated {
@@ -165,7 +165,7 @@ impl fmt::Display for StorageCard {
     }
 }
 
-/// The common ones of PC/SC part 3, supplemental document.
+/// The common names in the supplemental document of PC/SC part 3.
 fn card_name(name: u16) -> Option<&'static str> {
     Some(match name {
         0x0001 => "MIFARE Classic 1K",
@@ -223,7 +223,7 @@ impl fmt::Display for Atr {
     }
 }
 
-/// As text where they are text, otherwise in hex.
+/// Shown as text if they are printable, otherwise in hex.
 struct Historical<'a>(&'a [u8]);
 
 impl fmt::Display for Historical<'_> {
@@ -235,7 +235,7 @@ impl fmt::Display for Historical<'_> {
     }
 }
 
-/// One line about any bytes that a reader calls an answer to reset.
+/// Describes in one line any bytes that a reader reports as an answer to reset.
 pub fn describe(bytes: &[u8]) -> String {
     match Atr::parse(bytes) {
         Ok(atr) => atr.to_string(),
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!((atr.protocols, atr.check), (vec![0], CheckByte::Right));
     }
 
-    /// An ATR of these parts, with a right check byte where one is needed.
+    /// An ATR of these parts, with a correct check byte where one is needed.
     fn build(rounds: &[(u8, u8)], historical: &[u8]) -> Vec<u8> {
         let skip = |round: usize| rounds.get(round).map_or(0, |(y, _)| y & 7);
         let more = |round: usize| if round < rounds.len() { 8 } else { 0 };

@@ -1,5 +1,5 @@
-//! What a user sees of everything that can be wrong between a terminal and a card: one table of code, text and remedy,
-//! for all commands and `doctor` alike. What the errors of PC/SC mean is decided in `reader::pcsc`.
+//! Turns every failure between a terminal and a card into code, message and remedy: one table for all commands and
+//! `doctor`. What PC/SC errors mean is decided in `reader::pcsc`.
 
 use super::{ReaderError, service::MissingGate};
 use crate::{
@@ -7,15 +7,15 @@ use crate::{
     failure::{ExitClass, Failure, Remedy, no_thread},
 };
 
-/// What starts the service; systemd then starts it for whoever comes.
+/// Starts the service's socket; systemd then starts the service on the first connection.
 const START: &str = "sudo systemctl start pcscd.socket";
-/// What ends a call that hangs in a driver.
+/// Ends a call that hangs in a driver.
 const RESTART: &str = "sudo systemctl restart pcscd";
-/// What the service needs to ask polkit.
+/// Starts what the service needs to ask polkit.
 const DBUS: &str = "sudo systemctl start dbus.socket polkit";
 /// Lets systemd start polkit again.
 const UNMASK: &str = "sudo systemctl unmask polkit && sudo systemctl start polkit";
-/// Makes library and service one release again.
+/// Brings library and service to the same release.
 const UPGRADE: &str = "sudo apt install --only-upgrade pcscd libpcsclite1";
 /// Allows the user who types it both actions of the service.
 pub const ALLOW: &str = r#"echo 'polkit.addRule(function(a, s) { if (/^org.debian.pcsc-lite/.test(a.id) && s.user == "'$USER'") return "yes"; });' | sudo tee /etc/polkit-1/rules.d/50-pcscd.rules"#;
@@ -56,7 +56,8 @@ impl From<ReaderError> for Failure {
     }
 }
 
-/// Whether nothing more can be asked after it. After another error the card is there, and the question was at fault.
+/// Whether no further command can be sent after it. After any other error the card is still there, and the command was
+/// at fault.
 pub const fn is_final(error: &LinkError) -> bool {
     matches!(
         error,
@@ -72,7 +73,7 @@ pub const fn is_final(error: &LinkError) -> bool {
     )
 }
 
-/// The failure of a connection to a card; `exchanges` says how far it had come.
+/// The failure of a connection to a card, after so many `exchanges`.
 pub fn link(error: &LinkError, exchanges: u32) -> Failure {
     let place = if exchanges == 0 { String::new() } else { format!(" at exchange {exchanges}") };
     let message = match error {
@@ -159,7 +160,7 @@ mod tests {
         (failure.code, failure.class.exit_status(), failure.message, hint.command.map(|command| command.to_string()))
     }
 
-    /// What is wrong with the service, row for row.
+    /// Every failure of the service, row for row.
     #[test]
     fn services() {
         let version = |minor| ReaderError::Version(Some(ProtocolVersion { major: 4, minor }));
@@ -195,11 +196,11 @@ mod tests {
             assert!(told.2.contains(words), "{told:?}");
             assert!(told.3.as_deref().is_some_and(|told| told.starts_with(command)), "{told:?}");
         }
-        // Whoever may do one of the two may need the other.
+        // A user who may do one of the two may need the other.
         assert!(ReaderError::Denied.to_string().contains("access_card"));
     }
 
-    /// What is wrong with a card or its reader, row for row.
+    /// Every failure of a card or its reader, row for row.
     #[test]
     fn links() {
         for (error, code, status, words, command) in [

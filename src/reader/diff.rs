@@ -1,52 +1,51 @@
-//! What happened between two readings of the readers: a pure function.
+//! Derives the events between two readings of the readers. Pure, so that it can be tested without a PC/SC service.
 
 use super::{Insertion, ReaderError, ReaderState, Slot};
 
 /// Something that happened to the readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReaderEvent {
-    /// A reader was plugged in, or was there at the start. What lies in it follows.
+    /// A reader was plugged in, or was there at the start. An event for its contents follows.
     ReaderAdded {
         /// Its name.
         reader: String,
     },
-    /// A reader was unplugged, and nobody can tell what became of a card in it.
+    /// A reader was unplugged; what became of a card in it is unknown.
     ReaderRemoved {
         /// Its name.
         reader: String,
     },
-    /// A reader that was just added, or works again, has no card in it. A card that lay there when somebody last looked is
-    /// gone.
+    /// A reader that was just added, or works again, holds no card. A card that was in it at the last reading is gone.
     Vacant {
         /// Which.
         reader: String,
     },
-    /// A card that answered to reset came.
+    /// A card was inserted and answered to reset.
     CardInserted {
         /// Where.
         reader: String,
         /// Its answer to reset; empty where the stack powers cards only on connection.
         atr: Vec<u8>,
-        /// Differs for every insertion, also of the same card.
+        /// Differs for every insertion, even of the same card.
         insertion: Insertion,
     },
-    /// Something came that does not answer to reset.
+    /// A card was inserted that does not answer to reset.
     CardMute {
         /// Where.
         reader: String,
         /// Differs for every insertion.
         insertion: Insertion,
     },
-    /// What was told with `CardMute` answers to reset after all; it was not removed in between.
+    /// The card reported by `CardMute` answers to reset after all; it was not removed in between.
     CardWoke {
         /// Where.
         reader: String,
         /// Its answer to reset; empty where the stack powers cards only on connection.
         atr: Vec<u8>,
-        /// That of the `CardMute`.
+        /// The same as in the `CardMute`.
         insertion: Insertion,
     },
-    /// What was told with `CardInserted` or `CardMute` is no longer there.
+    /// The card reported by `CardInserted` or `CardMute` was removed.
     CardRemoved {
         /// Where.
         reader: String,
@@ -58,24 +57,24 @@ pub enum ReaderEvent {
         /// Whether it is held now.
         exclusive: bool,
     },
-    /// The reader ceased, or began again, to work. While it does not, nobody can tell what became of a card in it.
+    /// The reader stopped working, or works again. While it does not, what became of a card in it is unknown.
     Available {
         /// Which.
         reader: String,
         /// Whether it works now.
         available: bool,
     },
-    /// The PC/SC service went away. Nothing that was told before holds any longer; what follows is told anew from
-    /// nothing, after `ServiceBack`.
+    /// The PC/SC service went away. Nothing reported before holds any longer; after `ServiceBack` everything is
+    /// reported anew.
     ServiceLost,
-    /// The PC/SC service stays away, for this reason from now on.
+    /// The PC/SC service stays away, from now on for this reason.
     ServiceAway(ReaderError),
     /// The PC/SC service is there again.
     ServiceBack,
 }
 
 impl ReaderEvent {
-    /// The reader that it is about; none where it is the service.
+    /// The reader concerned; none if it is about the service.
     pub fn reader(&self) -> Option<&str> {
         match self {
             Self::ReaderAdded { reader }
@@ -92,11 +91,11 @@ impl ReaderEvent {
     }
 }
 
-/// What happened from one reading to the next, in an order in which it can have happened.
+/// The events between two readings, in an order in which they can have happened.
 ///
-/// In every reader that works `CardRemoved` and `CardInserted` or `CardMute` alternate. A card that was changed in between,
-/// which shows in the insertion or in another ATR, is a removal and an insertion. Whoever unplugs a reader, or finds that
-/// it does not work, has lifted no card: no removal is told then.
+/// In every working reader `CardRemoved` alternates with `CardInserted` or `CardMute`. A card that was changed in
+/// between, which shows in the insertion or in another ATR, is a removal and an insertion. A reader that is unplugged
+/// or fails causes no removal: what became of its card is unknown.
 pub fn diff(old: &[ReaderState], new: &[ReaderState]) -> Vec<ReaderEvent> {
     let mut events = Vec::new();
     for before in old {
@@ -119,7 +118,7 @@ fn find<'a>(states: &'a [ReaderState], name: &str) -> Option<&'a ReaderState> {
     states.iter().find(|s| s.name == name)
 }
 
-/// The events of one reader. Where it was not there, it is as if it had been free, working and empty.
+/// The events of one reader. A reader that was absent counts as free, working and empty.
 fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, events: &mut Vec<ReaderEvent>) {
     let reader = name.to_owned();
     let occupied = |state: Option<&ReaderState>| state.is_some_and(|s| s.slot.is_occupied());
@@ -156,7 +155,7 @@ fn is_same_card(before: &ReaderState, now: &ReaderState) -> bool {
         && match (&before.slot, &now.slot) {
             // An ATR may become known, or be forgotten, while the card lies there.
             (Slot::Card(a), Slot::Card(b)) => a == b || a.is_empty() || b.is_empty(),
-            // A reader tells of a card that it is mute until the card was asked once more, and of one that was not.
+            // A reader reports a card as mute until it is asked once more, and one it has asked as a card.
             (Slot::Mute, Slot::Mute | Slot::Card(_)) | (Slot::Card(_), Slot::Mute) => true,
             _ => false,
         }
@@ -190,7 +189,7 @@ mod tests {
         })
     }
 
-    /// What someone knows who was told only the events: reader, whether something lies in it, works, is held.
+    /// What a receiver of the events alone knows: reader, whether it is occupied, works, is held exclusively.
     type Known = std::collections::BTreeMap<String, (Option<Insertion>, bool, bool)>;
 
     fn tell(known: &mut Known, event: ReaderEvent) {

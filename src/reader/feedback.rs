@@ -1,40 +1,40 @@
-//! What a reader shows of a tap: its lights and its buzzer, by model.
+//! How each reader model signals the result of a tap with its lights and buzzer.
 //!
-//! The table has what the makers have published, and nothing else; docs/hardware.md, "Lights and buzzers", has document,
-//! version and section of each row. What is sent goes to the reader, which does not pass it on to the card.
+//! The table holds only what manufacturers have published; docs/hardware.md, "Lights and buzzers", has document,
+//! version and section of each row. The commands go to the reader, which does not pass them on to the card.
 
 use std::{str::FromStr, time::Duration};
 
 use crate::card::link::LinkError;
 
-/// What the person at the reader is to know.
+/// What to signal to the person at the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// The token is let in.
+    /// The token was admitted.
     Admitted,
-    /// The card is not let in.
+    /// The card was refused.
     Refused,
     /// The card left, or did not answer, before it was read.
     HoldLonger,
 }
 
-/// A reader, or a family of them, whose commands are known.
+/// A reader model, or a family of them, with known commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedbackModel {
     /// ACS ACR122U.
     Acr122u,
     /// ACS ACR1252U and ACM1252U.
     Acr1252u,
-    /// The H663 group of the maker `SpringCard`.
+    /// The H663 group by `SpringCard`.
     SpringCardH663,
-    /// Readers of that maker with the firmware `SpringCore`: Puck, E518, H518.
+    /// `SpringCard` readers with the `SpringCore` firmware: Puck, E518, H518.
     SpringCore,
 }
 
-/// What the configuration says of a reader.
+/// The configured model of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedbackChoice {
-    /// The model that the reader's name tells.
+    /// The model is derived from the reader's name.
     Auto,
     /// This model, whatever the name.
     Model(FeedbackModel),
@@ -45,19 +45,19 @@ pub enum FeedbackChoice {
 #[error("{0:?} is not auto, acr122u, acr1252u, springcard-h663 or springcore")]
 pub struct NoSuchModel(String);
 
-/// Why a reader did not show what it was to show.
+/// Why a reader did not show a signal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignalError {
-    /// `auto`, and the name of the reader is that of none in the table.
+    /// `auto`, and the reader's name matches no known model.
     #[error("no model whose commands are known has this name")]
     UnknownModel,
-    /// The driver keeps commands to the reader itself to itself, or the reader refuses them.
+    /// The driver does not pass on commands to the reader, or the reader refuses them.
     #[error("the driver does not pass the command on to the reader")]
     EscapeRefused,
-    /// The reader answered something else than success.
+    /// The reader did not answer with success.
     #[error("the reader answered {}", hex::encode_upper(.0))]
     Answer(Vec<u8>),
-    /// The reader is still at an earlier command.
+    /// The reader is still busy with an earlier command.
     #[error("it has not finished the signal before")]
     Late,
     /// There is no connection.
@@ -68,30 +68,30 @@ pub enum SignalError {
 /// One command to a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReaderCommand {
-    /// As a pseudo-APDU over the connection to a card that lies there; none where the reader takes escapes only.
+    /// As a pseudo-APDU over the connection to a card in the reader; none where the reader takes only escapes.
     pub apdu: Option<Vec<u8>>,
     /// As the data of `PC_to_RDR_Escape` (`SCardControl`), which needs no card.
     pub escape: Vec<u8>,
-    /// What an answer to the escape begins with when it worked; that to the pseudo-APDU begins with 90.
+    /// First byte of a successful answer to the escape; that to the pseudo-APDU begins with 90.
     pub escape_success: u8,
 }
 
-/// What is sent for one signal.
+/// The commands for one signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalPlan {
-    /// At once.
+    /// Sent at once.
     pub begin: Vec<ReaderCommand>,
-    /// How long it stays, where something follows.
+    /// How long the signal lasts, if `end` is not empty.
     pub lasts: Duration,
-    /// Afterwards, so that the reader drives its lights itself again; empty where it does so by itself.
+    /// Sent afterwards, to return the lights to the reader's control; empty where the reader does so by itself.
     pub end: Vec<ReaderCommand>,
 }
 
 impl FeedbackModel {
-    /// All of them.
+    /// All models.
     pub const ALL: [Self; 4] = [Self::Acr122u, Self::Acr1252u, Self::SpringCardH663, Self::SpringCore];
 
-    /// As `config.toml` names it.
+    /// Its name in `config.toml`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Acr122u => "acr122u",
@@ -115,7 +115,7 @@ impl FeedbackModel {
         }
     }
 
-    /// Parts of the names that PC/SC gives such readers, in small letters.
+    /// Parts of the names that PC/SC gives such readers, in lower case.
     const fn reader_names(self) -> &'static [&'static str] {
         match self {
             Self::Acr122u => &["acr122u"],
@@ -138,7 +138,7 @@ impl FeedbackModel {
         Self::ALL.into_iter().find(|model| model.reader_names().iter().any(|part| name.contains(part)))
     }
 
-    /// What is sent to show this.
+    /// The commands for this signal.
     pub fn plan(self, signal: Signal) -> SignalPlan {
         match self {
             Self::Acr122u | Self::Acr1252u => plan_of_acs(signal),
@@ -149,7 +149,7 @@ impl FeedbackModel {
 }
 
 impl FeedbackChoice {
-    /// The model that is meant at a reader of this name; none where nobody knows it.
+    /// The model to use for a reader of this name; none if it is unknown.
     pub fn model(self, reader: &str) -> Option<FeedbackModel> {
         match self {
             Self::Auto => FeedbackModel::of_reader(reader),
@@ -167,9 +167,9 @@ impl FromStr for FeedbackChoice {
     }
 }
 
-/// Bi-color LED and Buzzer Control. P2: bits 7 and 6 let green and red blink, bits 5 and 4 begin with them on; with bits 3
-/// to 0 clear the lights are afterwards what they were. Then T1 and T2 in units of 100 ms, how often, and 01: the buzzer
-/// sounds during T1. The reader restores its lights itself.
+/// Bi-color LED and Buzzer Control. P2: bits 7 and 6 let green and red blink, bits 5 and 4 set their initial state;
+/// with bits 3 to 0 clear the reader restores the lights by itself afterwards. Then T1 and T2 in units of 100 ms, the
+/// number of repetitions, and 01: the buzzer sounds during T1.
 fn plan_of_acs(signal: Signal) -> SignalPlan {
     let (lights, t1, t2, times) = match signal {
         Signal::Admitted => (0xA0, 2, 1, 1),
@@ -181,8 +181,9 @@ fn plan_of_acs(signal: Signal) -> SignalPlan {
     SignalPlan { begin: vec![command], lasts: Duration::ZERO, end: Vec::new() }
 }
 
-/// READER CONTROL: `1E` sets the red and the green light (00 off, 01 on, 03 as the firmware likes, 04 blinking quickly), `1C`
-/// sounds the buzzer for so many milliseconds. The escape has 58 in front, and its answer begins with a status.
+/// READER CONTROL: `1E` sets the red and the green light (00 off, 01 on, 03 controlled by the firmware, 04 blinking
+/// quickly), `1C` sounds the buzzer for a number of milliseconds. The escape has the prefix 58, and its answer begins
+/// with a status.
 fn plan_of_h663(signal: Signal) -> SignalPlan {
     let command = |parameters: [u8; 3]| ReaderCommand {
         apdu: Some([&[0xFF, 0xF0, 0x00, 0x00, 3][..], &parameters].concat()),
@@ -202,7 +203,7 @@ fn plan_of_h663(signal: Signal) -> SignalPlan {
     }
 }
 
-/// SET BUZZER, for so many milliseconds. The lights are left alone: nothing published says how to give them back to the
+/// SET BUZZER, for a number of milliseconds. The lights are left alone: no published command returns them to the
 /// firmware.
 fn plan_of_springcore(signal: Signal) -> SignalPlan {
     let buzzer: u16 = match signal {
@@ -219,7 +220,7 @@ fn plan_of_springcore(signal: Signal) -> SignalPlan {
 mod tests {
     use super::*;
 
-    /// Everything that goes to a model, as hexadecimal: pseudo-APDU, escape, and what a good answer begins with.
+    /// Everything that is sent to a model, in hex: pseudo-APDU, escape, and the first byte of a good answer.
     fn sent(model: FeedbackModel, signal: Signal) -> (Vec<String>, u128, Vec<String>) {
         let told = |command: &ReaderCommand| {
             let apdu = command.apdu.as_ref().map_or_else(|| "-".to_owned(), hex::encode_upper);
@@ -254,7 +255,7 @@ mod tests {
         assert_eq!(sent(FeedbackModel::SpringCore, Signal::HoldLonger), springcore("0032"));
     }
 
-    /// Names as Debian's drivers and the service give them.
+    /// Names as Debian's drivers and the service assign them.
     #[test]
     fn readers_are_known_by_their_names() {
         for (name, model) in [

@@ -1,6 +1,6 @@
-//! Who else is connected to the PC/SC service: asked of the kernel, for the service tells nobody.
+//! Finds the processes that are connected to the PC/SC service, by asking the kernel, because the service does not say.
 //!
-//! `sock_diag(7)` names for every connection to the service's socket its other end, and `/proc/PID/fd` whose that is.
+//! `sock_diag(7)` gives the other end of every connection to the service's socket, and `/proc/PID/fd` its owner.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,32 +15,32 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::failure::Remedy;
 
-/// What the kernel calls this program.
+/// The kernel's name for this program.
 const OURS: &str = "rollcall";
 const AF_NETLINK: i32 = 16;
 const NETLINK_SOCK_DIAG: i32 = 4;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLMSG_DONE: u16 = 3;
-/// A request, for all of them.
+/// A request for all sockets.
 const REQUEST_DUMP: u16 = 0x301;
 const AF_UNIX: u8 = 1;
-/// Name and peer.
+/// Show name and peer.
 const SHOW: u32 = 1 | 4;
 const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_PEER: u16 = 2;
-/// Length of `nlmsghdr`, and of `unix_diag_msg` behind it.
+/// Length of `nlmsghdr`, and of the `unix_diag_msg` after it.
 const HEADER: usize = 16;
 
 /// A process with a connection to the service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceClient {
-    /// Its number.
+    /// Its process id.
     pub pid: u32,
-    /// What the kernel calls it, at most 15 characters.
+    /// The kernel's name for it, at most 15 characters.
     pub name: String,
 }
 
-/// Who is connected, and whether there are some that this user may not see.
+/// The processes that are connected.
 #[derive(Debug, Default)]
 pub struct Holders {
     /// Those that can be named, without this process.
@@ -50,17 +50,17 @@ pub struct Holders {
 }
 
 impl Holders {
-    /// All but this process. An error means that the kernel does not tell: nobody is seen, and some may be hidden.
+    /// All but this process. If the kernel gives an error, none is seen and some may be hidden.
     pub fn of(socket: &Path) -> Self {
         peers(socket).map_or_else(|_| Self { seen: Vec::new(), hidden: true }, |inodes| owners(&inodes))
     }
 
-    /// Whether there is anybody.
+    /// Whether there are any.
     pub const fn any(&self) -> bool {
         self.hidden || !self.seen.is_empty()
     }
 
-    /// For people.
+    /// In words, for people.
     pub fn words(&self) -> String {
         let names: Vec<_> = self.seen.iter().map(|one| format!("{} (PID {})", one.name, one.pid)).collect();
         match (names.is_empty(), self.hidden) {
@@ -70,14 +70,14 @@ impl Holders {
         }
     }
 
-    /// What to type. `is_held` says that one of them holds the reader for itself, and does not only wait for the driver.
-    /// Nobody is told to end one that waits: that helps nobody. Nor one of ours: it holds a card for one tap or one
-    /// enrollment, and never for itself.
+    /// What to type. `is_held` says that one of them holds the reader exclusively, and is not only waiting for the
+    /// driver. Ending a waiting program would not help, so nobody is told to. Nor to end another rollcall: it holds a
+    /// card for one tap or one enrollment, and never exclusively.
     pub fn remedy(&self, is_held: bool) -> Remedy {
         let others: Vec<_> = self.seen.iter().filter(|one| one.name != OURS).collect();
         match others.as_slice() {
             [one] if is_held && !self.hidden => Remedy::run(format!("kill {}", one.pid)),
-            // The kernel does not tell which of them holds the card.
+            // The kernel does not say which of them holds the card.
             [_, ..] if is_held => "end the one that uses the reader".into(),
             _ if !self.seen.is_empty() => Remedy::with(
                 "wait until it has finished with the card; if it never does, the driver hangs, and ending programs does not help",
@@ -88,14 +88,14 @@ impl Holders {
         }
     }
 
-    /// For programs.
+    /// As JSON, for programs.
     pub fn json(&self) -> Value {
         self.seen.iter().map(|one| json!({"pid": one.pid, "name": one.name})).collect()
     }
 }
 
-/// Whether a watch uses this service, whoever runs it and wherever its state lies. One of another user counts where it may
-/// be one of the connections that this user cannot see.
+/// Whether any `watch` uses this service, whoever runs it and wherever its state lies. A watch of another user counts
+/// if it may be one of the connections that this user cannot see.
 pub fn is_watched(socket: &Path) -> bool {
     let inodes = peers(socket).ok();
     let known = inodes.as_ref().map(owners);
@@ -108,26 +108,26 @@ pub fn is_watched(socket: &Path) -> bool {
     })
 }
 
-/// Whether a process is our program, and was told to watch.
+/// Whether a process is our program, running `watch`.
 fn is_watch(process: &Path) -> bool {
     let words = fs::read(process.join("cmdline")).unwrap_or_default();
     command(process) == OURS && words.split(|byte| *byte == 0).skip(1).any(|word| word == b"watch")
 }
 
-/// The inodes of the other ends of all connections to this socket. That of a program that has ended has none.
+/// The inodes of the other ends of all connections to this socket, without those of programs that have ended.
 fn peers(path: &Path) -> io::Result<BTreeSet<u32>> {
     Ok(connections(path)?.into_values().filter(|inode| *inode != 0).collect())
 }
 
-/// The service's ends, by inode, of the connections of this process.
+/// The service's ends of this process's connections, by inode.
 pub(super) fn own(path: &Path) -> BTreeSet<u32> {
     let own: BTreeSet<_> = sockets(Path::new("/proc/self")).into_iter().flatten().collect();
     let all = connections(path).unwrap_or_default();
     all.into_iter().filter(|(_, peer)| own.contains(peer)).map(|(inode, _)| inode).collect()
 }
 
-/// The service's ends of all connections to this socket, by inode, and the inodes of the other ends: 0 where the program has
-/// ended, and a call that it made has not come back.
+/// The service's ends of all connections to this socket, by inode, with the inodes of the other ends: 0 where the
+/// program has ended while a call that it made has not returned.
 pub(super) fn connections(path: &Path) -> io::Result<BTreeMap<u32, u32>> {
     let socket = Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, Some(Protocol::from(NETLINK_SOCK_DIAG)))?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -156,7 +156,7 @@ fn request() -> Vec<u8> {
     bytes
 }
 
-/// Collects the connections from one datagram; whether it was the last.
+/// Collects the connections from one datagram; returns whether it was the last.
 fn collect(mut rest: &[u8], name: &[u8], found: &mut BTreeMap<u32, u32>) -> bool {
     while let Some((length, kind)) = u32_at(rest, 0).zip(u16_at(rest, 4)) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -170,7 +170,7 @@ fn collect(mut rest: &[u8], name: &[u8], found: &mut BTreeMap<u32, u32>) -> bool
     false
 }
 
-/// The socket that a message is about, and its peer, when it has this name.
+/// The socket that a message describes, and its peer, if the socket has this name.
 fn connection(message: &[u8], name: &[u8]) -> Option<(u32, u32)> {
     let own = u32_at(message, 4)?;
     let (mut rest, mut named, mut peer) = (message.get(HEADER..)?, false, None);
@@ -195,7 +195,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
 }
 
-/// Whose these sockets are.
+/// The processes that own these sockets.
 fn owners(inodes: &BTreeSet<u32>) -> Holders {
     let (mut seen, mut known) = (Vec::new(), BTreeSet::new());
     let own = std::process::id();
@@ -211,19 +211,19 @@ fn owners(inodes: &BTreeSet<u32>) -> Holders {
     Holders { seen, hidden: inodes.iter().any(|inode| !known.contains(inode)) }
 }
 
-/// All processes, by number and folder.
+/// All processes, by id and folder.
 fn processes() -> impl Iterator<Item = (u32, PathBuf)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
 }
 
-/// The inodes of its sockets; nothing where this user may not see them.
+/// The inodes of its sockets; none where this user may not see them.
 fn sockets(process: &Path) -> Option<impl Iterator<Item = u32>> {
     let files = fs::read_dir(process.join("fd")).ok()?;
     Some(files.flatten().filter_map(|file| inode(&file.path())))
 }
 
-/// What the kernel calls it.
+/// The kernel's name for it.
 fn command(process: &Path) -> String {
     fs::read_to_string(process.join("comm")).unwrap_or_default().trim_end().to_owned()
 }
@@ -256,7 +256,7 @@ mod tests {
         assert!(peers(&folder.path().join("another")).unwrap().is_empty());
         let own = own(&path);
         assert!(own.len() == 1 && connections(&path).unwrap().keys().eq(&own));
-        // The connection of a program that has ended stays until the service closes its end: nobody holds it.
+        // The connection of a program that has ended remains until the service closes its end, but nobody holds it.
         drop(client);
         assert!(peers(&path).unwrap().is_empty());
         assert_eq!(connections(&path).unwrap(), own.into_iter().map(|inode| (inode, 0)).collect());
@@ -273,10 +273,10 @@ mod tests {
         let ours_and_another = [client(7, "rollcall"), client(9, "scdaemon")];
         let restart = Some("sudo systemctl restart pcscd".to_owned());
         assert_eq!(told(&ours_and_another, false, true), Some("kill 9".into()));
-        // It may only wait, as we do.
+        // It may only be waiting, as we are.
         assert_eq!(told(&ours_and_another, false, false), restart);
         assert_eq!(told(&[client(7, "rollcall")], false, true), restart);
-        // Nor one of several that may only have a context open, seen or not.
+        // Nor any of several that may merely have a context open, seen or not.
         assert_eq!(told(&[client(9, "scdaemon"), client(11, "firefox")], false, true), None);
         assert_eq!(told(&[client(9, "scdaemon")], true, true), None);
         assert_eq!(told(&[], true, false), Some("sudo -E rollcall doctor".into()));

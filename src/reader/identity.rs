@@ -1,5 +1,5 @@
-//! What stays with a reader when it is plugged in again: its serial number, or the USB port that it hangs on. The number
-//! at the end of its name follows the order of plugging in.
+//! Identifies a reader across replugging: by its serial number, or by its USB port. The number at the end of its name
+//! does not: it follows the order of plugging in.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,27 +12,27 @@ use std::{
 
 use super::pcsc::{ReaderAttributes, attributes};
 
-/// How long the driver may take to say it.
+/// How long the driver may take to answer.
 const LIMIT: Duration = Duration::from_millis(500);
-/// How long an answer holds: less than it takes to plug two readers in again in another order.
+/// How long an answer is cached: less than it takes to replug two readers in another order.
 const FRESH: Duration = Duration::from_secs(1);
-/// Where the kernel lists what hangs on USB.
+/// Where the kernel lists USB devices.
 const USB: &str = "/sys/bus/usb/devices";
 
 /// What is stable about a reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReaderIdentity {
-    /// The serial number, by the name or by the driver.
+    /// The serial number, from the name or from the driver.
     pub serial: Option<String>,
     /// The USB port, as the kernel writes it: `1-4.2`.
     pub port: Option<String>,
-    /// Whether the driver has said what it has to say: otherwise what is missing may be known later.
+    /// Whether the driver has answered: otherwise what is missing may be known later.
     pub was_asked: bool,
 }
 
 impl ReaderIdentity {
-    /// Asks the driver what the name does not say. One that hangs, or a reader that somebody holds, says nothing: it is
-    /// asked again the next time.
+    /// Asks the driver for what the name does not say. A driver that hangs, or a reader that is held exclusively, gives
+    /// no answer and is asked again the next time.
     pub fn of(reader: &str) -> Self {
         static KNOWN: Mutex<BTreeMap<String, (Instant, ReaderIdentity)>> = Mutex::new(BTreeMap::new());
         let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,20 +51,20 @@ impl ReaderIdentity {
         identity
     }
 
-    /// How the configuration can name this reader for good.
+    /// A pattern by which the configuration can name this reader permanently.
     pub fn pattern(&self) -> Option<String> {
         let serial = self.serial.as_ref().map(|serial| format!("serial:{serial}"));
         serial.or_else(|| self.port.as_ref().map(|port| format!("usb:{port}")))
     }
 }
 
-/// The serial number that the driver of USB readers writes into the name: `Maker Model [Interface] (SERIAL) 00 00`.
+/// The serial number that the USB driver writes into the name: `Maker Model [Interface] (SERIAL) 00 00`.
 pub fn serial_in(name: &str) -> Option<&str> {
     let (_, rest) = split_number(name).0.rsplit_once(" (")?;
     rest.strip_suffix(')').filter(|serial| !serial.is_empty())
 }
 
-/// A name without the number and the slot at its end, and these two: the service counts what is plugged in.
+/// A name without the number and the slot at its end, and these two. The service assigns the number in plugging order.
 pub fn split_number(name: &str) -> (&str, Option<(&str, &str)>) {
     let is_number = |text: &str| text.len() == 2 && text.bytes().all(|c| c.is_ascii_hexdigit());
     let parts = name.rsplit_once(' ').and_then(|(rest, slot)| Some((rest.rsplit_once(' ')?, slot)));
@@ -74,7 +74,7 @@ pub fn split_number(name: &str) -> (&str, Option<(&str, &str)>) {
     }
 }
 
-/// One question at a time for each reader: a driver that hangs collects no threads.
+/// Asks one question at a time for each reader, so that a hanging driver does not accumulate threads.
 fn ask(reader: &str) -> Option<ReaderAttributes> {
     static ASKED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let asked = || ASKED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +93,7 @@ fn ask(reader: &str) -> Option<ReaderAttributes> {
     answers.recv_timeout(LIMIT).ok().flatten()
 }
 
-/// Where on USB the device of this channel hangs (PC/SC part 3, `SCARD_ATTR_CHANNEL_ID`: 0020, bus, address).
+/// The USB port of the device on this channel (PC/SC part 3, `SCARD_ATTR_CHANNEL_ID`: 0020, bus, address).
 fn usb_port(devices: &Path, channel: u32) -> Option<String> {
     const KIND: u32 = 0x0020;
     let [_, _, bus, address] = channel.to_be_bytes();

@@ -1,8 +1,8 @@
-//! A call that has not come back in time, as other processes see it: the thread that made it says so by its name, which
-//! the kernel shows everybody and forgets with the thread. The PC/SC service tells nobody.
+//! Shows other processes that a call hangs in the driver of a reader, because the PC/SC service does not. The thread
+//! that made the call says so in its name, which the kernel shows to everybody and drops with the thread.
 //!
-//! Where the program ends before its call, the service keeps the connection until that comes back, as it does with one that
-//! only waits for another program. So an empty file in the folder for temporary files names the connection that hangs.
+//! If the program ends before its call, the service keeps the connection until the call returns, just as it does for a
+//! call that only waits for another program. So an empty file in the temporary folder marks the connection that hangs.
 
 use std::{
     env, fs,
@@ -13,7 +13,7 @@ use std::{
 
 use super::holders::{connections, own};
 
-/// Where the kernel keeps the name of a thread, once that thread has said which it is.
+/// Where the kernel keeps the name of a thread, once that thread has identified itself.
 #[derive(Debug, Clone, Default)]
 pub struct ThreadMark(Arc<OnceLock<PathBuf>>);
 
@@ -25,13 +25,13 @@ impl ThreadMark {
         }
     }
 
-    /// From now on, until the call comes back, others see that it hangs at this reader.
+    /// From now until the call returns, other processes see that it hangs at this reader.
     pub fn set(&self, socket: &Path, reader: &str) {
         if let Some(place) = self.0.get() {
-            // A system without it tells others nothing.
+            // A system without /proc shows other processes nothing.
             let _ = fs::write(place, name(socket, reader));
         }
-        // What an earlier one has left is removed.
+        // Remove what an earlier call left.
         is_left(socket, reader);
         for inode in own(socket) {
             let _ = fs::File::create_new(env::temp_dir().join(format!("{}{inode}", prefix(socket, reader))));
@@ -39,19 +39,19 @@ impl ThreadMark {
     }
 }
 
-/// At most 15 bytes, which is what the kernel keeps.
+/// At most 15 bytes, the kernel's limit.
 fn name(socket: &Path, reader: &str) -> String {
     let mut hasher = DefaultHasher::new();
     (socket, reader).hash(&mut hasher);
     format!("hangs-{:08x}", hasher.finish() & 0xFFFF_FFFF)
 }
 
-/// Of the files for this reader; the inode of the connection follows.
+/// Prefix of the files for this reader; the inode of the connection follows.
 fn prefix(socket: &Path, reader: &str) -> String {
     format!("rollcall-{}-", name(socket, reader))
 }
 
-/// Whether a program that has ended has left a call that hangs. The files of calls that came back are removed.
+/// Whether a program that has ended left a hanging call. The files of calls that returned are removed.
 fn is_left(socket: &Path, reader: &str) -> bool {
     let (prefix, Ok(all)) = (prefix(socket, reader), connections(socket)) else { return false };
     let mut is_left = false;
@@ -66,7 +66,7 @@ fn is_left(socket: &Path, reader: &str) -> bool {
     is_left
 }
 
-/// Whether a call of any rollcall into the driver of this reader has outlasted its limit, and has not come back.
+/// Whether any rollcall's call into the driver of this reader has exceeded its limit and not returned.
 pub fn is_set(socket: &Path, reader: &str) -> bool {
     is_left(socket, reader) || is_running(socket, reader)
 }
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// Of the connection alone that it names: others whose program has ended may wait for somebody.
+    /// Seen only for the connection that is named: others of ended programs may merely be waiting.
     #[cfg(target_os = "linux")]
     #[test]
     fn what_a_program_leaves_hanging_is_seen_after_its_end() {

@@ -1,7 +1,7 @@
-//! Readers: what is plugged in, what lies on it, and a connection to the card, on whatever PC/SC stack there is.
+//! Access to readers and cards on any PC/SC stack: lists readers, watches them, and connects to cards.
 //!
 //! `pcsc` is the only importer of the crate `pcsc`. Every call that may block runs on a thread of its own, so that a
-//! reader, card or service that hangs costs its caller a bounded time and nobody else anything.
+//! reader, card or service that hangs delays only its caller, and only for a bounded time.
 //!
 //! Deliberately absent: our applet, and any printing.
 
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::card::link::ReaderError;
 
-/// What lies in a reader.
+/// The contents of a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Slot {
     /// Nothing.
@@ -50,17 +50,17 @@ impl Slot {
 pub struct ReaderState {
     /// The name that PC/SC gives it; each byte that is not UTF-8 is written as `\xHH`.
     pub name: String,
-    /// What lies in it.
+    /// Its contents.
     pub slot: Slot,
     /// Another program holds it exclusively.
     pub exclusive: bool,
     /// Some program is connected to the card (it may be this one).
     pub in_use: bool,
-    /// The newest insertion or removal. The same number means the same card since.
+    /// Number of the last insertion or removal. While it is unchanged, so is the card.
     pub insertion: Insertion,
 }
 
-/// The readers that can be reached: of several with one name only the first.
+/// The readers that can be reached: of several with the same name only the first.
 pub fn reachable<R: std::borrow::Borrow<ReaderState>>(mut readers: Vec<R>) -> Vec<R> {
     let mut names = BTreeSet::new();
     readers.retain(|reader| names.insert(reader.borrow().name.clone()));
@@ -74,30 +74,30 @@ pub fn reachable<R: std::borrow::Borrow<ReaderState>>(mut readers: Vec<R>) -> Ve
 pub struct Insertion(u64);
 
 impl Insertion {
-    /// How many low bits hold the count of the service.
+    /// How many low bits hold the service's event counter.
     const COUNT_BITS: u32 = 16;
     const COUNT_MASK: u64 = (1 << Self::COUNT_BITS) - 1;
 
-    /// From PC/SC's event counter (the high word of the event state, 16 bits); `epoch` tells apart the counts of two
-    /// contexts, or of a reader that was unplugged, and has 48 bits.
+    /// From PC/SC's event counter (the high word of the event state, 16 bits). `epoch` has 48 bits and distinguishes
+    /// counts of different contexts, or from before and after a reader was unplugged.
     pub const fn counted(epoch: u64, count: u32) -> Self {
         Self(epoch << Self::COUNT_BITS | count as u64 & Self::COUNT_MASK)
     }
 
-    /// The part on which two processes agree while the service lives and the reader is plugged in: what the service
-    /// counts. The list, which several processes write, is given this part.
+    /// The service's own count, on which two processes agree while the service lives and the reader stays plugged in.
+    /// The list, which several processes write, stores this part.
     #[must_use]
     pub const fn shared(self) -> Self {
         Self(self.0 & Self::COUNT_MASK)
     }
 
-    /// The number, for a store.
+    /// The number, for storage.
     pub const fn get(self) -> u64 {
         self.0
     }
 }
 
-/// A number that was stored.
+/// From storage.
 impl From<u64> for Insertion {
     fn from(number: u64) -> Self {
         Self(number)

@@ -1,7 +1,7 @@
-//! Tells what happens to the readers, from a thread of its own, as long as somebody listens.
+//! Reports reader and card events from a thread of its own, for as long as somebody listens.
 //!
-//! It waits for events, and lists the readers again after each and on a slow tick, because a reader that comes between
-//! two calls is reported by no stack. It survives the end of the PC/SC service.
+//! It waits for events, and lists the readers again after each one and on a slow tick, because no stack reports a
+//! reader that appears between two calls. It survives a restart of the PC/SC service.
 
 use std::{
     io, mem,
@@ -22,13 +22,13 @@ use super::{
 
 /// How often the readers are listed without an event.
 const TICK: Duration = Duration::from_secs(3);
-/// How long a stack is left alone that reported an event and then nothing new.
+/// Pause after a stack reported an event but nothing new.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long until the next listing where nothing can be waited for.
+/// Time until the next listing where there is nothing to wait for.
 const BLIND: Duration = Duration::from_secs(1);
-/// How soon a service that went away is looked for again, at first and at most.
+/// How soon a lost service is looked for again: initially and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-/// How long [`Monitor::stop`] waits for the thread, and how often it asks.
+/// How long [`Monitor::stop`] waits for the thread at a time, and how many times.
 const STOP: (Duration, u32) = (Duration::from_millis(20), 50);
 
 /// The running monitor. Dropping it stops it.
@@ -39,15 +39,14 @@ pub struct Monitor {
     canceller: MonitorState,
 }
 
-/// What ends the wait that is under way.
+/// Ends the wait that is in progress.
 type MonitorState = Arc<Mutex<Option<Canceller>>>;
 
 impl Monitor {
-    /// Starts to tell: first what is there now, then what happens. Ends by itself once `sink` returns false.
+    /// Starts to report: first what is there now, then what happens. Ends by itself once `sink` returns false.
     ///
-    /// Without a PC/SC service the first event is [`ReaderEvent::ServiceLost`]. Each outage is one `ServiceLost` and one
-    /// `ServiceBack`, and between them one [`ReaderEvent::ServiceAway`] for each cause that lasts. The error is that of
-    /// starting a thread.
+    /// Without a PC/SC service the first event is [`ReaderEvent::ServiceLost`]. Each outage is one `ServiceLost` and
+    /// one `ServiceBack`, and between them one [`ReaderEvent::ServiceAway`] for each cause that lasts.
     ///
     /// # Errors
     /// What the system says when the thread cannot be started.
@@ -70,13 +69,13 @@ impl Monitor {
         Ok(Self { stop: Some(stop), done, canceller })
     }
 
-    /// Stops it, and waits (at most about a second) until nothing more will be told.
+    /// Stops it, and waits (at most about a second) until nothing more will be reported.
     pub fn stop(self) {}
 
     fn stop_and_wait(&mut self) {
         drop(self.stop.take());
         for _ in 0..STOP.1 {
-            // Asking the service to end a wait can itself block, so it is not this thread that asks.
+            // Asking the service to end a wait can itself block, so another thread asks.
             let canceller = Arc::clone(&self.canceller);
             let ask = move || canceller.try_lock().map(|c| c.as_ref().map(Canceller::cancel)).is_ok();
             if thread::Builder::new().spawn(ask).is_err() {
@@ -99,10 +98,10 @@ fn lock(canceller: &MonitorState) -> std::sync::MutexGuard<'_, Option<Canceller>
     canceller.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why the thread has nothing more to do.
+/// The monitor was stopped.
 struct Stopped;
 
-/// What ends the watch over one context.
+/// Why watching with one context ended.
 enum ContextEnd {
     Stopped,
     Lost,
@@ -120,8 +119,8 @@ impl From<Lost> for ContextEnd {
     }
 }
 
-/// Why the service stays away. A cause is told once it is met twice in a row: a service that is just starting or ending has
-/// others for a moment.
+/// Why the service stays away. A cause is reported once it occurs twice in a row: a service that is starting or ending
+/// briefly shows other causes.
 #[derive(Default)]
 struct OutageCause {
     met: Option<ReaderError>,
@@ -129,7 +128,7 @@ struct OutageCause {
 }
 
 impl OutageCause {
-    /// The cause that is to be told now.
+    /// The cause to report now, if any.
     fn lasting(&mut self, error: ReaderError) -> Option<ReaderError> {
         let is_lasting = self.met.as_ref() == Some(&error);
         self.met = Some(error.clone());
@@ -151,7 +150,7 @@ struct MonitorRun {
 }
 
 impl MonitorRun {
-    /// One turn for each life of the service.
+    /// One iteration for each life of the service.
     fn until_stopped(&mut self) {
         let mut watcher = Watcher::new(self.epoch).ok();
         loop {
@@ -173,7 +172,7 @@ impl MonitorRun {
     fn outage(&mut self) -> Result<Watcher, Stopped> {
         let known = mem::take(&mut self.known);
         if cfg!(windows) {
-            // Windows stops the service with the last reader: that is no outage.
+            // Windows stops the service with the last reader: that is not an outage.
             diff(&known, &[]).into_iter().try_for_each(|event| self.report(event))?;
             return self.await_service();
         }
@@ -183,7 +182,7 @@ impl MonitorRun {
         Ok(watcher)
     }
 
-    /// The pauses grow until a wait succeeds, so that a service that only pretends to be back is no busy loop.
+    /// The pauses grow until a wait succeeds, so that a service that only pretends to be back causes no busy loop.
     fn await_service(&mut self) -> Result<Watcher, Stopped> {
         let mut cause = OutageCause::default();
         loop {
@@ -206,7 +205,7 @@ impl MonitorRun {
         }
     }
 
-    /// Tells what happens until the service is lost.
+    /// Reports events until the service is lost.
     fn watch(&mut self, mut watcher: Watcher) -> Result<std::convert::Infallible, ContextEnd> {
         *lock(&self.canceller) = Some(watcher.canceller());
         loop {

@@ -1,20 +1,20 @@
-//! The names of readers as text: the service gives bytes, and cuts long names where it likes. What is not UTF-8 is written
-//! as `\xHH`, so that every name can be shown, typed and put into a file.
+//! Converts reader names between bytes and text: the service gives bytes, and cuts long names anywhere. Bytes that are
+//! not UTF-8 are written as `\xHH`, so that every name can be shown, typed and put into a file.
 
 use std::{ffi::OsStr, fmt::Write};
 
-/// A reader's name as it is shown: each byte that is not UTF-8 as `\xHH`, and so a backslash before an `x`. Names that differ
-/// in any byte are shown differently.
+/// A reader's name as displayed: each byte that is not UTF-8 as `\xHH`, and so is a backslash before an `x`. Names that
+/// differ in any byte are displayed differently.
 pub fn shown(name: &[u8]) -> String {
     escaped(name, true)
 }
 
-/// What was typed for a reader, in the form in which names are shown. What is UTF-8 stays: it may have been copied.
+/// A typed reader name in the form in which names are displayed. Valid UTF-8 stays as it is: it may have been copied.
 pub fn typed(text: &OsStr) -> String {
     escaped(text.as_encoded_bytes(), false)
 }
 
-/// The bytes of the name that is shown like this.
+/// The bytes of the name that is displayed like this.
 pub fn bytes(shown: &str) -> Vec<u8> {
     let (mut name, mut rest) = (Vec::new(), shown);
     while let Some((before, after)) = rest.split_once("\\x") {

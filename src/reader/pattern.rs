@@ -1,9 +1,9 @@
-//! What a reader can be named by: a part of its name, a pattern for all of it, or what is stable about it.
+//! Matches reader names against what a user types: part of a name, a pattern for all of it, or a stable identity.
 
 use super::identity::{ReaderIdentity, serial_in, split_number};
 
-/// A part of a name or, with `*` (anything) or `?` (one character), the form of the whole name; `serial:` and `usb:` with
-/// what is stable about a reader. Case does not matter.
+/// Part of a name; with `*` (anything) or `?` (one character) a pattern for the whole name; or `serial:` and `usb:`
+/// with a stable identity. Case does not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NamePattern {
     Part(String),
@@ -23,12 +23,12 @@ impl NamePattern {
         }
     }
 
-    /// Whether this is one of the readers that are meant; nothing where the driver would have to be asked, and cannot be.
+    /// Whether this reader matches; `None` if the driver would have to be asked and cannot be.
     pub(super) fn fits(&self, name: &str) -> Option<bool> {
         match self {
             Self::Part(part) => Some(fold(name).contains(part.as_str())),
             Self::Glob(pattern) => Some(glob(pattern, &fold(name).chars().collect::<Vec<_>>())),
-            // The driver is asked only where the name says nothing.
+            // Ask the driver only if the name does not say.
             Self::Serial(serial) => match serial_in(name) {
                 Some(told) => Some(fold(told) == *serial),
                 None => told(serial, |identity| identity.serial, name),
@@ -37,7 +37,7 @@ impl NamePattern {
         }
     }
 
-    /// Whether this is certainly one of the readers that are meant.
+    /// Whether this reader certainly matches.
     pub(super) fn matches(&self, name: &str) -> bool {
         self.fits(name) == Some(true)
     }
@@ -56,7 +56,7 @@ pub(super) fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
-/// Goes back to the last star only, so that no pattern takes long.
+/// Backtracks to the last star only, so that no pattern takes long.
 fn glob(pattern: &[char], name: &[char]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star = None;
@@ -81,7 +81,7 @@ fn glob(pattern: &[char], name: &[char]) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
-/// A pattern for this reader and none of the others that stays true when they are plugged in again in another order.
+/// A pattern for this reader alone that remains valid when readers are replugged in another order.
 pub fn lasting(reader: &str, all: &[&str]) -> Option<String> {
     let (base, number) = split_number(reader);
     let is_only_this = |pattern: &String| {
@@ -109,10 +109,10 @@ mod tests {
             let pattern = NamePattern::new(&of(name).unwrap());
             assert_eq!(dual.map(|other| pattern.matches(other)), dual.map(|other| other == name), "{name}");
         }
-        // Plugged in as another one.
+        // Replugged under another number.
         assert!(NamePattern::new(&of(dual[3]).unwrap()).matches("Two Slots 07 01"));
         assert_eq!(lasting("Door", &["Door", "Gate"]).as_deref(), Some("Door"));
-        // Of two that differ by the number only, the name says nothing that stays.
+        // Of two names that differ only by the number, no part is both unique and stable.
         assert_eq!(lasting("ACS 00 00", &["ACS 00 00", "ACS 01 00"]), None);
     }
 

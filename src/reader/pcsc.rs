@@ -1,13 +1,13 @@
-//! PC/SC itself: a listing, and what its errors mean. Only this module and its children import the crate `pcsc`.
+//! Lists the readers over PC/SC and translates its errors. Only this module and its children import the crate `pcsc`.
 //!
-//! What real stacks do, and what follows from it here:
-//! - A lost context still says that it is valid: nothing asks it, and a new one is made after any error that can mean
-//!   a lost service.
-//! - One context serialises its calls, so every thread has its own.
+//! How real PC/SC stacks behave, and what this code does about it:
+//! - A lost context still reports that it is valid: nothing asks it, and a new one is made after any error that can
+//!   mean a lost service.
+//! - A context serialises its calls, so every thread has its own.
 //! - pcsc-lite before 2.0 keeps one unlocked table of readers per process. Buffers for names are therefore larger than
-//!   that table can ever fill, and connections stay away from the calls that refresh it, where there is a choice.
-//! - `SCardCancel` ends `SCardGetStatusChange` and nothing else, and asks the service itself: it is no help against a
-//!   call that hangs.
+//!   that table can ever be, and connections avoid the calls that refresh it where possible.
+//! - `SCardCancel` ends only `SCardGetStatusChange`, and itself asks the service: it does not help against a call that
+//!   hangs.
 
 mod attributes;
 mod card;
@@ -49,16 +49,16 @@ use super::{
 
 /// How long the service may take for a listing.
 const LIST_LIMIT: Duration = Duration::from_secs(5);
-/// How long the socket of the service may take to say what it is.
+/// How long the socket of the service may take to answer.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
-/// So many readers fit into one `SCardGetStatusChange`.
+/// Most readers in one `SCardGetStatusChange`.
 const STATES_MAX: usize = if cfg!(windows) { 10 } else { 16 };
-/// More than the names of 16 readers can take, which is where most stacks end.
+/// More than the names of 16 readers need, the limit of most stacks.
 const NAMES_ROOM: usize = 8 * 1024;
-/// The names of all readers may not take more.
+/// Most bytes for the names of all readers.
 const NAMES_MAX: usize = 1024 * 1024;
 
-/// The readers and what lies in them, now. No reader is an empty list.
+/// The readers and their contents, now. Without readers an empty list.
 ///
 /// Takes at most 5 s, then [`ReaderError::ServiceHangs`].
 ///
@@ -69,13 +69,13 @@ pub fn list() -> Result<Vec<ReaderState>, ReaderError> {
     list_within(LIST_LIMIT)
 }
 
-/// The same with another limit.
+/// As [`list`], with another limit.
 ///
 /// # Errors
 /// As [`list`], with [`ReaderError::ServiceHangs`] after `limit`.
 pub fn list_within(limit: Duration) -> Result<Vec<ReaderState>, ReaderError> {
     let (answer, answers) = mpsc::sync_channel(1);
-    // What hangs is to be told from what is only slow to start.
+    // Leave time to tell a hanging service from one that is slow to start.
     let until = Instant::now() + limit / 2;
     thread::Builder::new()
         .name("pcsc-list".to_owned())
@@ -93,7 +93,7 @@ fn list_now() -> Result<Vec<ReaderState>, ReaderError> {
     for _ in 0..3 {
         let mut states: Vec<_> = names(&context).map_err(reader_error)?.into_iter().map(unaware).collect();
         match fill(&context, &mut states) {
-            // It was unplugged since the names were read.
+            // It was unplugged after the names were read.
             Err(Error::UnknownReader) => {}
             Err(error) => return Err(reader_error(error)),
             Ok(()) => {
@@ -104,14 +104,14 @@ fn list_now() -> Result<Vec<ReaderState>, ReaderError> {
     Err(reader_error(Error::UnknownReader))
 }
 
-/// A new context. A service that closes the connection once may be about to end.
+/// A new context. Tried twice, because a service that is ending closes the connection.
 fn establish() -> Result<Context, ReaderError> {
     Context::establish(Scope::System)
         .or_else(|error| if error == Error::CommError { Context::establish(Scope::System) } else { Err(error) })
         .or_else(refused)
 }
 
-/// Why there is no context, as the socket says it: the library tells little apart.
+/// Why there is no context, by asking the socket: the library distinguishes too few causes.
 fn refused(error: Error) -> Result<Context, ReaderError> {
     if !causes::is_lost(error) {
         return Err(causes::service(error, SocketAnswer::Unclear, service::missing_gate(), ""));
@@ -119,7 +119,7 @@ fn refused(error: Error) -> Result<Context, ReaderError> {
     let socket = service::own_socket();
     let says = service::ask(&socket, ASK_LIMIT);
     if let SocketAnswer::Agreed(_) = says
-        // It may have come up just now.
+        // It may have started just now.
         && let Ok(context) = Context::establish(Scope::System)
     {
         return Ok(context);
@@ -148,7 +148,7 @@ fn names(context: &Context) -> Result<Vec<CString>, Error> {
     }
 }
 
-/// A reader of which nothing is known yet.
+/// A reader whose state is not known yet.
 fn unaware(name: CString) -> pcsc::ReaderState {
     pcsc::ReaderState::new(name, State::UNAWARE)
 }
@@ -165,7 +165,7 @@ fn fill(context: &Context, states: &mut [pcsc::ReaderState]) -> Result<(), Error
     Ok(())
 }
 
-/// What the last reading says. `epoch` tells apart the counts of two contexts, or of a reader that was unplugged.
+/// Converts the last reading. `epoch` distinguishes counts of different contexts, or from before and after unplugging.
 fn reading(state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
     let flags = state.event_state();
     let slot = if flags.intersects(State::UNAVAILABLE | State::UNKNOWN) {

@@ -1,4 +1,4 @@
-//! Which readers are meant: by a part of the name, a pattern, what is stable about them, or an alias from the
+//! Selects the readers that a command is about: by part of the name, a pattern, a stable identity, or an alias from the
 //! configuration.
 
 use std::collections::BTreeMap;
@@ -9,25 +9,26 @@ use super::{
 };
 use crate::failure::{ExitClass, Failure};
 
-/// Names that the configuration gives to readers: alias → what is looked for in the reader's name.
+/// Aliases from the configuration: alias → the pattern that it stands for.
 pub type Aliases = BTreeMap<String, String>;
 
-/// The readers that a command is about. Without any name: all of them.
+/// The readers that a command is about. Without any name all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     wanted: Vec<WantedReader>,
-    /// Left out whatever is wanted.
+    /// Excluded, even if wanted.
     ignored: Vec<WantedReader>,
 }
 
-/// Whether a reader is meant.
+/// Whether a reader is selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReaderChoice {
-    /// It is.
+    /// It is selected.
     Meant,
-    /// It is not.
+    /// It is not selected.
     Other,
-    /// Its driver would have to be asked what is stable about it, and cannot be just now. It is left out until then.
+    /// Its driver would have to be asked for its stable identity, and cannot be at the moment. It is left out until
+    /// then.
     Undecided,
 }
 
@@ -38,17 +39,17 @@ struct WantedReader {
     pattern: NamePattern,
 }
 
-/// No reader that is there has that name.
+/// No connected reader has that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no reader matches \"{wanted}\"")]
 pub struct NoSuchReader {
     /// What was asked for.
     pub wanted: String,
-    /// The readers that are there.
+    /// The connected readers.
     pub there: Vec<String>,
-    /// The configuration leaves out the one that has that name.
+    /// The one that has that name is ignored by the configuration.
     pub is_ignored: bool,
-    /// Readers of which nobody can say now whether they are meant.
+    /// Readers that are undecided at the moment.
     pub undecided: Vec<String>,
 }
 
@@ -67,8 +68,8 @@ impl From<NoSuchReader> for Failure {
     }
 }
 
-/// What the rules say that hold at this reader, or may because nobody can ask which it is: up to the first that certainly
-/// does, and else with `default`. Never empty.
+/// The values of the rules that apply to this reader, or may apply because its identity is unknown: up to the first
+/// that certainly applies, or else followed by `default`. Never empty.
 pub fn may_hold<T: Copy>(rules: &[(Selection, T)], default: T, reader: &str) -> Vec<T> {
     let mut values = Vec::new();
     for (readers, value) in rules {
@@ -85,7 +86,7 @@ pub fn may_hold<T: Copy>(rules: &[(Selection, T)], default: T, reader: &str) -> 
 }
 
 impl Selection {
-    /// From what was typed. An alias is taken for its pattern; everything else is a pattern itself.
+    /// From what was typed. An alias stands for its pattern; everything else is itself a pattern.
     pub fn new(wanted: &[String], aliases: &Aliases) -> Self {
         let resolve = |typed: &String| {
             let alias = aliases.iter().find(|(alias, _)| fold(alias) == fold(typed));
@@ -97,13 +98,13 @@ impl Selection {
         Self { wanted: wanted.iter().map(resolve).collect(), ignored: Vec::new() }
     }
 
-    /// Without these, whatever was typed.
+    /// Excludes these readers, whatever was typed.
     #[must_use]
     pub fn without(self, ignored: &[String], aliases: &Aliases) -> Self {
         Self { ignored: Self::new(ignored, aliases).wanted, ..self }
     }
 
-    /// Whether this reader is meant.
+    /// Whether this reader is selected.
     pub fn choice(&self, reader: &str) -> ReaderChoice {
         let is_wanted = if self.wanted.is_empty() { Some(true) } else { fits_any(&self.wanted, reader) };
         match (fits_any(&self.ignored, reader), is_wanted) {
@@ -113,31 +114,31 @@ impl Selection {
         }
     }
 
-    /// Whether this reader is certainly meant.
+    /// Whether this reader is certainly selected.
     pub fn matches(&self, reader: &str) -> bool {
         self.choice(reader) == ReaderChoice::Meant
     }
 
-    /// Whether this reader is left out, or may have to be.
+    /// Whether this reader is ignored, or may have to be.
     pub fn ignores(&self, reader: &str) -> bool {
         self.ignored.iter().any(|w| w.pattern.fits(reader) != Some(false))
     }
 
-    /// Whether there are readers, and all of them are left out.
+    /// Whether there are readers, and all of them are ignored.
     pub fn ignores_all(&self, readers: &[ReaderState]) -> bool {
         !readers.is_empty() && readers.iter().all(|reader| self.ignores(&reader.name))
     }
 
-    /// What was typed and certainly fits none of these readers.
+    /// What was typed but certainly matches none of these readers.
     pub fn fits_nothing<'a>(&'a self, readers: &[&str]) -> Vec<&'a str> {
         let idle = |w: &&WantedReader| readers.iter().all(|reader| w.pattern.fits(reader) == Some(false));
         self.wanted.iter().filter(idle).map(|w| w.typed.as_str()).collect()
     }
 
-    /// The readers that are meant, in the order of the listing. Something that was typed and matches none is an error.
+    /// The selected readers, in the order of the listing. It is an error if anything typed matches none.
     ///
     /// # Errors
-    /// [`NoSuchReader`] says what was typed, and which readers are there.
+    /// [`NoSuchReader`] says what was typed, and which readers are connected.
     pub fn pick<'a>(&self, readers: &'a [ReaderState]) -> Result<Vec<&'a ReaderState>, NoSuchReader> {
         let fits = |w: &WantedReader, r: &ReaderState| w.pattern.matches(&r.name);
         let unmatched = |w: &&WantedReader| !readers.iter().any(|r| fits(w, r) && !self.ignores(&r.name));
@@ -156,7 +157,7 @@ impl Selection {
     }
 }
 
-/// Whether one of them fits; nothing where none does for certain, and one may.
+/// Whether any of them matches; `None` if none certainly does, and one may.
 fn fits_any(patterns: &[WantedReader], reader: &str) -> Option<bool> {
     let mut none = Some(false);
     for wanted in patterns {
@@ -169,7 +170,7 @@ fn fits_any(patterns: &[WantedReader], reader: &str) -> Option<bool> {
     none
 }
 
-/// The alias under which the configuration knows this reader: the first whose pattern matches.
+/// The configuration's alias for this reader: the first whose pattern matches.
 pub fn alias_of<'a>(reader: &str, aliases: &'a Aliases) -> Option<&'a str> {
     aliases.iter().find(|(_, pattern)| NamePattern::new(pattern).matches(reader)).map(|(alias, _)| alias.as_str())
 }
@@ -252,7 +253,7 @@ mod tests {
         assert!(!selection.matches("ACS ACR1252 [PICC] (RR554-013) 00 00"));
     }
 
-    /// These readers are nowhere, so that no driver can be asked.
+    /// These readers do not exist, so that no driver can be asked.
     #[test]
     fn who_cannot_be_asked_is_left_out_until_then() {
         let wants = |wanted: &[&str]| {
@@ -268,7 +269,7 @@ mod tests {
             assert!(!undecided.matches(NAMES[0]));
         }
         assert!(ignoring(&["usb:1-4"]).ignores(NAMES[0]));
-        // One that fits decides.
+        // One certain match decides.
         assert_eq!(wants(&["serial:A1", "picc"]).choice(NAMES[0]), ReaderChoice::Meant);
         assert_eq!(ignoring(&["usb:1-4", "picc"]).choice(NAMES[0]), ReaderChoice::Other);
         assert_eq!(wants(&["sam"]).without(&["usb:1-4".into()], &Aliases::new()).choice(NAMES[0]), ReaderChoice::Other);

@@ -1,7 +1,8 @@
-//! What the socket of the PC/SC service says, where the library tells too little: whether anybody listens, whether we
-//! are let in, and which version of its protocol it speaks.
+//! Asks the socket of the PC/SC service directly where the library says too little: whether anybody listens, whether
+//! this user is let in, and which version of its protocol the service speaks.
 //!
-//! PC/SC Lite: a client connects and sends the command VERSION; the service repeats it with its own version and a code.
+//! In PC/SC Lite a client connects and sends the command VERSION; the service returns it with its own version and a
+//! code.
 
 use std::{
     ffi::OsString,
@@ -16,38 +17,38 @@ use std::{
 
 pub use crate::card::link::{MissingGate, ProtocolVersion};
 
-/// Where PC/SC Lite of today's distributions listens, unless `PCSCLITE_CSOCK_NAME` names another place.
+/// Where PC/SC Lite listens on current distributions, unless `PCSCLITE_CSOCK_NAME` names another place.
 const SOCKET: &str = "/run/pcscd/pcscd.comm";
-/// How D-Bus is reached, over which the service asks polkit.
+/// The socket of D-Bus, over which the service asks polkit.
 const BUS: &str = "/run/dbus/system_bus_socket";
-/// What starts polkit when it is asked something.
+/// The files that start polkit on demand.
 const POLKIT: [&str; 2] =
     ["/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service", "/usr/lib/systemd/system/polkit.service"];
-/// Where systemd looks for units before those of the packages: one that leads nowhere is masked.
+/// Where systemd looks for units before those of packages: a link to nowhere masks the unit.
 const MASKS: [&str; 2] = ["/etc/systemd/system/polkit.service", "/run/systemd/system/polkit.service"];
-/// The command with which every client begins.
+/// The first command of every client.
 const VERSION: u32 = 0x11;
-/// What the service says when it speaks the client's version.
+/// The service's code when it speaks the client's version.
 const SUCCESS: u32 = 0;
 
-/// What the socket says.
+/// The socket's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SocketAnswer {
     /// There is no such file.
     Missing,
-    /// The file is there, and nobody listens.
+    /// The file exists, but nobody listens.
     Abandoned,
     /// This user may not write to it.
     Forbidden,
-    /// Somebody accepts connections, and says nothing in time.
+    /// The connection is accepted, but nothing is answered in time.
     Silent,
     /// Closed before anything was read: this user is refused.
     Refused,
-    /// Closed after the version was read.
+    /// Closed after our version was read.
     HungUp,
-    /// The service speaks this version, and takes the usual one.
+    /// The service speaks this version, and accepts the usual one.
     Agreed(ProtocolVersion),
-    /// The service speaks this version, and does not take the usual one.
+    /// The service speaks this version, and does not accept the usual one.
     Disagreed(ProtocolVersion),
     /// Something else went wrong.
     Unclear,
@@ -58,14 +59,14 @@ pub fn socket(environment: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
     environment("PCSCLITE_CSOCK_NAME").filter(|name| !name.is_empty()).map_or_else(|| SOCKET.into(), PathBuf::from)
 }
 
-/// Where the library of this process looks for it.
+/// Where this process's library looks for the service.
 pub(in crate::reader) fn own_socket() -> PathBuf {
     socket(&|name| std::env::var_os(name))
 }
 
-/// Asks at the socket itself, for at most this long.
+/// Asks the socket itself, for at most this long.
 pub fn ask(socket: &Path, limit: Duration) -> SocketAnswer {
-    // To connect can block as well: the queue of a service that hangs is full some time.
+    // Connecting can block as well: a hanging service's queue fills up some time.
     let (answer, answers) = mpsc::sync_channel(1);
     let path = socket.to_owned();
     let ask = move || {
@@ -89,8 +90,8 @@ fn greet(socket: &Path, limit: Duration) -> SocketAnswer {
     }
 }
 
-/// What an error after the connection says. A peer that closes with something unread in its queue resets the connection
-/// (unix(7)): it had not heard us yet.
+/// What an error after connecting means. A peer that closes with unread data in its queue resets the connection
+/// (unix(7)): it had not read our request yet.
 const fn spoken(kind: ErrorKind) -> SocketAnswer {
     match kind {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => SocketAnswer::Refused,
@@ -104,7 +105,7 @@ fn converse(mut stream: &UnixStream, limit: Duration) -> io::Result<SocketAnswer
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
     let ours = ProtocolVersion::USUAL;
-    // Length of the body and command; then the version and a place for the code, all in the machine's order.
+    // Length of the body and command; then the version and room for the code, all in native byte order.
     let words = [12, VERSION, ours.major, ours.minor, SUCCESS];
     stream.write_all(&words.map(u32::to_ne_bytes).concat())?;
     let mut answer = [0; 12];
@@ -114,7 +115,7 @@ fn converse(mut stream: &UnixStream, limit: Duration) -> io::Result<SocketAnswer
     Ok(if word(8) == SUCCESS { SocketAnswer::Agreed(theirs) } else { SocketAnswer::Disagreed(theirs) })
 }
 
-/// What the service would need to ask polkit, and is not there.
+/// What the service lacks to ask polkit, if anything.
 pub(super) fn missing_gate() -> Option<MissingGate> {
     gate_of(
         |path| UnixStream::connect(path).is_ok(),
@@ -142,7 +143,7 @@ fn gate_of(
     }
 }
 
-/// Whether `/proc` shows a user only what is his own.
+/// Whether `/proc` shows users only their own processes.
 fn hides_processes(mounts: &str) -> bool {
     mounts.lines().filter(|line| line.split(' ').nth(4) == Some("/proc")).any(|line| {
         let options = line.split([' ', ',']).filter_map(|option| option.strip_prefix("hidepid="));
@@ -150,14 +151,14 @@ fn hides_processes(mounts: &str) -> bool {
     })
 }
 
-/// Where the program of the service lies, running or not.
+/// Where the service's program lies, running or not.
 pub fn daemon(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = environment("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(system).map(|folder| folder.join("pcscd")).find(|file| file.is_file())
 }
 
-/// Whether there is no service to start. Who names a socket has his service somewhere else.
+/// Whether there is no service to start. A user who names a socket has a service somewhere else.
 pub(super) fn is_missing(environment: &dyn Fn(&str) -> Option<OsString>, socket: SocketAnswer) -> bool {
     let is_named = environment("PCSCLITE_CSOCK_NAME").is_some_and(|name| !name.is_empty());
     cfg!(target_os = "linux") && socket == SocketAnswer::Missing && !is_named && daemon(environment).is_none()
@@ -171,7 +172,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(500);
 
-    /// What a service that does this with its first client is taken for.
+    /// The answer for a service that treats its first client like this.
     fn met(serve: impl FnOnce(UnixStream) + Send + 'static) -> SocketAnswer {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("service");
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(met(answering(3, 0x8010_001D)), SocketAnswer::Disagreed(version(3)));
         let after_reading = |mut client: UnixStream| client.read_exact(&mut [0; 20]).unwrap();
         assert_eq!(met(after_reading), SocketAnswer::HungUp);
-        // It waits for our words, and does not read them.
+        // Waits for our request, and does not read it.
         let unheard = |client: UnixStream| {
             let mut room = [std::mem::MaybeUninit::uninit(); 20];
             assert!(socket2::SockRef::from(&client).peek(&mut room).unwrap() > 0);
@@ -231,7 +232,7 @@ mod tests {
         drop(UnixListener::bind(&path).unwrap());
         assert_eq!(ask(&path, LIMIT), SocketAnswer::Abandoned);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-        // Root may do all.
+        // Root may connect to anything.
         let expected =
             if rustix::process::geteuid().is_root() { SocketAnswer::Abandoned } else { SocketAnswer::Forbidden };
         assert_eq!(ask(&path, LIMIT), expected);

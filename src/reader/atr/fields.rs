@@ -1,15 +1,16 @@
-//! An answer to reset field by field (ISO/IEC 7816-3:2006, 8.2 and 8.3; historical bytes: ISO/IEC 7816-4, 12.1.1).
+//! Explains an answer to reset field by field (ISO/IEC 7816-3:2006, 8.2 and 8.3; historical bytes: ISO/IEC 7816-4,
+//! 12.1.1).
 
 use super::{Atr, AtrError, CheckByte, Convention};
 
-/// One field: its name in the standard, its bytes, and what they say.
+/// One field: its name in the standard, its bytes, and their meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// `TS`, `T0`, `TA1` …, `historical`, `TCK`.
     pub name: String,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// In words.
+    /// The meaning in words.
     pub meaning: String,
 }
 
@@ -62,7 +63,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// `TAi`, `TBi`, `TCi` and `TDi` as far as they are there; what `TDi` announces.
+    /// `TAi`, `TBi`, `TCi` and `TDi` as far as they are present; returns what `TDi` announces.
     fn round(&mut self, follows: u8, all: &mut Vec<Field>) -> Result<u8, AtrError> {
         self.round += 1;
         for (bit, letter) in [(1, 'A'), (2, 'B'), (4, 'C')] {
@@ -150,7 +151,7 @@ fn supply(byte: u8) -> String {
     format!("the clock {clock}; supply {}", if classes.is_empty() { "reserved".to_owned() } else { classes.join(", ") })
 }
 
-/// The category, and what stands in it.
+/// The category, and its contents.
 fn historical(atr: &Atr) -> String {
     if let Some(card) = atr.storage_card() {
         return format!("storage card: {card}");

@@ -1,26 +1,28 @@
-//! The list of cards by their ATRs that pcsc-tools keeps (`smartcard_list.txt`): patterns, and below each its names.
+//! Looks up card names by ATR in the list that pcsc-tools maintains (`smartcard_list.txt`): each pattern is followed by
+//! its names.
 //!
-//! A pattern is an ATR in hex where `.` is any digit, `[1-3]`, `[04]` and `[0,4]` are some, and `.*` is any rest.
+//! A pattern is an ATR in hex where `.` is any digit, `[1-3]`, `[04]` and `[0,4]` are sets of digits, and `.*` is any
+//! rest.
 
-/// Where Debian and others install it.
+/// Where Debian and other distributions install it.
 pub const LIST: &str = "/usr/share/pcsc/smartcard_list.txt";
-/// The list is half a megabyte; more than this is none.
+/// The list is half a megabyte; a file larger than this is not the list.
 pub const LIST_MAX: u64 = 8 * 1024 * 1024;
-/// One digit of a pattern: which values it may have, a bit each; or any number of digits.
+/// One digit of a pattern: a bit for each value it may have; or any number of digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PatternDigit {
     Digit(u16),
     Rest,
-    /// None that the list may have: nothing fits.
+    /// Not allowed in the list: nothing matches.
     Bad,
 }
 
-/// A pattern of the list, as it stands there. It is read no further than an ATR agrees with it.
+/// A pattern as it stands in the list. It is parsed only as far as an ATR agrees with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtrPattern<'a>(pub &'a str);
 
 impl<'a> AtrPattern<'a> {
-    /// Whether it has the form of the list.
+    /// Whether it follows the syntax of the list.
     pub fn is_well_formed(&self) -> bool {
         self.digits().all(|digit| digit != PatternDigit::Bad)
     }
@@ -29,12 +31,12 @@ impl<'a> AtrPattern<'a> {
         PatternDigits(self.0.trim_end().as_bytes())
     }
 
-    /// Whether an ATR is one of these; none is one of a pattern that has another form.
+    /// Whether an ATR matches; a malformed pattern matches none.
     pub fn matches(&self, atr: &[u8]) -> bool {
         let digit = |at: usize| atr.get(at / 2).map(|byte| if at.is_multiple_of(2) { byte >> 4 } else { byte & 0x0F });
         let mut pattern = self.digits();
         let mut at = 0;
-        // Where to go on when what stands behind the last `.*` does not fit at this digit.
+        // Where to resume if what follows the last `.*` does not match at this digit.
         let mut retry: Option<(PatternDigits<'_>, usize)> = None;
         loop {
             match (pattern.next(), digit(at)) {
@@ -54,7 +56,7 @@ impl<'a> AtrPattern<'a> {
     }
 }
 
-/// The digits of what is left of a pattern.
+/// The remaining digits of a pattern.
 #[derive(Clone)]
 struct PatternDigits<'a>(&'a [u8]);
 
@@ -75,7 +77,7 @@ impl Iterator for PatternDigits<'_> {
 }
 
 impl PatternDigits<'_> {
-    /// The next sign that is no gap.
+    /// The next character that is not white space.
     fn byte(&mut self) -> Option<u8> {
         loop {
             let (first, rest) = self.0.split_first()?;
@@ -86,7 +88,7 @@ impl PatternDigits<'_> {
         }
     }
 
-    /// Behind `[`: digits and ranges of them.
+    /// After `[`: digits and ranges of digits.
     fn set(&mut self) -> Option<u16> {
         let mut values = 0u16;
         loop {
@@ -112,7 +114,7 @@ fn value(digit: u8) -> Option<u32> {
     char::from(digit).to_digit(16)
 }
 
-/// All patterns of a list, and for each what stands behind it: its names in lines that begin with a tab.
+/// All patterns of a list, each with the text after it: its names, on lines that begin with a tab.
 pub fn entries(list: &str) -> impl Iterator<Item = (AtrPattern<'_>, &str)> {
     let mut rest = list;
     std::iter::from_fn(move || {
@@ -129,7 +131,7 @@ pub fn entries(list: &str) -> impl Iterator<Item = (AtrPattern<'_>, &str)> {
     })
 }
 
-/// The names of the cards that have this ATR, in the order of the list, each once; addresses of pages are left out.
+/// The names of the cards that have this ATR, in the order of the list, without duplicates; web addresses are left out.
 pub fn names(list: &str, atr: &[u8]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for (pattern, behind) in entries(list) {

@@ -1,13 +1,13 @@
-//! What the driver says of a reader itself.
+//! Asks the driver for the attributes of a reader: its serial number and its USB channel.
 
 use pcsc::{Attribute, Disposition, Protocols, ShareMode};
 
 use super::{connect::resolve, establish, turn::in_turn};
 
-/// The service takes no larger room for an attribute (PC/SC Lite's `MAX_BUFFER_SIZE`).
+/// The largest buffer for an attribute that the service accepts (PC/SC Lite's `MAX_BUFFER_SIZE`).
 const ROOM: usize = 264;
 
-/// What is known of a reader by its driver.
+/// A reader's attributes, by its driver.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReaderAttributes {
     /// `SCARD_ATTR_VENDOR_IFD_SERIAL_NO`, as text.
@@ -16,12 +16,12 @@ pub struct ReaderAttributes {
     pub channel: Option<u32>,
 }
 
-/// Asks the driver of this reader, and no card; nothing where the reader cannot be shared just now. May block.
+/// Asks the driver of this reader, not the card; `None` if the reader cannot be shared at the moment. May block.
 pub fn attributes(reader: &str) -> Option<ReaderAttributes> {
     let name = resolve(reader).ok()?;
     let card = in_turn(|| establish().ok()?.connect(&name, ShareMode::Direct, Protocols::UNDEFINED).ok())?;
     let mut room = [0; ROOM];
-    // A driver that has no serial number may say so by success and nothing.
+    // A driver without a serial number may report success and an empty value.
     let serial = card.get_attribute(Attribute::VendorIfdSerialNo, &mut room).ok().and_then(text);
     let channel = card.get_attribute(Attribute::ChannelId, &mut room).ok();
     let channel = channel.and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
@@ -31,7 +31,7 @@ pub fn attributes(reader: &str) -> Option<ReaderAttributes> {
     Some(ReaderAttributes { serial, channel })
 }
 
-/// Up to the zero that ends it.
+/// Text up to the terminating zero.
 fn text(bytes: &[u8]) -> Option<String> {
     let text = bytes.split(|byte| *byte == 0).next().and_then(|bytes| std::str::from_utf8(bytes).ok())?.trim();
     let is_plain = !text.is_empty() && !text.chars().any(char::is_control);

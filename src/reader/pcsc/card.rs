@@ -1,4 +1,4 @@
-//! A connection to the card in one reader, which never blocks its caller beyond a limit.
+//! A connection to the card in one reader that never blocks its caller beyond a limit.
 
 use std::{
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -21,30 +21,30 @@ use crate::card::{
 };
 use crate::reader::{mark::ThreadMark, service::own_socket};
 
-/// How long a closing connection is waited for: usually well under a millisecond.
+/// How long to wait for a connection to close: usually well under a millisecond.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
 /// An open, shared connection to the card in one reader.
 ///
-/// The blocking calls are made by a thread of its own. When an exchange outlasts its limit, the connection is dead and
-/// the thread is abandoned: it ends by itself when the call returns. Until then the reader counts as stuck, and a new
+/// A thread of its own makes the blocking calls. When an exchange exceeds its limit, the connection is dead and the
+/// thread is abandoned: it ends by itself when the call returns. Until then the reader counts as stuck, and a new
 /// connection to it waits, within its own limit, before it starts another thread.
 ///
-/// After an error that ends a connection (the card left, the reader or the service is gone, an exchange ran out of
-/// time) every later call returns that same error. Dropping it leaves the card powered and as it is.
+/// After an error that ends a connection (the card left, the reader or the service is gone, an exchange timed out)
+/// every later call returns the same error. Dropping it leaves the card powered and in its state.
 pub struct Card {
     reader: String,
     contact: Contact,
-    /// What T=0 has shown of this card.
+    /// What is known of this card's T=0 behaviour.
     t0: T0,
     limits: CardLimits,
     line: Option<IoThread>,
-    /// A `begin` ran out of time and is not answered yet.
+    /// A `begin` timed out and has not been answered yet.
     waiting: bool,
     dead: Option<LinkError>,
 }
 
-/// Both ends of the talk with the thread.
+/// The caller's end of the channels to the thread.
 struct IoThread {
     mark: ThreadMark,
     asks: Sender<IoRequest>,
@@ -57,7 +57,8 @@ impl Card {
     /// # Errors
     /// [`LinkError::CardRemoved`] without a card, [`LinkError::CardMute`], [`LinkError::ReaderGone`],
     /// [`LinkError::ServiceLost`], [`LinkError::SharingViolation`] when another program still held the reader at the
-    /// end of the limit, [`LinkError::Occupied`] when it may have waited for the driver itself, [`LinkError::TimedOut`].
+    /// end of the limit, [`LinkError::Occupied`] when it may have been waiting for the driver itself,
+    /// [`LinkError::TimedOut`].
     pub fn connect(reader: &str, limits: CardLimits) -> Result<Self, LinkError> {
         let until = limits.until(limits.connect);
         await_stuck(reader, until)?;
@@ -92,7 +93,7 @@ impl Card {
         Ok(card)
     }
 
-    /// The name of the reader.
+    /// The reader's name.
     pub fn reader(&self) -> &str {
         &self.reader
     }
@@ -107,7 +108,7 @@ impl Card {
         self.contact.is_t0
     }
 
-    /// Takes note of how the card is connected now.
+    /// Notes how the card is connected now.
     fn touched(&mut self, answer: IoAnswer) {
         if let IoAnswer::Contact(contact) = answer
             && contact != self.contact
@@ -117,17 +118,17 @@ impl Card {
         }
     }
 
-    /// Sets when everything has to be over: one deadline for a tap, another for a later heartbeat.
+    /// Sets the deadline for everything: one for a tap, another for a later heartbeat.
     pub const fn set_deadline(&mut self, deadline: Option<Deadline>) {
         self.limits.deadline = deadline;
     }
 
-    /// Why this connection is of no more use, if so.
+    /// Why this connection is no longer usable, if so.
     pub const fn dead(&self) -> Option<&LinkError> {
         self.dead.as_ref()
     }
 
-    /// Begins a transaction: nobody else talks to the card until it is dropped.
+    /// Begins a transaction: no other program talks to the card until it is dropped.
     ///
     /// # Errors
     /// As [`Card::connect`]; [`LinkError::CardReset`] when another program reset the card since the last transaction
@@ -147,7 +148,7 @@ impl Card {
         Ok(Transaction { card: self, tape, is_raw: false })
     }
 
-    /// Waits for the end of an earlier `begin` that ran out of time. What went wrong with it is told now.
+    /// Waits for the end of an earlier `begin` that timed out, and reports its error, if any.
     fn waited(&mut self, until: Instant) -> Result<(), LinkError> {
         match self.receive(until) {
             None => Err(match silent_service() {
@@ -161,23 +162,23 @@ impl Card {
         }
     }
 
-    /// Nothing goes to the card in a `begin`, so what takes long is another program's transaction, or the service.
+    /// `begin` sends nothing to the card, so a delay comes from another program's transaction, or from the service.
     fn give_way(&mut self) -> LinkError {
         if let Some(error) = silent_service() {
             return self.abandon(error);
         }
-        // Once it is our turn, the thread finds this, and gives the card back at once.
+        // When our turn comes, the thread finds this request and gives the card back at once.
         self.send(IoRequest::End);
         self.waiting = true;
         self.occupied()
     }
 
-    /// Another program's transaction outlasts the limit.
+    /// Another program's transaction exceeds the limit.
     fn occupied(&self) -> LinkError {
         LinkError::Occupied(ms(self.limits.exchange))
     }
 
-    /// Asks something of the card, inside a transaction.
+    /// Makes a request of the thread, inside a transaction.
     fn ask(&mut self, ask: IoRequest) -> IoReply {
         let until = self.ready()?;
         self.send(ask);
@@ -187,14 +188,14 @@ impl Card {
         }
     }
 
-    /// Why nothing came until then: the service is silent, the call hangs, or there was not the whole limit left for it.
+    /// Why no answer came by then: the service is silent, the call hangs, or less than the whole limit was left for it.
     fn late(&self, until: Instant, limit: Duration) -> LinkError {
         let deadline = self.limits.deadline.filter(|deadline| deadline.at == until);
         let hangs = || deadline.map_or(LinkError::ExchangeLimit(ms(limit)), Deadline::error);
         silent_service().unwrap_or_else(hangs)
     }
 
-    /// Bytes to the card, and what came back, as they are.
+    /// Sends bytes to the card, and returns its answer, both unchanged.
     fn transmit(&mut self, bytes: &[u8]) -> Result<Vec<u8>, LinkError> {
         match self.ask(IoRequest::Exchange(Zeroizing::new(bytes.to_vec())))? {
             IoAnswer::Bytes(answer) => Ok(answer),
@@ -202,7 +203,7 @@ impl Card {
         }
     }
 
-    /// When the next step has to be over. A deadline that is over leaves the connection good: nothing is asked.
+    /// The time limit of the next step. A deadline that has passed leaves the connection usable: nothing is sent.
     fn ready(&self) -> Result<Instant, LinkError> {
         if let Some(error) = &self.dead {
             return Err(error.clone());
@@ -217,12 +218,12 @@ impl Card {
 
     fn send(&self, ask: IoRequest) {
         if let Some(line) = &self.line {
-            // A thread that ended shows as a closed line in the answer.
+            // If the thread has ended, the caller sees it by the closed answer channel.
             let _ = line.asks.send(ask);
         }
     }
 
-    /// The next answer, or `None` when the time ran out.
+    /// The next answer, or `None` on a timeout.
     fn receive(&mut self, until: Instant) -> Option<IoReply> {
         let left = until.saturating_duration_since(Instant::now());
         let answer = match self.line.as_ref().map(|line| line.answers.recv_timeout(left)) {
@@ -238,7 +239,7 @@ impl Card {
         Some(answer)
     }
 
-    /// Leaves the thread alone with its call.
+    /// Abandons the thread in its call.
     fn abandon(&mut self, error: LinkError) -> LinkError {
         self.dead = Some(error.clone());
         if let Some(IoThread { mark, answers, .. }) = self.line.take() {
@@ -252,12 +253,12 @@ impl Card {
 }
 
 impl Drop for Card {
-    /// Waits a bounded time for the connection to be closed: a process that ends before would reset the card.
+    /// Waits a bounded time for the connection to close: a process that exits before would reset the card.
     fn drop(&mut self) {
         let Some(IoThread { asks, answers, .. }) = self.line.take() else { return };
         drop(asks);
         let until = Instant::now() + CLOSE_LIMIT;
-        // What is still answered is of no interest; the end of the thread closes the line.
+        // Remaining answers do not matter; the end of the thread closes the channel.
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             match answers.recv_timeout(left) {
                 Ok(_) => {}
@@ -265,7 +266,7 @@ impl Drop for Card {
                 Err(RecvTimeoutError::Timeout) => break,
             }
         }
-        // It is no other program that holds the reader, but our own call.
+        // The reader is held by our own call, not by another program.
         remember_stuck(Stuck { reader: self.reader.clone(), answers, why: LinkError::Hung });
     }
 }
@@ -280,24 +281,24 @@ impl std::fmt::Debug for Card {
 #[derive(Debug)]
 pub struct Transaction<'c> {
     card: &'c mut Card,
-    /// Where it is traced.
+    /// Where its exchanges are traced.
     tape: Option<Tape>,
-    /// Nothing is done about T=0.
+    /// Whether the rules of T=0 are left to the caller.
     is_raw: bool,
 }
 
 impl Transaction<'_> {
-    /// Resets the card, which loses every session on it, and returns its answer to reset, at most 33 bytes.
+    /// Resets the card, which ends every session on it, and returns its answer to reset, at most 33 bytes.
     ///
     /// # Errors
-    /// As [`Card::connect`]: the card is gone or mute, the reader hangs, or the limit of the exchange is over.
+    /// As [`Card::connect`]: the card is gone or mute, the reader hangs, or the exchange exceeds its limit.
     pub fn reset(&mut self) -> Result<&[u8], LinkError> {
         let answer = self.card.ask(IoRequest::Reset)?;
         self.card.touched(answer);
         Ok(self.card.atr())
     }
 
-    /// The list of what the reader can do beside cards, as PC/SC part 10, 2.2 writes it; empty where it says nothing.
+    /// The reader's feature list, as in PC/SC part 10, 2.2; empty where it gives none.
     pub fn features(&mut self) -> Vec<u8> {
         match self.card.ask(IoRequest::Features) {
             Ok(IoAnswer::Bytes(list)) => list,
@@ -305,7 +306,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Takes the power away and gives it back, at a contactless reader the field: the card is as if it had just come.
+    /// Powers the card down and up again (at a contactless reader, the field): it is as if just inserted.
     ///
     /// # Errors
     /// As [`Self::reset`].
@@ -315,7 +316,7 @@ impl Transaction<'_> {
         Ok(self.card.atr())
     }
 
-    /// From now on commands go to the reader as they are, and so do answers come back, whatever the protocol.
+    /// From now on commands and answers pass unchanged, whatever the protocol.
     pub const fn raw(&mut self) {
         self.is_raw = true;
     }
@@ -325,7 +326,7 @@ impl Transaction<'_> {
         self.card.is_t0()
     }
 
-    /// At T=0 with the rules of that protocol: one command may be several exchanges, each with its own time limit.
+    /// Applies the rules of T=0 where needed: one command may be several exchanges, each with its own time limit.
     fn carry(&mut self, command: &[u8]) -> Result<Vec<u8>, LinkError> {
         if !self.card.is_t0() || self.is_raw {
             return self.card.transmit(command);
@@ -336,7 +337,7 @@ impl Transaction<'_> {
         answer
     }
 
-    /// Its number in the trace; zero where none is written.
+    /// Its number in the trace; zero if none is written.
     pub fn traced(&self) -> u32 {
         self.tape.as_ref().map_or(0, Tape::id)
     }
@@ -364,7 +365,7 @@ impl Link for Transaction<'_> {
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        // The card is given back before the trace is written.
+        // Give the card back before writing the trace.
         self.card.send(IoRequest::End);
     }
 }

@@ -1,5 +1,5 @@
-//! What the errors of PC/SC mean, together with what lies in the reader and what the socket of the service says: the
-//! names of the errors alone say too little, and each stack has its own.
+//! Interprets PC/SC errors together with the reader's contents and the answer of the service's socket, because the
+//! error names alone say too little, and differ between stacks.
 
 use pcsc::Error;
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Whether the error can mean that the service went away, as the stacks report it.
+/// Whether the error can mean that the service went away, on any stack.
 pub(super) const fn is_lost(error: Error) -> bool {
     matches!(
         error,
@@ -24,7 +24,7 @@ pub(super) const fn is_lost(error: Error) -> bool {
     )
 }
 
-/// Why the service does nothing for us; `missing` is what it would need to ask polkit.
+/// Why the service refuses us; `missing` is what it lacks to ask polkit.
 pub(super) fn service(error: Error, says: SocketAnswer, missing: Option<MissingGate>, socket: &str) -> ReaderError {
     match (error, says) {
         (Error::SecurityViolation | Error::NoAccess, _) => refusal(missing),
@@ -34,7 +34,7 @@ pub(super) fn service(error: Error, says: SocketAnswer, missing: Option<MissingG
         (_, SocketAnswer::Refused) | (Error::CommError, SocketAnswer::Unclear) => refusal(missing),
         (_, SocketAnswer::HungUp) => ReaderError::Version(None),
         (_, SocketAnswer::Disagreed(version)) => ReaderError::Version(Some(version)),
-        // It takes the version that we say at its socket, and not that of the library.
+        // The service accepts the version that we sent to its socket, but not that of the library.
         (Error::NoService | Error::ServiceStopped, SocketAnswer::Agreed(version)) => {
             ReaderError::Version(Some(version))
         }
@@ -43,12 +43,12 @@ pub(super) fn service(error: Error, says: SocketAnswer, missing: Option<MissingG
     }
 }
 
-/// What a refusal means: one by a service that cannot ask polkit is no answer of polkit's.
+/// What a refusal means: if the service cannot ask polkit, the refusal is not polkit's.
 fn refusal(missing: Option<MissingGate>) -> ReaderError {
     missing.map_or(ReaderError::Denied, ReaderError::NoPolkit)
 }
 
-/// What a failure of a connection means where the user was refused, and what it is otherwise.
+/// Refines a failed connection if the user was refused; other errors stay.
 pub(super) fn refused_card(error: LinkError, missing: impl FnOnce() -> Option<MissingGate>) -> LinkError {
     match error {
         LinkError::AccessDenied => match refusal(missing()) {
@@ -59,7 +59,7 @@ pub(super) fn refused_card(error: LinkError, missing: impl FnOnce() -> Option<Mi
     }
 }
 
-/// What an error of a call in an established context means; `missing` is asked where the user was refused.
+/// What an error of a call in an established context means; `missing` is called only if the user was refused.
 pub(super) fn listing(error: Error, missing: impl FnOnce() -> Option<MissingGate>) -> ReaderError {
     match error {
         Error::SecurityViolation | Error::NoAccess => refusal(missing()),
@@ -68,7 +68,7 @@ pub(super) fn listing(error: Error, missing: impl FnOnce() -> Option<MissingGate
     }
 }
 
-/// What an error of a connection means, where its name alone says so.
+/// What an error of a connection means, as far as its name says.
 pub(super) fn card(error: Error) -> LinkError {
     match error {
         Error::RemovedCard | Error::NoSmartcard => LinkError::CardRemoved,
@@ -86,15 +86,15 @@ pub(super) fn card(error: Error) -> LinkError {
     }
 }
 
-/// Whether the error says that bytes were lost between reader and card, as the drivers report it. One that says that there
-/// is no card may come of a single exchange, while the card stays.
+/// Whether the error says that bytes were lost between reader and card, as drivers report it. Even one that says that
+/// there is no card may stem from a single exchange, while the card stays.
 pub(super) const fn is_failed_exchange(error: Error) -> bool {
     matches!(error, Error::NotTransacted | Error::NoSmartcard | Error::CommDataLost | Error::CommError)
 }
 
 fn transmission(error: Error) -> LinkError {
     LinkError::Transmission(match error {
-        // Its text in the PC/SC library speaks of transactions, which have nothing to do with it.
+        // The PC/SC library's text for it speaks of transactions, which are unrelated.
         Error::NotTransacted => "what was sent or answered got lost on the way (NOT_TRANSACTED)".to_owned(),
         error => error.to_string(),
     })
@@ -108,12 +108,12 @@ pub(super) fn is_vague(error: Error) -> bool {
         || matches!(card(error), LinkError::Other(_))
 }
 
-/// What a vague error means when this is in the reader afterwards, and the service answers.
+/// What a vague error means if the reader then holds this, and the service answers.
 pub(super) fn settled(error: Error, slot: &Slot) -> LinkError {
     match slot {
         Slot::Empty => LinkError::CardRemoved,
         Slot::Unavailable => LinkError::Unavailable,
-        // The last one was not usable just now, and is again.
+        // `ReaderUnavailable`: the reader was unusable for a moment, and works again.
         Slot::Card(_) | Slot::Mute
             if is_failed_exchange(error) || is_lost(error) || error == Error::ReaderUnavailable =>
         {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::reader::service::ProtocolVersion;
 
-    /// Error of the library × what the socket says.
+    /// Error of the library × answer of the socket.
     #[test]
     fn what_is_wrong_with_the_service() {
         let version = |minor| ProtocolVersion { major: 4, minor };
@@ -136,7 +136,7 @@ mod tests {
         for error in [Error::NoService, Error::ServiceStopped, Error::CommError] {
             for (says, expected) in [
                 (SocketAnswer::Missing, ReaderError::ServiceDown),
-                // A unit that was stopped leaves the file of its socket.
+                // A stopped unit leaves its socket file behind.
                 (SocketAnswer::Abandoned, ReaderError::ServiceDown),
                 (SocketAnswer::Forbidden, ReaderError::SocketDenied("/run/x".into())),
                 (SocketAnswer::Silent, ReaderError::ServiceHangs),
@@ -163,7 +163,7 @@ mod tests {
         assert!(matches!(told(Error::NoMemory, SocketAnswer::Missing, None), ReaderError::Other(_)));
     }
 
-    /// Error of a call × what lies in the reader afterwards.
+    /// Error of a call × contents of the reader afterwards.
     #[test]
     fn what_is_wrong_with_a_card() {
         for (error, expected) in [

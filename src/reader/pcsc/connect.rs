@@ -1,6 +1,6 @@
-//! The first connection to a card. It may fail for reasons of others: another program had the card in another protocol,
-//! the card wakes up late, or its answer to reset was lost once. So it is tried again, with growing pauses, and what the
-//! reader tells of the card meanwhile is not believed before the card itself was asked.
+//! Makes the first connection to a card. It may fail for passing reasons: another program used the card with another
+//! protocol, the card wakes up late, or its answer to reset was lost. So it is retried with growing pauses, and the
+//! reader's reports on the card are not believed until the card itself was asked.
 
 use std::{
     ffi::CString,
@@ -22,11 +22,11 @@ use crate::{
     reader::{ReaderError, Slot, atr::Atr, name},
 };
 
-/// How everything ends.
+/// How every connection ends.
 pub(super) const LEAVE: Disposition = Disposition::LeaveCard;
-/// How long a reader is left alone that refuses to be shared without looking held.
+/// Pause before retrying a reader that refuses to be shared although it does not look held.
 const RETRY: Duration = Duration::from_millis(100);
-/// How long a card is left alone, in ms, before it is asked again.
+/// Pauses before retrying a card, in ms.
 pub(super) const PAUSES: [u64; 4] = [100, 200, 400, 800];
 
 /// How the card is connected.
@@ -41,26 +41,26 @@ pub(super) struct Contact {
 /// How the card is connected now.
 pub(super) fn touch(card: &pcsc::Card) -> Result<Contact, Error> {
     let (atr, protocol) = status(card)?;
-    // What the service says once of a card that was just reset may be neither.
+    // Just after a reset the service may report neither correctly, once.
     let (atr, protocol) = if is_known(protocol) { (atr, protocol) } else { status(card)? };
     let is_t0 = is_t0(protocol, &atr);
     Ok(Contact { atr, is_t0 })
 }
 
-/// The answer to reset, and the protocol that is in use.
+/// The answer to reset, and the protocol in use.
 fn status(card: &pcsc::Card) -> Result<(Vec<u8>, Option<Protocol>), Error> {
     let (mut names, mut atr) = ([0; 1024], [0; pcsc::MAX_ATR_SIZE]);
     let status = card.status2(&mut names, &mut atr)?;
     Ok((status.atr().to_vec(), status.protocol2()))
 }
 
-/// Whether the protocol is one in which APDUs are sent.
+/// Whether the protocol carries APDUs.
 const fn is_known(protocol: Option<Protocol>) -> bool {
     matches!(protocol, Some(Protocol::T0 | Protocol::T1))
 }
 
-/// Whether to talk to the card as T=0 wants it: where the service does not know, a card that offers nothing else can be
-/// connected in no other protocol.
+/// Whether to apply the rules of T=0: where the service does not know the protocol, the ATR decides, because a card
+/// that offers only T=0 can be connected in no other.
 fn is_t0(protocol: Option<Protocol>, atr: &[u8]) -> bool {
     match protocol {
         Some(Protocol::T0) => true,
@@ -69,7 +69,7 @@ fn is_t0(protocol: Option<Protocol>, atr: &[u8]) -> bool {
     }
 }
 
-/// A connected card, and all that is needed to talk to it.
+/// A connected card, and everything needed to talk to it.
 pub(super) struct Connection {
     pub context: Context,
     pub reader: CString,
@@ -79,10 +79,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to the card in the reader that is shown under this name.
+    /// Connects to the card in the reader with this displayed name.
     pub(super) fn open(reader: &str, until: Instant) -> Result<Self, LinkError> {
         match Self::attempt(reader, until) {
-            // It ended between two calls; where it is started on demand, it is there again.
+            // The service ended between two calls; if it is started on demand, it is back.
             Err(LinkError::ServiceLost) => Self::attempt(reader, until),
             other => other,
         }
@@ -104,7 +104,7 @@ impl Connection {
                 Err(Error::SharingViolation) => released(&context, &reader, until)?,
                 Err(error) => {
                     let now = Instant::now();
-                    // A service that is slow at everything would make this late, and who is late is taken for a hang.
+                    // Allow for a slow service: being late counts as a hang.
                     slowest = slowest.max(now - begun);
                     let in_time = |pause: &Duration| now + *pause + slowest * 2 < until;
                     let pause = pauses.next().filter(|pause| may_pass(error) && in_time(pause));
@@ -130,22 +130,22 @@ fn establish(until: Instant) -> Result<Context, LinkError> {
     })
 }
 
-/// Without a reset, which the crate would make if it were left to itself.
+/// Disconnects without a reset, which the crate would otherwise make.
 pub(super) fn leave(card: pcsc::Card) {
     if let Err((card, _)) = card.disconnect(LEAVE) {
-        // It cannot be left: the service is gone, or takes it back with the context.
+        // The disconnect failed: the service is gone, or cleans up with the context.
         drop(card);
     }
 }
 
-/// The reader that is shown under this name: its bytes are not always text.
+/// The name as PC/SC knows it of the reader with this displayed name: it is not always UTF-8.
 pub(super) fn resolve(reader: &str) -> Result<CString, LinkError> {
     CString::new(name::bytes(reader)).map_err(|_| LinkError::ReaderGone)
 }
 
-/// Why there is no connection in the end. What is called unresponsive and has answered to reset refuses what came next, or
-/// nothing after that comes through: the service calls both so. The protocol of a card that is in use is what another
-/// program has chosen, and where it fits nobody else, it sends no APDUs (RAW).
+/// The final reason for the lack of a connection. The service also calls a card unresponsive that has answered to reset
+/// but failed afterwards. If the protocol of a card in use fits nobody else, another program has connected it without
+/// APDUs (RAW).
 pub(super) fn unconnected(context: &Context, reader: &CString, error: Error) -> LinkError {
     let mut states = [unaware(reader.clone())];
     let is_doubtful = matches!(error, Error::UnresponsiveCard | Error::ProtoMismatch);
@@ -160,21 +160,21 @@ pub(super) fn unconnected(context: &Context, reader: &CString, error: Error) -> 
     }
 }
 
-/// Whether an attempt may succeed soon that failed like this.
+/// Whether an attempt that failed like this may soon succeed.
 pub(super) const fn may_pass(error: Error) -> bool {
     is_failed_exchange(error)
         || matches!(error, Error::UnresponsiveCard | Error::UnpoweredCard | Error::ResetCard | Error::ProtoMismatch)
 }
 
-/// Takes the protocol that the stack prefers, or the one that works: a card may refuse to change to the first, and the
-/// drivers fall back to none.
+/// Uses the protocol that the stack prefers, or else one that works: a card may refuse to change to the first, and the
+/// drivers do not fall back.
 fn connect(context: &Context, reader: &CString) -> Result<(pcsc::Card, Contact), Error> {
     let refused = match connect_with(context, reader, Protocols::ANY) {
         Err(error @ (Error::UnresponsiveCard | Error::ProtoMismatch)) => error,
         other => return other,
     };
     for protocol in [Protocols::T0, Protocols::T1] {
-        // A program that has ended leaves its protocol behind (RAW), until the card loses its power.
+        // A program that has ended leaves its protocol (RAW) behind until the card loses power.
         if refused == Error::UnresponsiveCard || !is_in_use(context, reader) {
             unpower(context, reader);
         }
@@ -196,13 +196,13 @@ fn connect_with(context: &Context, reader: &CString, protocols: Protocols) -> Re
     }
 }
 
-/// Whether anybody has a connection there, or nobody can tell.
+/// Whether any program is connected to the card, or it is unknown.
 fn is_in_use(context: &Context, reader: &CString) -> bool {
     let mut states = [unaware(reader.clone())];
     fill(context, &mut states).is_err() || reading(&states[0], 0).in_use
 }
 
-/// A card that refused a protocol takes another only from its answer to reset on.
+/// Cuts the card's power: after refusing one protocol, a card accepts another only after a new answer to reset.
 fn unpower(context: &Context, reader: &CString) {
     if let Ok(card) = context.connect(reader, ShareMode::Direct, Protocols::UNDEFINED)
         && let Err((card, _)) = card.disconnect(Disposition::UnpowerCard)
@@ -211,7 +211,7 @@ fn unpower(context: &Context, reader: &CString) {
     }
 }
 
-/// Waits until then, or until something else is told of the card.
+/// Waits until then, or until the card's state changes.
 pub(super) fn settle(context: &Context, reader: &CString, until: Instant) -> Result<(), LinkError> {
     let empty_until = until.max(Instant::now() + EXPLANATION);
     let mut states = [unaware(reader.clone())];
@@ -230,8 +230,8 @@ pub(super) fn settle(context: &Context, reader: &CString, until: Instant) -> Res
     }
 }
 
-/// What to do when this is in the reader, or nothing as long as there is time to wait. That it is empty may be the service's
-/// guess after an exchange that failed: it looks itself a moment later.
+/// What to do with these contents of the reader; `None` while there is time to wait. That it is empty may be the
+/// service's guess after a failed exchange: it checks a moment later.
 fn settled(before: &Slot, now: &Slot, is_over: bool) -> Option<Result<(), LinkError>> {
     match now {
         Slot::Empty => is_over.then_some(Err(LinkError::CardRemoved)),
@@ -239,12 +239,12 @@ fn settled(before: &Slot, now: &Slot, is_over: bool) -> Option<Result<(), LinkEr
     }
 }
 
-/// Waits until the program that holds the reader exclusively lets go of it.
+/// Waits until the program that holds the reader exclusively releases it.
 fn released(context: &Context, reader: &CString, until: Instant) -> Result<(), LinkError> {
     let mut states = [unaware(reader.clone())];
     fill(context, &mut states).map_err(link_error)?;
     loop {
-        // A reader that does not look held is tried again after a while: what it tells may be late.
+        // A reader that does not look held is retried after a while: its report may be late.
         let exclusive = reading(&states[0], 0).exclusive;
         let turn = if exclusive { until } else { until.min(Instant::now() + RETRY) };
         match fill_or_wait(context, &mut states, true, turn) {

@@ -1,4 +1,4 @@
-//! What went wrong with a card, where the name of the error says too little.
+//! Finds out what went wrong with a card when the error's name says too little.
 
 use std::{
     ffi::CString,
@@ -16,11 +16,11 @@ use crate::{
     reader::{Slot, service::missing_gate},
 };
 
-/// Twice the time in which pcsc-lite looks for cards (400 ms): so long an unexplained failure may turn out a removal.
+/// Twice pcsc-lite's polling interval for cards (400 ms): within it an unexplained failure may prove to be a removal.
 pub(super) const EXPLANATION: Duration = Duration::from_millis(800);
 
-/// The drivers report a card removed in mid-exchange in many ways, and the service notices the removal later. So an
-/// error whose name says too little is explained by what the reader says next.
+/// Explains a vague error by the reader's next state: drivers report a card removed in mid-exchange in many ways, and
+/// the service notices the removal later.
 pub(super) fn explain(context: &Context, reader: &CString, error: Error) -> LinkError {
     if !is_vague(error) {
         return refused_card(link_error(error), missing_gate);

@@ -1,7 +1,7 @@
 //! The thread that makes the blocking calls of one connection.
 //!
-//! It ends when its [`Card`](super::Card) is gone: at once, or when the call that hangs returns. It leaves the card as
-//! it is, so that other programs keep their state.
+//! It ends when its [`Card`](super::Card) is gone: at once, or when a hanging call returns. It leaves the card in its
+//! state, for the sake of other programs.
 
 use std::{
     ffi::CString,
@@ -18,13 +18,13 @@ use super::{
 };
 use crate::card::link::LinkError;
 
-/// `CM_IOCTL_GET_FEATURE_REQUEST`, before the system makes it a control code.
+/// `CM_IOCTL_GET_FEATURE_REQUEST`, before the platform turns it into a control code.
 const FEATURE_REQUEST: u16 = 3400;
 
-/// How often a reset that fails is tried again.
+/// How often a failed reset is retried.
 const RESETS: usize = 3;
 
-/// What the thread is asked. All but `End` are answered.
+/// A request to the thread. All but `End` are answered.
 pub(super) enum IoRequest {
     /// Begin a transaction.
     Begin,
@@ -32,7 +32,8 @@ pub(super) enum IoRequest {
     Exchange(Zeroizing<Vec<u8>>),
     /// Reset the card, inside a transaction; the answer is its ATR.
     Reset,
-    /// What the reader can do beside cards (PC/SC part 10, 2.2), inside a transaction.
+    /// The reader's features (PC/SC part 10, 2.2), inside a transaction.
+    /// Power the card down and up again (at a contactless reader, the field); the answer is the ATR.
     Features,
     /// Take the power away and give it back, which at a contactless reader is the field; the answer is the ATR.
     Renew,
@@ -40,18 +41,18 @@ pub(super) enum IoRequest {
     End,
 }
 
-/// What it answers.
+/// The thread's answer.
 pub(super) type IoReply = Result<IoAnswer, LinkError>;
 
-/// What went well.
+/// A successful answer.
 pub(super) enum IoAnswer {
-    /// The card as it is connected now: after the connection, a reset, and at the beginning of each transaction.
+    /// How the card is connected now: after connecting, after a reset, and at the beginning of each transaction.
     Contact(Contact),
-    /// What the card, or the reader, said.
+    /// The card's or the reader's answer.
     Bytes(Vec<u8>),
 }
 
-/// Connects, answers with the ATR, and serves until the asking end is closed.
+/// Connects, answers with the ATR, and serves requests until the other end is closed.
 pub(super) fn run(reader: &str, until: Instant, asks: &Receiver<IoRequest>, answers: &SyncSender<IoReply>) {
     let mut connection = match Connection::open(reader, until) {
         Ok(connection) => connection,
@@ -70,7 +71,7 @@ pub(super) fn run(reader: &str, until: Instant, asks: &Receiver<IoRequest>, answ
 fn serve(connection: &mut Connection, asks: &Receiver<IoRequest>, answers: &SyncSender<IoReply>) {
     while let Ok(ask) = asks.recv() {
         if !matches!(ask, IoRequest::Begin) {
-            // Only a transaction sends anything else, and its End comes last.
+            // Only a transaction sends other requests, and its End comes last.
             continue;
         }
         let Connection { context, reader, card, contact, room } = &mut *connection;
@@ -95,7 +96,7 @@ fn serve(connection: &mut Connection, asks: &Receiver<IoRequest>, answers: &Sync
     }
 }
 
-/// Serves one transaction, which ends, leaving the card, when this function returns.
+/// Serves one transaction, which ends, leaving the card in its state, when this function returns.
 fn transact(
     place: (&Context, &CString),
     mut transaction: pcsc::Transaction<'_>,
@@ -108,12 +109,12 @@ fn transact(
             IoRequest::Begin => Ok(IoAnswer::Contact(contact.clone())),
             IoRequest::End => return,
             IoRequest::Exchange(command) => match transaction.transmit(&command, room) {
-                // A virtual reader whose card leaves in mid-exchange reports success, and nothing.
+                // A virtual reader whose card leaves in mid-exchange reports success and an empty answer.
                 Ok(answer) if answer.len() < 2 => Err(Error::NotTransacted),
                 other => other.map(|answer| IoAnswer::Bytes(answer.to_vec())),
             },
             IoRequest::Features => {
-                // A reader that has none may say so by any error.
+                // A reader without features may report that by any error.
                 let list = transaction.control(pcsc::ctl_code(FEATURE_REQUEST.into()), &[], room).unwrap_or_default();
                 Ok(IoAnswer::Bytes(list.to_vec()))
             }
@@ -138,11 +139,11 @@ fn restart(
     Ok(IoAnswer::Contact(contact.clone()))
 }
 
-/// What an error was, after what can be done about it: a card that was reset is reconnected, so that the next
-/// transaction can begin, and the caller learns that the old session is gone.
+/// Recovers from an error, and says what it was: a card that was reset is reconnected, so that the next transaction can
+/// begin, and the caller learns that the old session is gone.
 ///
-/// So is one whose exchange failed: the driver may have lost its place in the protocol T=1, for new connections too, and
-/// only a reset brings it back.
+/// A card whose exchange failed is reconnected, too: the driver may have lost its place in the protocol T=1, even for
+/// new connections, and only a reset restores it.
 fn after(
     (context, reader): (&Context, &CString),
     error: Error,
@@ -151,9 +152,10 @@ fn after(
     let (how, told) = match error {
         Error::ResetCard => (LEAVE, LinkError::CardReset),
         Error::UnpoweredCard => (Disposition::ResetCard, LinkError::CardReset),
-        // More than any answer may be.
+        // Longer than any answer may be.
         Error::InsufficientBuffer => return LinkError::Malformed(pcsc::MAX_BUFFER_SIZE_EXTENDED),
-        // The driver says that the card has left, and so will the service, until it is lifted; a reset tells whether it has.
+        // The driver reports that the card has left, and the service will repeat that until it does leave; a reset
+        // shows the truth.
         Error::NoSmartcard => {
             return match reconnect(Disposition::ResetCard) {
                 Ok(()) => LinkError::Transmission(error.to_string()),

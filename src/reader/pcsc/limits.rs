@@ -1,41 +1,41 @@
-//! How long a card may take, and what is told when that is over.
+//! How long a card may take, and which error is reported after that.
 
 use std::time::{Duration, Instant};
 
 use crate::card::link::LinkError;
 
-/// How long the card may take.
+/// Time limits for a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CardLimits {
-    /// For one exchange, one reset, and for the wait on another program's transaction.
+    /// For one exchange, one reset, or waiting for another program's transaction.
     pub exchange: Duration,
     /// For the connection, the wait on another program included.
     pub connect: Duration,
-    /// When everything has to be over, whatever the others say.
+    /// The deadline for everything, whatever the other limits say.
     pub deadline: Option<Deadline>,
 }
 
-/// When everything has to be over, and what is told then.
+/// A deadline, and which error is reported when it passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
     /// When.
     pub at: Instant,
-    /// The time limit of a tap, where it is that one: then it is named.
+    /// The time limit of the tap, if it is one: the error then names it.
     pub tap: Option<Duration>,
 }
 
 impl Deadline {
-    /// A tap that may take so long from now on.
+    /// The deadline of a tap that starts now.
     pub fn of_tap(limit: Duration) -> Self {
         Self { at: Instant::now() + limit, tap: Some(limit) }
     }
 
-    /// So long from now on, which is no setting.
+    /// A deadline after this time, which is not a setting.
     pub fn within(limit: Duration) -> Self {
         Self { at: Instant::now() + limit, tap: None }
     }
 
-    /// What is told when it is over.
+    /// The error when it passes.
     pub(super) fn error(self) -> LinkError {
         self.tap.map_or(LinkError::TimedOut, |limit| LinkError::TapLimit(ms(limit)))
     }
@@ -54,7 +54,7 @@ impl Default for CardLimits {
 }
 
 impl CardLimits {
-    /// When a step of this length has to be over.
+    /// The time limit of a step of this length that starts now.
     pub(super) fn until(&self, step: Duration) -> Instant {
         let until = Instant::now() + step;
         self.deadline.map_or(until, |deadline| deadline.at.min(until))

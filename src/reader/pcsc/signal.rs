@@ -1,4 +1,4 @@
-//! Commands to a reader itself: over the connection to the card that lies there, or where none does, by an escape.
+//! Sends commands to a reader itself: over the connection to a card in it, or without a card by an escape.
 
 use pcsc::{Card, Error, Protocols, ShareMode};
 
@@ -12,17 +12,18 @@ use crate::{
     reader::feedback::{ReaderCommand, SignalError},
 };
 
-/// The control code of `PC_to_RDR_Escape`, before the system makes it one: pcsc-lite's driver has
+/// The control code of `PC_to_RDR_Escape`, before the platform converts it: pcsc-lite's driver has
 /// `IOCTL_SMARTCARD_VENDOR_IFD_EXCHANGE`, and that of Windows `IOCTL_CCID_ESCAPE`.
 const ESCAPE: u32 = if cfg!(windows) { 3500 } else { 1 };
 
 /// Answers to such commands are short.
 const ROOM: usize = 264;
 
-/// Sends the commands to the reader of this name, one after the other. May block for as long as the driver does.
+/// Sends the commands to the reader of this name, in order. May block for as long as the driver does.
 ///
 /// # Errors
-/// [`SignalError::Link`] with `SharingViolation` while somebody has a transaction there; [`SignalError::EscapeRefused`],
+/// [`SignalError::Link`] with `SharingViolation` while another program has a transaction;
+/// [`SignalError::EscapeRefused`],
 /// [`SignalError::Answer`].
 pub fn send(reader: &str, commands: &[ReaderCommand]) -> Result<(), SignalError> {
     let takes_apdus = commands.iter().all(|command| command.apdu.is_some());
@@ -40,7 +41,7 @@ fn connect(reader: &str, mode: ShareMode, protocols: Protocols) -> Result<Result
     in_turn(|| Ok(establish().map_err(LinkError::Service)?.connect(&name, mode, protocols)))
 }
 
-/// Nothing where no card lies there (any more).
+/// Sends them over the card; `None` if there is no card (any more).
 fn over_card(reader: &str, commands: &[ReaderCommand]) -> Result<Option<Result<(), SignalError>>, LinkError> {
     let card = match connect(reader, ShareMode::Shared, Protocols::ANY)? {
         Ok(card) => card,
@@ -65,7 +66,7 @@ fn over_card(reader: &str, commands: &[ReaderCommand]) -> Result<Option<Result<(
 fn escape(card: &Card, command: &ReaderCommand) -> Result<(), SignalError> {
     match card.control(pcsc::ctl_code(ESCAPE.into()), &command.escape, &mut [0; ROOM]) {
         Ok(answer) => accepted(answer, command.escape_success),
-        // What the driver says when it is not configured for escapes, or the reader has none.
+        // What drivers report when escapes are disabled, or the reader has none.
         Err(Error::NotTransacted | Error::UnsupportedFeature) => Err(SignalError::EscapeRefused),
         Err(error) => Err(link_error(error).into()),
     }

@@ -1,5 +1,5 @@
-//! A service that is started on demand, and one that ends when it has nothing to do: the first call may meet it while it
-//! comes or goes, and only the next one works.
+//! Copes with a service that is started on demand, or exits when idle: the first call may meet it while it starts or
+//! ends, and only the next one works.
 
 use std::{
     os::unix::net::UnixStream,
@@ -12,15 +12,15 @@ use pcsc::Context;
 use super::establish;
 use crate::reader::{ReaderError, service::own_socket};
 
-/// How long a service that comes or goes is left alone, in ms, before it is asked again.
+/// Pauses before asking a starting or ending service again, in ms.
 const PAUSES: [u64; 5] = [50, 100, 200, 400, 800];
 
-/// A new context, as soon as the service that is being started makes one.
+/// A new context, retried while the service is being started.
 pub(super) fn establish_within(until: Instant) -> Result<Context, ReaderError> {
     until_started(until, establish)
 }
 
-/// Does it, and again after a while as long as it fails for a service that comes or goes.
+/// Calls `ask`, and retries it while it fails because the service is starting or ending.
 pub(super) fn until_started<T>(
     until: Instant,
     mut ask: impl FnMut() -> Result<T, ReaderError>,
@@ -28,7 +28,7 @@ pub(super) fn until_started<T>(
     let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
     loop {
         let error = match ask() {
-            // One that ends may close the connection before or after it has heard us.
+            // An ending service may close the connection before or after it has read our request.
             Err(
                 error @ (ReaderError::ServiceDown
                 | ReaderError::Denied
@@ -39,14 +39,14 @@ pub(super) fn until_started<T>(
         };
         let pause = pauses.next().filter(|pause| Instant::now() + *pause < until);
         match pause.filter(|_| is_listening()) {
-            // Nobody tells when a service is there: its socket was there before.
+            // Nothing signals that the service is ready: its socket was there before.
             Some(pause) => thread::sleep(pause),
             None => return Err(error),
         }
     }
 }
 
-/// Whether somebody takes connections for the service: itself, or whoever starts it.
+/// Whether anybody accepts connections for the service: itself, or systemd for it.
 fn is_listening() -> bool {
     cfg!(target_os = "linux") && UnixStream::connect(own_socket()).is_ok()
 }

@@ -1,4 +1,5 @@
-//! Calls that have not come back in time: their threads are left alone, and others ask here before they make one more.
+//! Tracks calls that have not returned in time: their threads are abandoned, and nobody starts another one without
+//! asking.
 
 use std::{
     collections::BTreeSet,
@@ -15,12 +16,12 @@ use crate::{
     reader::{holders::Holders, mark, service::own_socket},
 };
 
-/// How long the question who holds a reader may take.
+/// How long finding out who holds a reader may take.
 const HOLDER_LIMIT: Duration = Duration::from_millis(500);
-/// How long a service that is not stopped may take for a listing on a busy machine.
+/// How long a listing may take on a busy machine before the service counts as silent.
 const SERVICE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A thread that was abandoned in a call. Its end closes `answers`.
+/// A thread that was abandoned in a call. When it ends, `answers` closes.
 pub(super) struct Stuck {
     pub reader: String,
     pub answers: Receiver<IoReply>,
@@ -28,16 +29,16 @@ pub(super) struct Stuck {
 }
 
 static STUCK: Mutex<Vec<Stuck>> = Mutex::new(Vec::new());
-/// The readers at which a call outlasted its limit, and none was made since that came back.
+/// The readers whose last call exceeded its limit.
 static HANGING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Whether the last call to this reader outlasted its limit, in the driver or because another program holds the card: nobody can
-/// say what lies there.
+/// Whether the last call to this reader exceeded its limit, in the driver or because another program holds the card:
+/// its contents are unknown.
 pub fn hangs(reader: &str) -> bool {
     HANGING.lock().unwrap_or_else(PoisonError::into_inner).contains(reader)
 }
 
-/// Waits for the end of abandoned threads on this reader, so that a reader that hangs does not collect them.
+/// Waits for abandoned threads at this reader to end, so that a hanging reader does not accumulate them.
 pub(super) fn await_stuck(reader: &str, until: Instant) -> Result<(), LinkError> {
     while let Some(stuck) = take_stuck(reader) {
         let left = until.saturating_duration_since(Instant::now());
@@ -62,8 +63,8 @@ fn take_stuck(reader: &str) -> Option<Stuck> {
     Some(all.swap_remove(at))
 }
 
-/// Whether another program has the reader. Without one it is a call of somebody who is gone, and hangs in the driver; so does
-/// one of another rollcall that says so, or has left word that it did.
+/// Whether another program holds the reader. If none does, a call by a program that is gone hangs in the driver;
+/// likewise if another rollcall shows, or has left a file saying, that its call hangs.
 pub(super) fn held(reader: &str, limit: Duration) -> Option<LinkError> {
     let readers = list_within(HOLDER_LIMIT).ok()?;
     let state = readers.iter().find(|r| r.name == reader).filter(|r| r.in_use || r.exclusive)?;
@@ -74,7 +75,7 @@ pub(super) fn held(reader: &str, limit: Duration) -> Option<LinkError> {
     Some(if state.exclusive { LinkError::SharingViolation } else { LinkError::Occupied(ms(limit)) })
 }
 
-/// What is wrong with the service, where it is the service itself that does not answer.
+/// Why the service itself does not answer, if so.
 pub(super) fn silent_service() -> Option<LinkError> {
     list_within(SERVICE_LIMIT).err().map(LinkError::Service)
 }

@@ -1,8 +1,8 @@
-//! Connections of this process are made one after the other.
+//! Makes the connections of this process one after the other, to avoid a race in PC/SC Lite.
 //!
-//! PC/SC Lite (seen in 1.9.9, the same in 2.5.1) puts a new handle into the list of its context without the lock under which
-//! other threads look for theirs, through the lists of all contexts that are older than their own. A thread that comes in
-//! between follows a pointer that is not set yet. Nobody looks into a context that is the newest: so a context is
+//! PC/SC Lite (seen in 1.9.9, the same in 2.5.1) inserts a new handle into the list of its context without the lock
+//! under which other threads search for theirs, through the lists of all contexts older than their own. A thread that
+//! searches in between follows a pointer that is not set yet. Nobody searches the newest context: so each context is
 //! established and connected before the next one is.
 
 use std::{
@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a connection may keep the others waiting: a driver that hangs must not keep the other readers.
+/// How long a connection may keep the others waiting: a hanging driver must not block the other readers.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 static TURNS: Turns = Turns { state: Mutex::new(TurnState { last: 0, now: None }), ended: Condvar::new() };
 
-/// Establishes a context and connects it, while no other thread does.
+/// Establishes a context and connects it while no other thread does.
 pub(super) fn in_turn<T>(connect: impl FnOnce() -> T) -> T {
     let _turn = TURNS.take(PATIENCE);
     connect()
@@ -30,12 +30,12 @@ struct Turns {
 struct TurnState {
     /// The number of the last turn.
     last: u64,
-    /// The turn that is under way, and since when.
+    /// The current turn, and when it began.
     now: Option<(u64, Instant)>,
 }
 
 impl Turns {
-    /// Waits for the end of the turn that is under way. One that takes longer than this is taken over.
+    /// Waits for the end of the current turn, and takes over one that exceeds `patience`.
     fn take(&self, patience: Duration) -> Turn<'_> {
         let mut state = self.state();
         while let Some((_, began)) = state.now {
@@ -111,7 +111,7 @@ mod tests {
         let turns = turns();
         let hanging = turns.take(LONG);
         let other = turns.take(Duration::from_millis(1));
-        // It comes back later, and ends no turn but its own.
+        // The hanging turn ends later, and ends no turn but its own.
         drop(hanging);
         assert!(turns.state().now.is_some_and(|(number, _)| number == 2));
         let (tell, told) = mpsc::channel();

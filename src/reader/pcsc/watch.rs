@@ -1,4 +1,4 @@
-//! Waiting for readers and cards to come and go, within one context.
+//! Waits for readers and cards to come and go, within one PC/SC context.
 
 use std::{ffi::CString, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{ReaderError, ReaderState, STATES_MAX, establish, fill, is_lost, name
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost;
 
-/// What is watched: every reader that was listed last, and the list itself where the stack can do that.
+/// Watches every reader of the last listing, and the list itself where the stack supports that.
 pub struct Watcher {
     context: Context,
     states: Vec<Watched>,
@@ -24,7 +24,7 @@ struct Watched {
     epoch: u64,
 }
 
-/// Ends the wait of another thread.
+/// Ends another thread's wait.
 pub struct Canceller(Context);
 
 impl std::fmt::Debug for Canceller {
@@ -34,17 +34,17 @@ impl std::fmt::Debug for Canceller {
 }
 
 impl Canceller {
-    /// Ends a wait that is under way; one that begins later is not affected.
+    /// Ends a wait in progress; a later one is not affected.
     pub fn cancel(&self) {
         let _ = self.0.cancel();
     }
 }
 
 impl Watcher {
-    /// With a new context. `epoch` begins the numbers of insertions: higher than any that was seen before.
+    /// Makes a new context. `epoch` is the first number for insertions: higher than any seen before.
     ///
     /// # Errors
-    /// [`ReaderError`] when the service does not let this user in.
+    /// [`ReaderError`] when the service refuses this user.
     pub fn new(epoch: u64) -> Result<Self, ReaderError> {
         let list = Some(unaware(PNP_NOTIFICATION().to_owned()));
         Ok(Self { context: establish()?, states: Vec::new(), list, refused: false, epoch })
@@ -55,7 +55,7 @@ impl Watcher {
         Canceller(self.context.clone())
     }
 
-    /// Whether there is nothing that could be waited for: no reader, and a stack that does not report the first.
+    /// Whether there is nothing to wait for: no reader, and a stack that does not report the first.
     pub const fn is_blind(&self) -> bool {
         self.states.is_empty() && self.list.is_none()
     }
@@ -65,15 +65,15 @@ impl Watcher {
         self.epoch
     }
 
-    /// What is known now.
+    /// The readers as last read.
     pub fn readings(&self) -> Vec<ReaderState> {
         self.states.iter().map(|w| reading(&w.state, w.epoch)).collect()
     }
 
-    /// Lists the readers again, and reads the state of those that are new.
+    /// Lists the readers again, and reads the state of new ones.
     ///
     /// # Errors
-    /// [`Lost`] when the service is gone: begin again with a new one.
+    /// [`Lost`] when the service is gone: start again with a new watcher.
     pub fn relist(&mut self) -> Result<(), Lost> {
         let names = match names(&self.context) {
             Err(error) => return lost(error),
@@ -91,7 +91,7 @@ impl Watcher {
     fn add(&mut self, name: CString) -> Result<(), Lost> {
         let mut state = [unaware(name)];
         if let Err(error) = fill(&self.context, &mut state) {
-            // It was unplugged again since the list was read.
+            // It was unplugged again after the list was read.
             return lost(error);
         }
         self.epoch += 1;
@@ -100,12 +100,12 @@ impl Watcher {
         Ok(())
     }
 
-    /// Waits until something changes, at most this long; true when something did.
+    /// Waits until something changes, at most this long; returns whether something did.
     ///
-    /// With more readers than fit into one call, they are waited for in turn.
+    /// More readers than fit into one call are waited for in turn.
     ///
     /// # Errors
-    /// [`Lost`] when the service is gone: begin again with a new one.
+    /// [`Lost`] when the service is gone: start again with a new watcher.
     pub fn wait(&mut self, limit: Duration) -> Result<bool, Lost> {
         let (epochs, mut raw): (Vec<_>, Vec<_>) = self.states.drain(..).map(|w| (w.epoch, w.state)).unzip();
         let result = self.wait_raw(&mut raw, limit);
@@ -140,8 +140,8 @@ impl Watcher {
         }
     }
 
-    /// A stack that knows no notification about the list calls it an unknown reader. Once, it may have been a real one
-    /// that was just unplugged.
+    /// A stack without notifications about the list reports it as an unknown reader. A single such error may be about a
+    /// real reader that was just unplugged.
     fn doubt(&mut self, result: Result<(), Error>) {
         let refused = result == Err(Error::UnknownReader);
         if refused && self.refused {
@@ -151,7 +151,7 @@ impl Watcher {
     }
 }
 
-/// Errors that a reader can cause (it was unplugged in between) are no loss: the next listing shows it.
+/// Errors that a reader can cause by being unplugged are not a loss: the next listing shows it.
 fn lost(error: Error) -> Result<(), Lost> {
     if is_lost(error) { Err(Lost) } else { Ok(()) }
 }
