@@ -1,7 +1,7 @@
-//! What was meant: flags over environment over `config.toml` over what is built in, resolved once into [`Settings`].
+//! Resolves the settings once into [`Settings`]: flags over environment over `config.toml` over built-in defaults.
 //!
-//! Flags and environment arrive together, from the one definition in [`Global`]; the file is read only when it is
-//! there. Nothing is created here.
+//! Flags and environment arrive together, from the one definition in [`Global`]; the file is read only if it exists.
+//! Nothing is created here.
 
 mod board;
 mod distance;

@@ -1,4 +1,4 @@
-//! Proxies that stand before a server: the addresses that they have, and the head in which they say for whom they speak.
+//! Proxies in front of a server: their addresses, and the PROXY header in which they name the client.
 
 mod head;
 mod network;

@@ -1,4 +1,4 @@
-//! `rollcall apdu`: sends commands as they are typed, and shows what comes back.
+//! `rollcall apdu`: sends commands as typed to a card, and shows the answers.
 
 use std::{
     fs::File,

@@ -1,6 +1,6 @@
-//! The command line: one definition, from which the parser, the help, the completions and the manual pages are made.
+//! The definition of the command line, from which parser, help, completions and manual pages are made.
 //!
-//! Every value is parsed into what it means here; nothing behind this module sees what was typed.
+//! Every value is parsed here into its type; no other module sees what was typed.
 
 #[cfg(feature = "board")]
 mod board;

@@ -1,4 +1,4 @@
-//! The board of a watch, and `rollcall board`: who may look at it over a network.
+//! `rollcall board`, which says who may view a board over a network; and the board of a watch.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 

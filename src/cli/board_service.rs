@@ -1,4 +1,4 @@
-//! A board as the command line and the configuration want it: of a watch, or of a server.
+//! Starts a board, of a watch or of a server, as the command line and the configuration specify.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 

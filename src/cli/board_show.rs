@@ -1,4 +1,4 @@
-//! What a watch has of its board, also in a program that was built without one.
+//! How a watch uses its board, including in a program that was built without one.
 
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
-//! `rollcall completions`: made from the definition of the command line.
+//! `rollcall completions`: shell scripts made from the definition of the command line.
 //!
-//! A script knows every command, option and fixed value by itself. What it has to ask for are readers, users, tokens, sets
-//! and links to the board, and it asks this program: `rollcall completions --readers`, which is quick, says nothing else, and fails at nothing.
+//! A script knows every command, option and fixed value. Readers, users, tokens, sets and board links it asks this
+//! program for: `rollcall completions --readers`, which is quick, prints nothing else, and never fails.
 
 mod fish;
 

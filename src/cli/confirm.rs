@@ -1,4 +1,4 @@
-//! The question before something that cannot be undone.
+//! Asks for confirmation before an action that cannot be undone.
 
 use std::io::{self, BufRead, IsTerminal, Read};
 

@@ -1,4 +1,4 @@
-//! What the configuration says of this terminal, as the terminal takes it.
+//! Converts the configuration into the types that the terminal takes.
 
 use std::{path::Path, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! `rollcall doctor`: what is wrong, and what to do about it, as a command to type.
+//! `rollcall doctor`: reports what is wrong, with a command to type against it.
 
 mod replay;
 

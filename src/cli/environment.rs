@@ -1,4 +1,4 @@
-//! Options that a variable of the environment sets.
+//! Finds options that are set by environment variables.
 
 use std::ffi::{OsStr, OsString};
 

@@ -1,5 +1,5 @@
-//! `rollcall help` and `--help`: what the definition of the command line knows, less what every command has in common,
-//! and two examples of each command.
+//! `rollcall help` and `--help`: made from the definition of the command line, without the options that every command
+//! has, and with two examples of each command.
 
 use std::ffi::OsString;
 

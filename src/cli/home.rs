@@ -1,4 +1,4 @@
-//! The look at the server that has its home here, for `status` and `doctor`.
+//! Checks the server whose home is on this machine, for `status` and `doctor`.
 
 use crate::{config::Settings, doctor::HomeProbe};
 

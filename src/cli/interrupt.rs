@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM: the first asks a command to end, a second one ends the process at once.
 //!
-//! One that follows within `ECHO` is the first once more: timeout(1) and some supervisors send it to the process and
-//! then to its group, and nobody grows impatient in that time.
+//! A signal within `ECHO` of the first counts as the same one: timeout(1) and some supervisors signal the process and
+//! then its group, and no person repeats a signal that quickly.
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -1,4 +1,4 @@
-//! A second terminal: its keys and certificates in one file, by the CA that lies here or through the server.
+//! Issues keys and certificates for another terminal as one file, by the local CA or through the server.
 
 use std::path::Path;
 

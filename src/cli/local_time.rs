@@ -1,4 +1,4 @@
-//! Times as the clock on the wall shows them, in the time zone of whoever types and reads them.
+//! Converts times from and to the local time zone of the user.
 
 use std::borrow::Cow;
 

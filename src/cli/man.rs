@@ -1,7 +1,7 @@
-//! `rollcall man`: the manual pages, made from the definition of the command line.
+//! `rollcall man`: manual pages, made from the definition of the command line.
 //!
-//! What the definition knows stands there, with the examples of the help; the sections behind it are the same for
-//! every command, less the variables, which are those of the command.
+//! The definition supplies the options, the help the examples; the sections after those are the same for every command,
+//! except for the environment variables, which are those of the command.
 
 mod described;
 mod page;

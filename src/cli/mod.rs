@@ -1,7 +1,7 @@
 //! The command line: arguments, the printer, and one file per command. The only part of the program that prints.
 //!
 //! A command is a function `run(&Args, &Settings, &mut Printer) -> Result<u8, Failure>`; the number is the exit status
-//! of a run that came to an end, a [`Failure`] brings its own.
+//! of a run that completed, while a [`Failure`] has its own.
 
 pub mod apdu;
 pub mod args;

@@ -1,4 +1,4 @@
-//! How the outcome of a tap is shown.
+//! Converts the outcome of a tap into what is printed.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 

@@ -1,4 +1,4 @@
-//! `rollcall pki rotate-ca`: another CA in the place of the one here, in the store of the server here, too.
+//! `rollcall pki rotate-ca`: replaces the local CA, also in the store of a local server.
 
 use jiff::Timestamp;
 

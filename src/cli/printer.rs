@@ -1,16 +1,17 @@
-//! The one place that writes: results to stdout in the form that was asked for, everything else to stderr.
+//! The one place that prints: results to stdout in the requested format, everything else to stderr.
 //!
 //! - `text`: tables and lines for people.
 //! - `json`: one document. A command that lists prints an array of objects (an empty one when there is nothing), a
 //!   command about one thing prints one object.
 //! - `ndjson`: one object a line, written out at once.
-//! - `csv`: a header, then one record an object; nothing that a spreadsheet would take for a formula. For a program that
-//!   is named it is written as that reads it best.
+//! - `csv`: a header, then one record per object; no cell that a spreadsheet would take for a formula. If a program is
+//!   named, the dialect that suits it best.
 //!
-//! A command that fails as a whole says so on stderr only, in every form, and with its exit status. What was begun on
-//! stdout is completed, so that a JSON document always parses.
+//! A command that fails as a whole reports that only on stderr and by its exit status, in every format. Output that was
+//! begun on stdout is completed, so that a JSON document always parses.
 //!
-//! A closed stdout is no error: nothing more is written there, and [`Printer::is_closed`] tells commands that stay.
+//! A closed stdout is not an error: nothing more is written there, and [`Printer::is_closed`] tells long-running
+//! commands.
 //!
 //! Specification: docs/cli.md, "Streams and errors"; docs/cli.md, "Output formats".
 

@@ -1,4 +1,4 @@
-//! `rollcall proof verify`: presence proofs checked afterwards, by whoever has them.
+//! `rollcall proof verify`: verifies presence proofs after the fact, without a card.
 
 use std::{fs::File, io, path::Path};
 

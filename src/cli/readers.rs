@@ -1,4 +1,4 @@
-//! `rollcall readers`: what is plugged in, what lies there, and what it says about itself.
+//! `rollcall readers`: lists the readers, the cards in them, and what both report about themselves.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! What comes from cards, readers and files must not steer the terminal that it is shown on.
+//! Sanitizes text from cards, readers and files, which must not control the terminal that displays it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

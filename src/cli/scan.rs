@@ -1,4 +1,4 @@
-//! `rollcall scan`: identify, authenticate and read what is in range, and note who is here.
+//! `rollcall scan`: identifies, authenticates and reads the tokens in range, and records who is present.
 
 pub mod file;
 

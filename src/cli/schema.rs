@@ -1,4 +1,4 @@
-//! `rollcall schema`: the JSON objects, and the JSON Schema of each.
+//! `rollcall schema`: prints the JSON objects, and the JSON Schema of each.
 
 use super::args::SchemaArgs;
 use super::printer::Printer;

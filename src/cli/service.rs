@@ -1,4 +1,4 @@
-//! A PC/SC service that is away, or has no readers, while a command waits for cards: told once, with the cause.
+//! Reports once, with the cause, that the PC/SC service is away or has no readers while a command waits for cards.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `rollcall status`: whether all is well, in one screen.
+//! `rollcall status`: reports in one screen whether all is well.
 
 use jiff::Timestamp;
 

@@ -1,4 +1,4 @@
-//! Text for people: styled cells, aligned by the width that a terminal gives them.
+//! Lays out text for people: styled cells, aligned by their width on a terminal.
 
 mod fit;
 mod wrap;

@@ -1,4 +1,4 @@
-//! A point in time as it is typed: a time, a date, or how long ago.
+//! Parses a point in time as typed: a time, a date, or how long ago.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `rollcall token`: looks at the card in a reader. What changes it is in `token_change`.
+//! `rollcall token`: shows the card in a reader. The commands that change it are in `token_change`.
 
 use jiff::Timestamp;
 

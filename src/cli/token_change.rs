@@ -1,4 +1,4 @@
-//! `rollcall token write|block|unblock|terminate`: changes the card in a reader, once it is confirmed that it is meant.
+//! `rollcall token write|block|unblock|terminate`: changes the card in a reader, after confirmation.
 
 use jiff::Timestamp;
 

@@ -1,5 +1,5 @@
-//! `rollcall token rotate`: moves the card in a reader, or a whole fleet card by card, to the new CA, or to the new key of
-//! its set.
+//! `rollcall token rotate`: moves the card in a reader, or a whole fleet card by card, to the new CA, or to the new key
+//! of its set.
 
 use jiff::Timestamp;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! `--trace`: of every command that talks to cards, what it says to them.
+//! `--trace`: records what any command exchanges with cards.
 
 use std::{io::ErrorKind, sync::Arc};
 

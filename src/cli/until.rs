@@ -1,4 +1,4 @@
-//! When a scan that waits is over: a time limit, a time of the clock, or both.
+//! When a waiting scan ends: after a time limit, at a time of day, or at the earlier of both.
 
 use std::{
     str::FromStr,

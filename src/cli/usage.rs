@@ -1,4 +1,4 @@
-//! What the parser of the command line has to say, in our words: help on stdout, refusals as error, hint and code.
+//! Renders the results of the command-line parser: help on stdout, usage errors as error, hint and code.
 
 use clap::error::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! `rollcall users`: who is here now, what happened, and who is refused here.
+//! `rollcall users`: lists who is present, what happened, and who is denied here.
 
 use std::ops::ControlFlow;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! Values as they are typed, for the definitions of the command line.
+//! Value parsers for the definitions of the command line.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 

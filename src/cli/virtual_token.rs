@@ -1,4 +1,4 @@
-//! `rollcall virtual-token`: a card in software, in a reader of the driver vpcd.
+//! `rollcall virtual-token`: a software card in a reader of the vpcd driver.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! The clock of whoever reads: how times are shown, in which zone.
+//! Formats times for the user, in the user's time zone.
 
 use std::{borrow::Cow, fs};
 

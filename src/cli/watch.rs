@@ -1,4 +1,4 @@
-//! `rollcall watch`: stay, and keep the current user list true.
+//! `rollcall watch`: runs continuously and keeps the list of present users up to date.
 
 mod complaints;
 mod feedback;

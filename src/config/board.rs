@@ -1,4 +1,4 @@
-//! The table `[board]`: where the page of who is here is served, and what it shows; or its address alone.
+//! Parses the table `[board]`: where the page of present users is served, and what it shows; or its address alone.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

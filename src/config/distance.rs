@@ -1,4 +1,5 @@
-//! The table `[distance]`: at which readers a tap is refused that answers more slowly than the same token did before.
+//! Parses the table `[distance]`: at which readers a tap is refused that answers more slowly than the same token
+//! before.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One key of `config.toml` with its value, read as what the key takes; a refusal names file, line and key.
+//! One key of `config.toml` with its value, read as the type that the key takes; errors name file, line and key.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The table `[feedback]`: which readers show by their lights and buzzers what became of a tap.
+//! Parses the table `[feedback]`: which readers signal the result of a tap with their lights and buzzers.
 
 use crate::reader::{
     feedback::FeedbackChoice,

@@ -1,4 +1,4 @@
-//! `config.toml`: known keys only, and every refusal names file, line and key.
+//! Parses `config.toml`: only known keys are accepted, and every error names file, line and key.
 //!
 //! Specification: docs/cli.md, "Configuration".
 

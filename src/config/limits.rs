@@ -1,4 +1,4 @@
-//! How long a card may take.
+//! Time limits for cards.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The table `[resume]`: at which readers a token that was here a short while ago is through without public-key operations.
+//! Parses the table `[resume]`: at which readers a token seen shortly before is admitted without public-key operations.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The table `[server]`: how this terminal reaches its server, and how a server here is run.
+//! Parses the table `[server]`: how this terminal reaches its server, and how a server on this machine runs.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};

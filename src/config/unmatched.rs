@@ -1,5 +1,5 @@
-//! What the configuration says of readers that are not there: a name that was mistyped, or belongs to a reader that was
-//! exchanged, does nothing, and nobody would notice.
+//! Finds configured reader names that match no connected reader: a mistyped name, or one of a reader that was replaced,
+//! has no effect, and nobody would notice.
 
 use super::Settings;
 use crate::reader::select::Selection;

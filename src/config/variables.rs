@@ -1,4 +1,4 @@
-//! Variables of the environment that no option of the command at hand reads.
+//! Finds environment variables that no option of the current command reads.
 
 use std::{ffi::OsString, time::Duration};
 

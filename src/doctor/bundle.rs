@@ -1,6 +1,7 @@
-//! What goes with a report of a fault: what was found, and what the machine is like, without secrets and without people.
+//! Builds the archive for a fault report: the findings and a description of the machine, without secrets or personal
+//! data.
 //!
-//! Nothing is taken along because it is there: each part is made of what is known to be harmless.
+//! Nothing is included merely because it exists: each part is built from data known to be harmless.
 
 use std::{
     fs, io,

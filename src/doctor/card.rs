@@ -1,4 +1,4 @@
-//! One reader and the card in it: present, answering, contactless as it must be, ours, in use, under our CA.
+//! Checks one reader and the card in it: present, answering, contactless where required, ours, in use, under our CA.
 
 use std::{
     sync::mpsc,

@@ -1,5 +1,5 @@
-//! Whether all is well, at a glance: one finding for each area, within two seconds, without touching a card, a PIN or
-//! anything that is stored.
+//! The quick check for `status`: one finding for each area, within two seconds, without touching a card, a PIN or any
+//! stored data.
 
 use std::{
     path::Path,

@@ -1,4 +1,4 @@
-//! The personalisation key in a PKCS#11 token, without a login: `doctor` tries no PIN, which might be the last.
+//! Checks the personalisation key in a PKCS#11 token, without a login: a PIN that `doctor` tried might be the last try.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Keys and certificates of this terminal: there, private, belonging together, in time.
+//! Checks this terminal's keys and certificates: present, private, matching, not expired.
 
 use std::{path::Path, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The link to a card, measured: round trips and errors, with what taps send; and where it is asked for, with more: the
-//! largest command and answer that pass, extended length, and what the reader tells of the card.
+//! Measures the link to a card: round trips and errors with the traffic of a tap; on request also the largest command
+//! and answer that pass, extended length, and what the reader reports about the card.
 
 mod sizes;
 

@@ -1,7 +1,8 @@
-//! What the link to each reader was like when it was well, in `links.json` of the state folder: a link that has become
-//! worse is told before it fails.
+//! Remembers the quality of the link to each reader while it was good, in `links.json` of the state folder, so that a
+//! link that has become worse is reported before it fails.
 //!
-//! The file is a convenience. What cannot be read is no memory, and what cannot be written is not remembered.
+//! The file is a convenience: if it cannot be read it counts as empty, and if it cannot be written nothing is
+//! remembered.
 
 use std::{
     fs::File,

@@ -1,7 +1,7 @@
-//! What may be wrong between a terminal and its cards: a tree of probes that run side by side.
+//! Diagnoses what is wrong between a terminal and its cards: a tree of probes that run in parallel.
 //!
-//! Each probe has a thread and a time limit of its own, reports what it finds as data, and begins others where it found
-//! something to look into. One that hangs is reported as such and left behind: it hides nothing and delays nobody.
+//! Each probe has its own thread and time limit, reports its findings as data, and starts further probes for what it
+//! finds. A probe that hangs is reported and abandoned: it neither hides nor delays anything else.
 
 pub mod bundle;
 mod card;

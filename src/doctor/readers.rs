@@ -1,4 +1,4 @@
-//! The readers: none, hidden from the service, or one probe for each.
+//! Checks the readers: none, hidden from the service, or one probe for each.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

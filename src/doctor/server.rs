@@ -1,4 +1,4 @@
-//! The server, step by step as a request takes them: name, port, TLS, our certificate, its clock, its speed.
+//! Checks the server in the order of a request: name, port, TLS, our certificate, its clock, its speed.
 
 use std::{
     io,

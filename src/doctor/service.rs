@@ -1,4 +1,4 @@
-//! The PC/SC service: there, running, reachable, answering.
+//! Checks the PC/SC service: installed, running, reachable, answering.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,4 @@
-//! The state folder and the database in it: writable, with room, undamaged, not held by somebody.
+//! Checks the state folder and its database: writable, with free space, undamaged, not locked.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The program itself: what it runs on, and whether its configuration can be read.
+//! Checks the program itself: its platform, and whether its configuration can be read.
 
 use std::{fs, time::Duration};
 

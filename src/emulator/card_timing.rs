@@ -1,10 +1,10 @@
-//! How long a real card would take for a command: for measurements of everything around the card.
+//! Estimates how long a real card takes for a command, for measurements of everything around the card.
 //!
 //! The times are what `JCAlgTest` measured over T=1, in ms, 250 calls each, averages
 //! (<https://github.com/crocs-muni/jcalgtest_results>, `javacard/Profiles/performance/fixed`): of an NXP JCOP4 J3R180
-//! (`NXP_JCOP4_J3R180_SECID_P71…`, 2021-10-20) and of an NXP JCOP3 J3H145 (`NXP_JCOP3_J3H145g_P60…`, 2021-10-19); AES and
-//! SHA-256 over 256 bytes. A command costs the operations that our applet carries out for it. The processor's own work in
-//! between, the radio and the reader are not in it: a real card is slower.
+//! (`NXP_JCOP4_J3R180_SECID_P71…`, 2021-10-20) and of an NXP JCOP3 J3H145 (`NXP_JCOP3_J3H145g_P60…`, 2021-10-19); AES
+//! and SHA-256 over 256 bytes. A command costs the operations that our applet performs for it. The processor's work in
+//! between, the radio and the reader are not included: a real card is slower.
 
 use std::time::Duration;
 

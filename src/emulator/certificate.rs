@@ -1,7 +1,7 @@
-//! Certificates as the card reads them: outer lengths, then the signature, and only then the signed bytes.
+//! Parses certificates as the card does: outer lengths, then the signature, and only then the signed bytes.
 //!
-//! The card judges less than a terminal does, and no dates: it has no clock, and a refusal would tell a stranger its
-//! date. So it does not use the terminal's parser.
+//! The card checks less than a terminal, and no expiry: it has no clock, and a refusal would reveal its date to a
+//! stranger. So it does not use the terminal's parser.
 
 use super::command::Rights;
 use crate::{

@@ -1,5 +1,5 @@
-//! What a card's platform answers before the applet sees a command: logical channels, as the reference implementation of
-//! Java Card has them (ISO/IEC 7816-4, 5.4.1 and 11.1.2).
+//! Answers for the card's platform before the applet sees a command: logical channels, as in the reference
+//! implementation of Java Card (ISO/IEC 7816-4, 5.4.1 and 11.1.2).
 
 use crate::{
     card::{

@@ -1,4 +1,4 @@
-//! What a command asks for: from its header to a type, before anything of it is judged.
+//! Decodes a command from its header into a type, before anything in it is checked.
 
 use crate::{
     card::{

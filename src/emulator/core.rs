@@ -1,4 +1,4 @@
-//! The token as a machine: an APDU in, an APDU out. No input or output but the store that keeps its state.
+//! The state machine of the token: an APDU in, an APDU out. Its only I/O is the store that keeps its state.
 //!
 //! Specification: docs/protocol.md, "Session"; docs/protocol.md, "Order of checks".
 

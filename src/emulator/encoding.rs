@@ -1,4 +1,4 @@
-//! Bytes and keys as hexadecimal text in the saved state.
+//! Serializes bytes and keys as hexadecimal text in the saved state.
 
 use std::fmt;
 

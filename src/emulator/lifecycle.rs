@@ -1,4 +1,4 @@
-//! SET STATUS, the manifest that seals an enrollment, and the card's date.
+//! SET STATUS, the manifest that seals an enrollment, and the card's stored date.
 
 use super::{
     certificate::{ParsedCertificate, TerminalCertificate},

@@ -1,9 +1,9 @@
-//! The token in software: the same machine as the applet, byte for byte and status for status.
+//! The software token: the same state machine as the applet, byte for byte and status for status.
 //!
-//! [`SoftwareToken`] takes an APDU and gives an APDU; [`vpcd`] is one front of it, the tests are another. It shares
-//! cryptography and codecs with the terminal, so what proves it is clients that nobody here wrote.
+//! [`SoftwareToken`] takes an APDU and returns an APDU; [`vpcd`] is one front end, the tests are another. It shares
+//! cryptography and codecs with the terminal, so independent clients are needed to prove it correct.
 //!
-//! Deliberately absent: faults. A token that is mute, slow or lying is made around it.
+//! Deliberately absent: faults. A token that is mute, slow or lying is built around it.
 //!
 //! Specification: docs/protocol.md, "Session"; docs/protocol.md, "Order of checks".
 

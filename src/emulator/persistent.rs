@@ -1,4 +1,4 @@
-//! What outlives a session: the state with the store that keeps it, and what every handler answers with.
+//! What outlives a session: the state with its store, and the answer type of every handler.
 
 use super::{
     state::PersistentState,

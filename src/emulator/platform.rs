@@ -1,5 +1,5 @@
-//! The card around the applet, for the check that enrollment makes of it: what a reader tells of the card's UID, and the
-//! issuer's security domain. A token has none of it unless it is asked for.
+//! The card platform around the applet, which enrollment checks: the card's UID as a reader reports it, and the issuer
+//! security domain. A token has neither unless configured.
 
 use crate::{
     card::{apdu::Received, status::Status, tlv},

@@ -1,4 +1,4 @@
-//! What a token remembers between SELECT and deselect.
+//! The volatile state of a token between SELECT and deselect.
 
 use std::sync::Arc;
 

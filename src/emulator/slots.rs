@@ -1,4 +1,4 @@
-//! The slots that keep the keys of full taps, and the key for whoever has none.
+//! The slots that keep the keys of full taps, and the key that stands in for an empty slot.
 //!
 //! Specification: docs/protocol.md, "Slots".
 

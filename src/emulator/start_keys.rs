@@ -1,4 +1,4 @@
-//! The file with the SCP03 start keys, which a real card gets with its install parameters.
+//! Reads the file with the SCP03 start keys, which a real card gets with its install parameters.
 
 use zeroize::Zeroizing;
 

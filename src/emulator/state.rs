@@ -1,4 +1,4 @@
-//! Everything of a token that outlives a deselect, and its form in a file.
+//! The persistent state of a token, and its file format.
 
 use std::collections::BTreeMap;
 

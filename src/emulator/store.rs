@@ -1,4 +1,4 @@
-//! Where a token keeps its persistent state.
+//! Stores the persistent state of a token.
 
 use std::{
     fs::{self, OpenOptions},

@@ -1,7 +1,7 @@
-//! The card's side of the vpcd protocol: a TCP connection to a reader driver. Connected means inserted.
+//! The card's side of the vpcd protocol: a TCP connection to a reader driver. While connected, the card is inserted.
 //!
-//! A frame is two bytes of length and then one byte of control, or an APDU. Every APDU is answered, whatever it is:
-//! nobody behind the driver may have to wait for us.
+//! A frame is a two-byte length followed by a control byte or an APDU. Every APDU is answered, whatever it is, so that
+//! no program behind the driver waits for us.
 
 use std::{
     io::{self, ErrorKind, Read, Write},

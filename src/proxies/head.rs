@@ -1,6 +1,7 @@
-//! The head that a proxy sends before all else (the PROXY protocol of `HAProxy`, versions 1 and 2): who is behind it.
+//! Parses the header that a proxy sends first (the PROXY protocol of `HAProxy`, versions 1 and 2): the client's
+//! address.
 //!
-//! It is read without taking one byte of what follows, and nothing is taken that the specification does not have.
+//! It reads not one byte beyond the header, and accepts nothing that the specification does not define.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! A network, as an operator writes it: an address, or one with the number of its fixed bits.
+//! A network as an operator writes it: an address, or one with a prefix length.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! What the generator leaves out of the script of fish: commands of three words, and fixed values of arguments.
+//! Adds what the generator leaves out of the fish script: three-word commands, and fixed values of arguments.
 
 use clap::Command;
 use clap_complete::Shell;

@@ -1,5 +1,5 @@
-//! `rollcall doctor --replay FILE`: plays the taps of a trace, without a card, a key, a server or a list. What comes of
-//! them is printed as `scan` prints it, and touches nothing.
+//! `rollcall doctor --replay FILE`: replays the taps of a trace, without a card, a key, a server or a list. Results are
+//! printed as `scan` prints them, and nothing is changed.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `rollcall enroll --from`: a card for every row, at as many readers as there are.
+//! `rollcall enroll --from`: enrolls a card for every row of a file, at all readers in parallel.
 
 use std::{
     collections::HashMap,

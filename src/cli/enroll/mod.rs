@@ -1,4 +1,4 @@
-//! `rollcall enroll`: makes blank cards somebody's tokens: one card, or a batch of them.
+//! `rollcall enroll`: enrolls users onto blank cards: one card, or a batch of them.
 
 mod batch;
 

@@ -1,4 +1,5 @@
-//! What the manual says of a command beyond its summary. The contract is docs/cli.md, "Commands"; this is the short of it.
+//! Descriptions of the commands beyond their summaries, for the manual. They abridge docs/cli.md, "Commands", the
+//! contract.
 
 /// The paragraphs of a command, by its words; none where the summary and the options say it all.
 pub fn description(words: &str) -> &'static [&'static str] {

@@ -1,4 +1,4 @@
-//! A manual page as man(7) has it: text whose lines are short in the source too, and that holds no macro by accident.
+//! Writes a manual page in the format man(7): with short source lines, and without accidental macros.
 
 /// How long a line of the source may be, in bytes.
 const WIDTH: usize = 78;

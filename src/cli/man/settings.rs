@@ -1,5 +1,5 @@
-//! `rollcall.toml(5)`: every key of the configuration. The table is that of docs/cli.md, "Configuration", and a test
-//! compares both.
+//! `rollcall.toml(5)`: every configuration key. The table is that of docs/cli.md, "Configuration"; a test compares
+//! them.
 
 use super::page::ManPage;
 

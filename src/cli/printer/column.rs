@@ -1,4 +1,4 @@
-//! What an object looks like outside of JSON: one table of its columns, from which csv and text come.
+//! How an object looks outside JSON: one table of its columns, from which csv and text are made.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! One object as it is written: compact JSON on one line, or a record of csv.
+//! Writes one object: as compact JSON on one line, or as a csv record.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! The journal of systemd: whether it reads stderr, and how it learns what is how urgent.
+//! Finds out whether the systemd journal reads stderr, and marks lines with their priority for it.
 
 use std::{io, os::fd::AsFd, os::unix::fs::MetadataExt};
 

@@ -1,4 +1,4 @@
-//! Where a longer work stands, in words: on a terminal on one line that is written over, elsewhere on a line now and then.
+//! Shows the progress of longer work: on a terminal in one line that is overwritten, elsewhere in a line now and then.
 
 use std::time::{Duration, Instant};
 

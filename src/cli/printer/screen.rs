@@ -1,4 +1,4 @@
-//! How wide the terminal is.
+//! Finds out how wide the terminal is.
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;

@@ -1,4 +1,4 @@
-//! The file of `scan --out`, in the forms in which scans are printed.
+//! The file of `scan --out`, in the output formats of scans.
 
 use std::{collections::HashSet, path::Path};
 

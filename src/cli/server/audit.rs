@@ -1,4 +1,4 @@
-//! `rollcall server audit verify` and `reconcile`.
+//! `rollcall server audit verify` and `reconcile`: check the audit log, and repair it.
 
 use std::{fs::File, io::Read, path::Path};
 

@@ -1,4 +1,4 @@
-//! `rollcall server backup` and `restore`: the store as one file.
+//! `rollcall server backup` and `restore`: save the store as one file, and restore it.
 
 use std::{
     fs::{self, OpenOptions},

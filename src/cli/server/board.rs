@@ -1,4 +1,4 @@
-//! The board of a server: who is here at all doors.
+//! Serves the board of a server: who is present at all doors.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

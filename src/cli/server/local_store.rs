@@ -1,4 +1,4 @@
-//! The store of a server that runs here, when another CA takes the place of the one that it belongs to.
+//! Moves the store of a local server to another CA when the CA is replaced.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How a server that has its home here is: its store, and what it knows of its terminals.
+//! Reports the health of a server on this machine: its store, and its terminals.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `rollcall server presence` and `events`: who is here and what happened, at all doors.
+//! `rollcall server presence` and `events`: list the present users and the events of all doors.
 
 use jiff::Timestamp;
 

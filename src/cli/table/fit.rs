@@ -1,5 +1,5 @@
-//! A table as wide as the terminal: what does not fit wraps in its column, and then columns move below their row, the
-//! right ones first. Nothing is cut off.
+//! Fits a table into the width of the terminal: long text wraps in its column, and then columns move below their row,
+//! the rightmost first. Nothing is cut off.
 
 use unicode_width::UnicodeWidthStr;
 

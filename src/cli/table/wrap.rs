@@ -1,4 +1,4 @@
-//! Text in lines of a given width, as a terminal counts it: a wide letter is two cells, a combining one none.
+//! Wraps text to a width in terminal cells: a wide letter takes two, a combining one none.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;

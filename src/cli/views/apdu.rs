@@ -1,4 +1,4 @@
-//! What `rollcall apdu` exchanges with a card.
+//! The object for an exchange of `rollcall apdu`.
 
 use schemars::JsonSchema;
 use serde::Serialize;

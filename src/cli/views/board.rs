@@ -1,4 +1,4 @@
-//! The links to a board.
+//! The object for a link to a board.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! The register of the cards that were issued here.
+//! The object for an entry in the register of cards issued here.
 
 use schemars::JsonSchema;
 use serde::Serialize;

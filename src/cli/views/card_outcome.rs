@@ -1,4 +1,4 @@
-//! The columns that every outcome at a card has: where it was, which token, whose, and what failed.
+//! The columns common to every outcome at a card: reader, token, user, and failure.
 
 use uuid::Uuid;
 

@@ -1,4 +1,4 @@
-//! The values and cells that the objects have in common.
+//! Values and cells that the objects share.
 
 use jiff::Timestamp;
 use uuid::Uuid;

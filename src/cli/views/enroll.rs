@@ -1,4 +1,4 @@
-//! An enrollment, and a batch of them.
+//! The objects for an enrollment, and for a batch of them.
 
 use schemars::JsonSchema;
 use serde::Serialize;

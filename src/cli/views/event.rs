@@ -1,4 +1,4 @@
-//! What happened at a terminal.
+//! The object for an event at a terminal.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What `rollcall doctor` finds.
+//! The object for a finding of `rollcall doctor`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What was removed of a person.
+//! The object for the data that was erased about a person.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,8 +1,8 @@
-//! The objects that commands print, one file for each family: the JSON object exactly as scripts see it (the contract:
-//! `rollcall schema NAME`), and one table of its columns, from which csv and the text for people come. No logic here:
-//! they are filled in by the commands.
+//! The objects that commands print, one file for each family: the JSON object as scripts see it (the contract:
+//! `rollcall schema NAME`), and one table of its columns, from which csv and text are made. There is no logic here:
+//! commands fill them in.
 //!
-//! Fields may be added to an object; none changes its meaning or goes away without a new number in `schema`.
+//! Fields may be added to an object; none changes its meaning or disappears without a new number in `schema`.
 //!
 //! Specification: docs/cli.md, "JSON objects".
 

@@ -1,4 +1,4 @@
-//! What the objects are made of: the field `schema`, moments and milliseconds.
+//! Building blocks of the objects: the field `schema`, timestamps and milliseconds.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! A key or certificate of this machine, and the bundle for another one.
+//! The objects for a key or certificate of this machine, and for the bundle of another one.
 
 use schemars::JsonSchema;
 use serde::Serialize;

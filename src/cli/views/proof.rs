@@ -1,4 +1,4 @@
-//! The presence proof, as a tap and a look at a token show it.
+//! The object for a presence proof, as part of a tap or of a look at a token.
 
 use schemars::JsonSchema;
 use serde::Serialize;

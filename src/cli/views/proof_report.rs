@@ -1,4 +1,4 @@
-//! A presence proof that was checked afterwards, check by check.
+//! The object for a presence proof that was verified after the fact, check by check.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! A reader, and what lies in it.
+//! The object for a reader and the card in it.
 
 use schemars::JsonSchema;
 use serde::Serialize;

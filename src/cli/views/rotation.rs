@@ -1,4 +1,4 @@
-//! The objects of a rotation of the CA, or of the key of a set.
+//! The objects for a rotation of the CA, or of the key of a set.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! The outcome of a tap: who it was, what was proved, and where the time went.
+//! The object for the outcome of a tap: the user, what was proved, and the timings.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Who is here and what happened, as the server merges it of all terminals.
+//! The objects for present users and events as the server merges them from all terminals.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Whether all is well: `rollcall status`.
+//! The object of `rollcall status`: whether all is well.
 
 use std::collections::BTreeMap;
 

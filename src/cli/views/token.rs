@@ -1,4 +1,4 @@
-//! A token as it is looked at and changed by hand.
+//! The objects for a token that is inspected or changed by hand.
 
 use schemars::JsonSchema;
 use serde::Serialize;

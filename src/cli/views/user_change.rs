@@ -1,4 +1,4 @@
-//! What is different about a user.
+//! The object for a change of a user.
 
 use schemars::JsonSchema;
 use serde::Serialize;

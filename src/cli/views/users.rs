@@ -1,4 +1,4 @@
-//! The current user list, and who is refused here.
+//! The objects for the list of present users, and for those who are denied here.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Warnings of a command that stays: each is given once, and then counted.
+//! Limits the warnings of a long-running command: each is given once, and then counted.
 
 use std::{
     collections::BTreeMap,

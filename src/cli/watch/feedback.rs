@@ -1,4 +1,4 @@
-//! What is seen at readers and heard of a tap, and what is said where that fails.
+//! Signals taps at readers and by sound, and reports where that fails.
 
 use crate::{
     config::Settings,

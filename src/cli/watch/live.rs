@@ -1,10 +1,10 @@
-//! `watch` on a terminal: a screen that shows who is here, what happened last, and what is out of order.
+//! The screen of `watch` on a terminal: who is present, what happened last, and what is wrong.
 //!
-//! The terminal is given back as it was: at the end, at the first SIGINT or SIGTERM, and before a panic is reported.
-//! Nothing is read from it; what is typed meanwhile is not shown, and Ctrl-Z, Ctrl-\ and Ctrl-S do nothing.
+//! The terminal is restored at the end, at the first SIGINT or SIGTERM, and before a panic is reported. Nothing is read
+//! from it: typed characters are not shown, and Ctrl-Z, Ctrl-\ and Ctrl-S do nothing.
 //!
-//! One thread draws. Whoever changes what is shown, or says something, never waits for the terminal, and the end waits for
-//! one that takes nothing only a moment.
+//! One thread draws. Threads that change the content, or print a message, never wait for the terminal, and the end
+//! waits only a moment for a terminal that accepts no output.
 
 mod content;
 mod frame;

@@ -1,4 +1,4 @@
-//! The fast tap of a watch: where the configuration asks for it, and only in a process that nobody can look into.
+//! The fast tap of a watch: only where the configuration asks for it, and only in a process whose memory is protected.
 
 use std::{io, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What passes over a link in one piece. Every command here changes nothing.
+//! Finds the largest command and answer that pass over a link in one piece. No command here changes anything.
 
 use crate::{
     card::{

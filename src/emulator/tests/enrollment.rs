@@ -1,4 +1,4 @@
-//! From BLANK to ISSUED, and what a tap then finds.
+//! Enrollment from BLANK to ISSUED, and what a tap then finds.
 
 use super::rig::*;
 use crate::{

@@ -1,4 +1,4 @@
-//! Where there is just room, and where there is just none any more.
+//! Inputs that just fit, and inputs that are just too large.
 
 use super::rig::*;
 use crate::{

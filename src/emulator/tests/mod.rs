@@ -1,4 +1,4 @@
-//! The token, driven by the terminal's own channel code, in one process.
+//! Tests of the token, driven by the terminal's own channel code in one process.
 
 mod enrollment;
 mod life;

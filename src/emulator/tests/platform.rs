@@ -1,4 +1,4 @@
-//! What a card shows around the applet.
+//! Tests of the card platform around the applet.
 
 use crate::{
     card::tlv,

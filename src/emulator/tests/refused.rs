@@ -1,5 +1,5 @@
-//! Commands that nobody knows, with a right C-MAC: only a sound one, alone and in the class of secure messaging,
-//! leaves the session. The MACs are made here, because our own messaging makes no others.
+//! Unknown commands with a correct C-MAC: only a well-formed one, alone and in the class of secure messaging, keeps the
+//! session. The MACs are made here, because our own messaging makes no others.
 
 use super::rig::*;
 use crate::{

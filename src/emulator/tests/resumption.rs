@@ -1,4 +1,4 @@
-//! The fast tap on the card's side: what it gives, and everything that it must not give.
+//! The fast tap on the card's side: what it grants, and everything that it must not.
 
 use super::rig::*;
 use crate::{

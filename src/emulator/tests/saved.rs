@@ -1,4 +1,4 @@
-//! What a token saves: all of it, before it answers, in a form that later releases read.
+//! What a token saves: everything, before it answers, in a form that later releases can read.
 
 use std::os::unix::fs::PermissionsExt;
 

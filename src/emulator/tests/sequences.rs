@@ -1,5 +1,5 @@
-//! Any sequence of commands: the token always answers, never runs into an unforeseen case, and its state stays one
-//! that loads.
+//! Arbitrary sequences of commands: the token always answers, never hits an internal error, and its state can always be
+//! loaded again.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What each state of a session lets pass, what wipes it, and the dialects of clients.
+//! What each session state permits, what wipes it, and the dialects of clients.
 
 use super::rig::*;
 use crate::{

@@ -1,4 +1,4 @@
-//! The table of commands: who may do what, and each row's refusals.
+//! The command table: which role may do what, and the refusals of each row.
 
 use super::rig::*;
 use crate::{

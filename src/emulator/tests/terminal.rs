@@ -1,4 +1,4 @@
-//! The terminal's own way in, on tokens in both privacy modes.
+//! The terminal's own code to open a token, in both privacy modes.
 
 use crate::channel::CommandName;
 use uuid::Uuid;

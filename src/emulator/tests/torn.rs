@@ -1,5 +1,5 @@
-//! The power goes at each write: the slot is as it was, has one use less, or is empty, and nothing that ends it is done before it is
-//! emptied.
+//! Power is lost at each write: the slot is then unchanged, has one use less, or is empty, and nothing that invalidates
+//! it is done before it is emptied.
 
 use super::{
     resumption::{PRESENCE, SLOT, filled, resume, resumed},

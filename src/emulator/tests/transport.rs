@@ -1,4 +1,4 @@
-//! Before SELECT, classes and instructions, chains, and answers in pieces.
+//! Before SELECT: classes and instructions, chaining, and answers in pieces.
 
 use super::rig::*;
 

@@ -1,4 +1,4 @@
-//! Vectors that independent code made: the token answers them byte for byte, given their random numbers.
+//! Independently made vectors: given their random numbers, the token answers them byte for byte.
 
 use serde_json::Value;
 

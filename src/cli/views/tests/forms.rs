@@ -1,4 +1,4 @@
-//! Every object in every form: what `forms.txt` says of the samples below is what scripts and people get.
+//! Every object in every output format: `forms.txt` shows what scripts and people get for the samples below.
 
 use std::{
     fmt::Write as _,

@@ -1,4 +1,4 @@
-//! What `server user list -o csv` writes, `server user import` and `enroll --from` read again.
+//! `server user import` and `enroll --from` read back what `server user list -o csv` writes.
 
 use std::{
     collections::BTreeMap,

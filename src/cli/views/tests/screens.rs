@@ -1,4 +1,4 @@
-//! The tables as they look on terminals of 40, 80 and 200 columns, kept in `screens-*.txt`.
+//! The tables as they look on terminals of 40, 80 and 200 columns, stored in `screens-*.txt`.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! What the screen shows, as the events tell it.
+//! The content of the screen, updated by events.
 
 use std::collections::{BTreeMap, VecDeque};
 

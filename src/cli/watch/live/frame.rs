@@ -1,4 +1,4 @@
-//! The lines of one screen: how many are here and where, who, what happened last, and what was said.
+//! Lays out one screen: how many users are present and where, who they are, the latest events, and messages.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The terminal itself: whose it is, how it is made silent, and how bytes get to it.
+//! Controls the terminal device: whether it is ours, switching off its echo, and writing to it.
 
 use std::{
     fs::File,
