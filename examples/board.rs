@@ -1,4 +1,4 @@
-//! A board without readers, for the tests of the page: it is fed with a line of JSON for each event, and the programs of
+//! A board without readers, for the tests of the page: each event is a line of JSON on stdin. The programs of
 //! `scripts/lib/board` drive it and a browser.
 //!
 //! ```text

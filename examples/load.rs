@@ -1,11 +1,12 @@
-//! The load of `scripts/bench --server`: one request again and again over kept-alive mutual TLS, from so many
-//! connections; the same program against our server and against its peer. Two threads hold all connections, and an
-//! answer is looked at no further than its status and its length, so that what is measured is the server.
+//! The load generator of `scripts/bench --server`: repeats one request over many kept-alive mutual TLS connections, the
+//! same against our server and its peer. Two threads hold all connections and check only status and length of an
+//! answer, so that the server is what is measured.
 //!
-//! `load PKI PORT CONNECTIONS SECONDS METHOD PATH [BODY…]` prints `ready`, waits for a line or the end of stdin, measures,
-//! and prints one line of JSON. With several bodies each request takes the next. `load PKI PORT CONNECTIONS SECONDS proofs TOKENS MOST` registers so many tokens and looks them up with
-//! presence proofs, each over a nonce of the server and asking for another one. They are made before the measurement,
-//! which ends early when there are none left.
+//! `load PKI PORT CONNECTIONS SECONDS METHOD PATH [BODY…]` prints `ready`, waits for a line or the end of stdin,
+//! measures, and prints one line of JSON. With several bodies each request takes the next. `load PKI PORT CONNECTIONS
+//! SECONDS proofs TOKENS MOST` registers that many tokens and looks them up with presence proofs, each over a nonce of
+//! the server and asking for another one. The proofs are made before the measurement, which ends early when they run
+//! out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a measurement that cannot go on ends
 

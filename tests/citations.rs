@@ -1,6 +1,6 @@
-//! What code and documents cite is there: documents, their sections, and the targets of relative links.
+//! What code and documents cite exists: documents, their sections, and the targets of relative links.
 //!
-//! A citation has the form `docs/protocol.md, "Section"`. It may go over the end of a line, also of a comment.
+//! A citation has the form `docs/protocol.md, "Section"`. It may continue on the next line, also in a comment.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 

@@ -1,6 +1,6 @@
-//! The program as scripts see it: streams, messages and exit status of what needs no reader.
+//! The program as scripts see it, where no reader is needed: streams, messages and exit status.
 //!
-//! `tests/cmd/*.trycmd` are the cases. Each file has a `ROLLCALL_HOME` of its own, and no PC/SC service.
+//! The cases are in `tests/cmd/*.trycmd`. Each file has its own `ROLLCALL_HOME`, and no PC/SC service.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 

@@ -1,4 +1,4 @@
-//! What Tab does in a real shell: bash with its line editor, reading keys from a pipe; zsh in a terminal of its own; fish.
+//! Tab completion in real shells: bash with its line editor, reading keys from a pipe; zsh in its own terminal; fish.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 

@@ -1,5 +1,5 @@
-//! `docs/cli.md` says what the program does: its commands and options, objects, variables, keys and exit statuses; and
-//! every file that has the version has the same.
+//! `docs/cli.md` matches the program: its commands and options, objects, variables, keys and exit statuses; and every
+//! file that states the version states the same one.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 

@@ -1,5 +1,5 @@
-//! Every message and hint of the program, kept in `tests/saved/messages`, a file for each area of the source: who changes
-//! a text sees it there among its neighbours, and so does who reviews it.
+//! Every message and hint of the program, kept in `tests/saved/messages`, one file for each area of the source, so that
+//! author and reviewer see a changed text among its neighbours.
 //!
 //! `ROLLCALL_TEST_OVERWRITE=1 cargo test --test messages` writes the files.
 

@@ -1,6 +1,6 @@
-//! The recordings in `tests/traces`, made by real runs on a real service (`tests/pcsc/traces.rs`), are played by the
-//! program as it is now: exit status, codes and objects are those of the recorded run. A bug in the field becomes a test
-//! by copying two files.
+//! Replays the recordings in `tests/traces`, made by real runs on a real service (`tests/pcsc/traces.rs`), with the
+//! current program: exit status, codes and objects equal those of the recorded run. To turn a bug in the field into a
+//! test, copy two files.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! `rollcall watch` on a pseudo-terminal: a screen that fits, follows its size, and gives the terminal back.
+//! `rollcall watch` on a pseudo-terminal: its screen fits, follows the size, and the terminal is restored.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 

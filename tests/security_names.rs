@@ -1,4 +1,4 @@
-//! SECURITY.md names tests for what it promises: each of them is there, runs, and no promise stands without one.
+//! SECURITY.md names tests for its promises: each of them exists and runs, and no promise is without one.
 //!
 //! Names are written as they are run: `proof::tests::name` is in the library, `tests/conformance::name` in the
 //! integration test of that name, `HandshakeTest#name` in the tests of the applet.

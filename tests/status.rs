@@ -1,4 +1,4 @@
-//! `rollcall status`: what it says of homes that are well and not well, and that it changes nothing there.
+//! `rollcall status`: its reports on healthy and faulty homes, and that it changes nothing there.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 

@@ -1,4 +1,4 @@
-//! `rollcall users` on a list that was stored, as scripts and people see it.
+//! `rollcall users` on a stored list, as scripts and people see it.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 

@@ -1,4 +1,4 @@
-//! What users read is plain English: turns that have crept in before do not come back.
+//! What users read is plain English: phrases that once crept in do not come back.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -2,8 +2,8 @@
 //!
 //!     rollcall scan --proof -o json | verify ca.crt [NONCE in hex]
 //!
-//! Exit status: 0 every proof holds, 1 one does not, 2 there is none. Freshness is the caller's to judge: give the nonce
-//! that you expect, and remember the last counter of each token.
+//! Exit status: 0 every proof is valid, 1 one is not, 2 there is none. Freshness is for the caller to judge: give the
+//! nonce that you expect, and remember the last counter of each token.
 
 use std::{cmp::Ordering, error::Error, io::Read, process::ExitCode};
 

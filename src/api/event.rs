@@ -1,4 +1,4 @@
-//! What happens at a terminal, as it travels: to the server with `POST /v1/events`, and to the command of a hook.
+//! An event at a terminal as it is sent: to the server with `POST /v1/events`, and to the command of a hook.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};

@@ -1,5 +1,5 @@
-//! JSON Schemas as other people's tools take them: the forms of texts that are only texts in Rust, and one transform over
-//! what `schemars` writes, which is legal, and which many generators and validators cannot read.
+//! JSON Schemas that other tools accept: schemas for formatted strings, and one transform of `schemars`' output, which
+//! is valid but unreadable for many generators and validators.
 
 use std::borrow::Cow;
 

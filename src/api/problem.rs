@@ -1,4 +1,4 @@
-//! The codes of problems: a name for scripts that stays, and for us an enum on both sides of the wire.
+//! The codes of problems: stable names for scripts, and for us an enum on both sides of the connection.
 
 use super::v1::Problem;
 

@@ -1,4 +1,4 @@
-//! A user, and what may be said of one. The server, files of users and the command line all refuse by these rules.
+//! A user, and the rules for its fields, by which the server, user files and the command line all validate.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is answered: the files of the page, the stream of what happens, and the redemption of a link.
+//! Builds the responses: the files of the page, the event stream, and the redemption of a link.
 
 use std::{
     convert::Infallible,

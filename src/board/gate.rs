@@ -1,5 +1,5 @@
-//! What every request has to pass before anything is answered: a page of another origin must not read the board, also
-//! when a name server of its own sends it here (DNS rebinding).
+//! The checks that every request must pass first: a page of another origin must not read the board, even if its name
+//! server directs its name here (DNS rebinding).
 
 use std::net::{IpAddr, SocketAddr};
 

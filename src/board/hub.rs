@@ -1,4 +1,4 @@
-//! Where the watch tells what happens, and where the pages read it, each at its own pace.
+//! Passes events from the watch to the pages, which read them each at its own pace.
 
 use std::{
     collections::VecDeque,

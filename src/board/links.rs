@@ -1,8 +1,8 @@
-//! Who may look at a board from elsewhere: links that are opened once, and what they turned into.
+//! Access to a board over the network: links that are opened once, and the sessions they became.
 //!
-//! `rollcall board link` makes a link with a secret behind its `#`, which no browser sends anywhere; the page redeems it for
-//! a cookie. The file `board-links.json` of the state folder holds hashes of both only, so that whoever reads it may not
-//! look. Who changes it holds `board-links.lock`.
+//! `rollcall board link` makes a link with a secret behind its `#`, which no browser sends anywhere; the page redeems
+//! it for a cookie. The file `board-links.json` of the state folder holds only hashes of both, so that reading it gives
+//! no access. Processes that change it hold `board-links.lock`.
 
 use std::{
     fs::{File, OpenOptions},

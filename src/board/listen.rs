@@ -1,4 +1,4 @@
-//! Connections: how many there are, and how long each may take to say what it wants.
+//! Accepts connections, limiting how many there are and how long each may take to send its request.
 
 use std::{
     collections::HashMap,

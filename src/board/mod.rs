@@ -1,13 +1,13 @@
-//! The board: a page of who is here, served to browsers by a terminal that watches, or by a server for all of them.
+//! The board: a page of present users, served to browsers by a terminal that watches, or by a server for all terminals.
 //!
-//! Whoever feeds it ([`BoardHub`]) never waits for a browser: what changed goes into a ring of bounded length, and each
-//! page reads from it at its own pace. A page that slept names the last message that it has (`Last-Event-ID`) and is given
-//! what came after it, or the whole state where the ring does not reach back that far.
+//! The feeding code ([`BoardHub`]) never waits for a browser: changes go into a ring of bounded length, and each page
+//! reads from it at its own pace. A page that slept names the last message that it has (`Last-Event-ID`) and gets what
+//! followed, or the whole state if the ring does not reach back that far.
 //!
-//! A request passes `listen` (connections, TLS) → `gate` (rate, Host, Origin, method) → `answers` (files for everybody,
-//! people for whoever may look: on a loopback address whoever is logged in, elsewhere who came by a link of [`links`]).
+//! A request passes `listen` (connections, TLS) → `gate` (rate, Host, Origin, method) → `answers` (files for everybody;
+//! people on a loopback address for any logged-in user, elsewhere for holders of a link of [`links`]).
 //!
-//! Deliberately absent: a log of requests, and any way to change something but to redeem a link.
+//! Deliberately absent: a log of requests, and any way to change something other than redeeming a link.
 //!
 //! Specification: docs/board.md.
 

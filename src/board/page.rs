@@ -1,4 +1,4 @@
-//! The files of the page, as they are in the program: no build chain, and nothing from anywhere else.
+//! The files of the page, embedded in the program: no build chain, and no external resources.
 
 use std::collections::BTreeMap;
 

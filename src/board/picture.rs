@@ -1,4 +1,4 @@
-//! What a picture is, by its content: only what is certainly a picture of a reasonable size is given to browsers.
+//! Recognises pictures by content: only what is certainly a picture of a reasonable size is served to browsers.
 
 /// The longest picture, in bytes: a card holds 8 KiB.
 const LONGEST: usize = 64 * 1024;

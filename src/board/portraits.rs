@@ -1,4 +1,4 @@
-//! Pictures of those who are here: in memory only, under names that say nothing and that nobody guesses.
+//! Portraits of the present users: in memory only, under meaningless names that cannot be guessed.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What the page knows: who is here, the readers, the server, and what each event changes. Pure.
+//! The state of the page: present users, the readers, the server; and how each event changes it. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,5 +1,5 @@
-//! Where a board is served over a network: what `rollcall board link` needs to know of a board that was started with an
-//! address of its own. `board.lock` of the state folder holds that address while the board is served.
+//! Records where a board is served over a network, for `rollcall board link`, which needs the address of a board that
+//! was started with its own. `board.lock` of the state folder holds it while the board is served.
 
 use std::{
     fs::{File, OpenOptions},

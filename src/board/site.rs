@@ -1,7 +1,7 @@
-//! The board of a whole site: what a server's store holds of all terminals, as changes of one list.
+//! The board of a whole site: turns a server's store of all terminals into changes of one list.
 //!
-//! A door is a terminal; where an alias fits the reader, it is that too. People are known by the keys of the store, which
-//! are on no page: a page has numbers.
+//! A door is a terminal, or an alias if one matches the reader. Users are identified by keys of the store, which are on
+//! no page: a page has numbers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! The board over real connections: what every answer carries, the stream and how it is taken up again, and who is let in.
+//! The board over real connections: the content of every answer, resuming the stream, and access control.
 
 mod portraits;
 

@@ -1,4 +1,4 @@
-//! TLS 1.3 (RFC 8446) for browsers that come over a network.
+//! TLS 1.3 (RFC 8446) for browsers that connect over a network.
 
 use std::{path::Path, pin::Pin};
 

@@ -1,26 +1,27 @@
-//! Command and response APDUs (ISO/IEC 7816-3, 12.1; 7816-4, 5.1): built, encoded, and parsed on the card's side.
+//! Builds and encodes command and response APDUs, and parses them on the card's side (ISO/IEC 7816-3, 12.1; 7816-4,
+//! 5.1).
 
 use zeroize::Zeroizing;
 
 use super::{error::Sensitivity, status::Status};
 
-/// How commands go over the wire.
+/// How commands are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ApduFormat {
-    /// Short APDUs, longer data by command chaining: what every reader can do.
+    /// Short APDUs, longer data by command chaining: every reader supports this.
     #[default]
     Short,
     /// Extended APDUs, for every command.
     Extended,
 }
 
-/// The Le that we ask for in short APDUs: some readers break on answers above 250 bytes.
+/// The Le that we send in short APDUs: some readers fail at answers above 250 bytes.
 pub const SHORT_LE: u8 = 0xF0;
 /// The longest data of one short APDU.
 pub const SHORT_MAX: usize = 255;
-/// The bit of CLA that says that more of the command follows (ISO/IEC 7816-4, 5.4.1).
+/// The bit of CLA for "more of the command follows" (ISO/IEC 7816-4, 5.4.1).
 pub const CHAINING: u8 = 0x10;
-/// The bit of CLA that says secure messaging as `GlobalPlatform` uses it.
+/// The bit of CLA for secure messaging as `GlobalPlatform` uses it.
 pub const SECURE: u8 = 0x04;
 
 /// A command before encoding: header, logical data, and whether an answer is expected.
@@ -42,19 +43,19 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command without data that expects no data back.
+    /// A command without data that expects no data.
     pub fn new(cla: u8, ins: u8, p1: u8, p2: u8) -> Self {
         Self { cla, ins, p1, p2, answers: false, sensitivity: Sensitivity::Plain, data: Zeroizing::default() }
     }
 
-    /// With these data: more than [`SHORT_MAX`] bytes go in extended length, or in a chain.
+    /// Sets the data: more than [`SHORT_MAX`] bytes are sent in extended length, or as a chain.
     #[must_use]
     pub fn data(mut self, data: impl Into<Vec<u8>>) -> Self {
         self.data = Zeroizing::new(data.into());
         self
     }
 
-    /// Sends Le.
+    /// Expects data, so that Le is sent.
     #[must_use]
     pub const fn answered(mut self) -> Self {
         self.answers = true;
@@ -78,8 +79,8 @@ impl Command {
         [self.cla, self.ins, self.p1, self.p2]
     }
 
-    /// The APDUs that carry this command, in order: one, or a chain of short ones with at most
-    /// [`SHORT_MAX`] bytes of data each.
+    /// The APDUs that carry this command, in order: one, or a chain of short ones with at most [`SHORT_MAX`] bytes of
+    /// data each.
     pub fn encode(&self, format: ApduFormat) -> Vec<Zeroizing<Vec<u8>>> {
         match format {
             ApduFormat::Extended => vec![self.encode_extended()],
@@ -98,7 +99,7 @@ impl Command {
     }
 
     fn encode_short(&self, cla: u8, data: &[u8], answers: bool) -> Zeroizing<Vec<u8>> {
-        // The caller cuts data to 255 bytes.
+        // The caller splits data into 255 bytes.
         #[allow(clippy::cast_possible_truncation)]
         let lc = data.len() as u8;
         let mut out = Zeroizing::new(Vec::with_capacity(data.len() + 6));
@@ -117,7 +118,7 @@ impl Command {
         let mut out = Zeroizing::new(Vec::with_capacity(self.data.len() + 9));
         out.extend_from_slice(&self.header());
         if !self.data.is_empty() {
-            // Commands of ours are at most 512 bytes long.
+            // Our commands are at most 512 bytes long.
             #[allow(clippy::cast_possible_truncation)]
             let lc = (self.data.len() as u16).to_be_bytes();
             out.extend_from_slice(&[0, lc[0], lc[1]]);
@@ -136,7 +137,7 @@ impl std::fmt::Debug for Command {
     }
 }
 
-/// A whole answer: its data, reassembled, and its status.
+/// A complete answer: its reassembled data, and its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The data without the status bytes.

@@ -1,4 +1,4 @@
-//! One logical exchange: command chaining outwards, GET RESPONSE inwards (ISO/IEC 7816-4, 5.3.3 and 5.3.4).
+//! Performs one logical exchange: command chaining outwards, GET RESPONSE inwards (ISO/IEC 7816-4, 5.3.3 and 5.3.4).
 
 use super::{
     apdu::{ApduFormat, Command, Response, SHORT_LE},
@@ -6,17 +6,18 @@ use super::{
     status::Status,
 };
 
-/// The longest answer that is put together; the longest of our protocol is a certificate of 480 bytes.
+/// The longest answer to assemble; the longest of our protocol is a certificate of 480 bytes.
 pub const ANSWER_MAX: usize = 4096;
-/// How often an answer may say "more": enough for the longest answer in pieces of a small reader.
+/// How often an answer may continue: enough for the longest answer in pieces of a small reader.
 pub const PIECES_MAX: usize = 64;
 
-/// Sends the command in the given format and returns its whole answer.
+/// Sends the command in the given format and returns its complete answer.
 ///
-/// A refusal in the middle of a chain ends it and is the answer. An answer that never ends is refused.
+/// An error status in the middle of a chain ends it and is the answer. An endless answer is an error.
 ///
 /// # Errors
-/// Those of [`Link::transmit`]; [`LinkError::Malformed`] for an answer without a status word, or one that never ends. A
+/// Those of [`Link::transmit`]; [`LinkError::Malformed`] for an answer without a status word, or an endless one. A
+/// status word of the card's is not an error.
 /// status word of the card's is no error.
 pub fn exchange(link: &mut dyn Link, command: &Command, format: ApduFormat) -> Result<Response, LinkError> {
     let mut response = Response::status(Status::OK);
@@ -42,7 +43,7 @@ fn collect(link: &mut dyn Link, command: &Command, mut response: Response) -> Re
         if pieces > PIECES_MAX {
             return Err(LinkError::Malformed(response.data.len()));
         }
-        // GET RESPONSE is transport: it carries the plain class, whatever the command's was.
+        // GET RESPONSE belongs to the transport: its class is plain, whatever the command's was.
         let le = u8::try_from(waiting).unwrap_or(SHORT_LE).min(SHORT_LE);
         let mut next = transmit(link, &[0, 0xC0, 0, 0, le], command.sensitivity)?;
         if let Some(le) = next.status.correct_le().filter(|_| next.data.is_empty()) {
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!((response.unwrap().status, sent.len()), (Status(0x6C02), 2));
     }
 
-    /// Gives this many bytes for ever, with "more".
+    /// Endless pieces of this many bytes.
     struct Pieces {
         length: usize,
         left: usize,

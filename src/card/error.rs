@@ -1,4 +1,4 @@
-//! Why a link brings no answer, and what of it may be shown: below everything else that is said of cards.
+//! Why a link gives no answer, and what of it may be shown. The lowest module of those about cards.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +7,14 @@ use super::service::ReaderError;
 /// Whether the bytes of a command may appear in a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sensitivity {
-    /// The command may be traced as it is.
+    /// The command may be traced in full.
     #[default]
     Plain,
     /// The command carries a secret in clear (a PIN, a key): a trace hides its data.
     Sensitive,
 }
 
-/// Why a link could not bring back an answer.
+/// Why a link gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkError {
@@ -24,14 +24,14 @@ pub enum LinkError {
     /// Another program, or the reader, reset the card: the session is gone.
     #[error("the card was reset by another program or by the reader")]
     CardReset,
-    /// Something is in the field that does not answer.
+    /// A card is in the field but does not answer.
     #[error("the card does not answer")]
     CardMute,
-    /// The reader could not power the card, which is how some services tell of one that does not answer to reset.
+    /// The reader could not power the card, which is how some services report one that does not answer to reset.
     #[error("the card did not answer when the reader powered it")]
     Unpowered,
-    /// The card answers to reset, and refuses the protocol or the speed that the reader then asks for, or no exchange comes
-    /// through.
+    /// The card answers to reset, but then refuses the protocol or the speed that the reader asks for, or no exchange
+    /// succeeds.
     #[error(
         "the card answers to reset, and then refuses the protocol or the speed that the reader asks for, or stops answering"
     )]
@@ -42,23 +42,24 @@ pub enum LinkError {
     /// The command is longer than T=0 allows; nothing was sent.
     #[error("the card is connected with T=0, which has no extended length")]
     NoExtendedLength,
-    /// A time limit ran out that is no setting.
+    /// A time limit expired that is not a setting.
     #[error("the card did not answer within its time limit")]
     TimedOut,
-    /// The time limit of a tap, in ms, ran out between two exchanges or within one.
+    /// The time limit of a tap, in ms, expired between two exchanges or within one.
     #[error("the card did not finish within {}, the time limit of a tap (`tap` under [limits])", span(*.0))]
     TapLimit(u64),
-    /// A call into the reader's driver has not come back within the time limit of an exchange, in ms, and blocks the reader.
+    /// A call into the reader's driver has not returned within the time limit of an exchange, in ms, and blocks the
+    /// reader.
     #[error(
         "the reader, or the card in it, does not answer: a call into its driver hangs for more than {} (`exchange` under [limits])",
         span(*.0)
     )]
     ExchangeLimit(u64),
-    /// Another program holds the card, and the service says so.
+    /// Another program holds the card, according to the service.
     #[error("another program holds the reader")]
     SharingViolation,
-    /// The reader is in use, and a call into the service has waited for whoever uses it for the time limit of an exchange, in
-    /// ms. Nobody tells whether that program holds it or waits itself for the driver.
+    /// The reader is in use, and a call into the service has waited for its user for the time limit of an exchange, in
+    /// ms. It is unknown whether that program holds the reader or is itself waiting for the driver.
     #[error(
         "another program has held the reader for more than {} (`exchange` under [limits]), or waits for the driver, which hangs",
         span(*.0)
@@ -67,21 +68,21 @@ pub enum LinkError {
     /// The reader was unplugged.
     #[error("the reader was unplugged")]
     ReaderGone,
-    /// The reader is listed, and does not work.
+    /// The reader is listed but does not work.
     #[error("the PC/SC service lists the reader but cannot use it")]
     Unavailable,
-    /// A call into the reader's driver has not come back, and blocks the reader.
+    /// A call into the reader's driver has not returned, and blocks the reader.
     #[error("the reader, or the card in it, does not answer: a call into its driver hangs")]
     Hung,
-    /// No thread could be started that talks to the reader.
+    /// The thread that talks to the reader could not be started.
     #[error("no thread could be started: {0}")]
     NoThread(String),
-    /// The PC/SC service refuses this user the reader or the card.
+    /// The PC/SC service denies this user the reader or the card.
     #[error(
         "the PC/SC service lets this user list readers but refuses the card: polkit has to allow org.debian.pcsc-lite.access_card"
     )]
     AccessDenied,
-    /// The PC/SC service lets nobody connect to a card, for a reason that holds for all readers.
+    /// The PC/SC service lets nobody connect to a card, for a reason that applies to all readers.
     #[error(transparent)]
     Service(ReaderError),
     /// The PC/SC service went away.
@@ -96,13 +97,13 @@ pub enum LinkError {
 }
 
 impl LinkError {
-    /// Whether the same card may be asked again at once: another program reset it in between, or an exchange failed.
+    /// Whether it is worth asking the same card again at once: another program reset it, or an exchange failed.
     pub const fn worth_another_try(&self) -> bool {
         matches!(self, Self::CardReset | Self::Transmission(_))
     }
 }
 
-/// A time in ms as people say it.
+/// A time in ms, for people.
 fn span(ms: u64) -> String {
     match (ms / 1000, ms % 1000) {
         (0, ms) => format!("{ms} ms"),
@@ -129,7 +130,7 @@ mod tests {
         }
     }
 
-    /// Traces hold it.
+    /// Traces store it.
     #[test]
     fn what_is_written_is_read_again() {
         for error in [LinkError::TimedOut, LinkError::TapLimit(1), LinkError::Service(ReaderError::Denied)] {

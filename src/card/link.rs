@@ -1,4 +1,4 @@
-//! The one small transport trait that everything about cards is written against.
+//! The small transport trait on which all card code is built.
 
 use super::record::{Question, RecordedVerdict, TraceRecord};
 pub use super::{
@@ -6,19 +6,19 @@ pub use super::{
     service::{MissingGate, ProtocolVersion, ReaderError},
 };
 
-/// A card that takes a command APDU and gives back a response APDU.
+/// A card that takes a command APDU and returns a response APDU.
 pub trait Link {
     /// Sends the encoded command, and returns the answer with its two status bytes at the end.
     ///
     /// # Errors
-    /// [`LinkError`] when no answer came, or none of the card's. A status word of the card's is no error.
+    /// [`LinkError`] when there was no answer, or none from the card. A status word of the card's is not an error.
     fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError>;
 
-    /// Takes note of what the layers above know of the exchanges. Only a link that is being traced makes the record.
+    /// Records what the layers above know of the exchanges. Only a traced link makes the record.
     fn note(&mut self, _: &dyn Fn() -> TraceRecord) {}
 
-    /// What a trace says where only keys that are not in it could tell. A link to a card says nothing: there, the keys
-    /// decide. Only the replay of a trace answers, and nothing that it comes to reaches the list.
+    /// The verdict in a trace that only keys outside the trace could give. A link to a card gives none: there, the keys
+    /// decide. Only the replay of a trace answers, and its results never reach the list.
     fn recorded(&mut self, _: Question) -> Option<RecordedVerdict> {
         None
     }
@@ -56,7 +56,7 @@ impl<L: Link + ?Sized> Link for Box<L> {
 mod tests {
     use super::*;
 
-    /// Gives a command back, keeps the records, and knows one verdict.
+    /// Echoes a command, keeps the records, and knows one verdict.
     #[derive(Default)]
     struct Echo(Vec<TraceRecord>);
 

@@ -1,4 +1,4 @@
-//! Counts the exchanges and the time that a link spends inside them.
+//! Counts the exchanges over a link and the time spent in them.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use super::{
 /// A link that counts.
 #[derive(Debug)]
 pub struct Metered<L> {
-    /// What is metered.
+    /// The metered link.
     pub link: L,
-    /// Exchanges so far, failed ones included.
+    /// Exchanges so far, including failed ones.
     pub exchanges: u32,
     /// Time spent inside `transmit`.
     pub inside: Duration,
@@ -47,7 +47,7 @@ impl<L: Link> Link for Metered<L> {
 mod tests {
     use super::*;
 
-    /// Works until the clock has moved, gives the command back, and knows how long it took.
+    /// Works until the clock has advanced, echoes the command, and knows how long it took.
     struct Slow(Duration);
 
     impl Link for Slow {

@@ -1,4 +1,4 @@
-//! The lines of a trace.
+//! The format of the lines of a trace.
 
 use std::ops::RangeInclusive;
 
@@ -15,14 +15,14 @@ use super::{
 /// The longest line in bytes.
 pub const LINE_MAX: usize = 64 << 10;
 
-/// One line, without what chains it to the others.
+/// One line, without the hash that chains it to the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceLine {
-    /// Counts from zero.
+    /// Line number, from zero.
     pub seq: u64,
-    /// When.
+    /// When it was recorded.
     pub at: Timestamp,
-    /// Which transaction; zero for what belongs to none.
+    /// Which transaction; zero for none.
     pub tap: u32,
     /// What happened.
     #[serde(flatten)]
@@ -39,21 +39,21 @@ pub enum TraceRecord {
         schema: String,
         /// The version of the program.
         version: String,
-        /// Whether what cards say of their holders is in it.
+        /// Whether it contains what cards say of their holders.
         personal: bool,
     },
-    /// No connection, or no transaction, came about.
+    /// No connection, or no transaction, was established.
     Unreached {
-        /// Where.
+        /// The reader.
         reader: String,
-        /// Why.
+        /// The reason.
         error: LinkError,
-        /// The same tap once more: the card had been reset.
+        /// A second attempt of the same tap, after the card was reset.
         again: bool,
     },
     /// A transaction began.
     Transaction {
-        /// Where.
+        /// The reader.
         reader: String,
         /// The answer to reset, hex.
         atr: String,
@@ -62,27 +62,27 @@ pub enum TraceRecord {
     Tap {
         /// Whether the nonce is the server's.
         server_nonce: bool,
-        /// The same tap once more: the card had been reset.
+        /// A second attempt of the same tap, after the card was reset.
         again: bool,
     },
-    /// What the terminal came with, all of it public.
+    /// The terminal's inputs, all of them public.
     Visit(Box<RecordedVisit>),
     /// A certificate that the terminal remembered.
     Remembered {
-        /// Of what.
+        /// Which one.
         item: RecordedMemory,
         /// DER, hex.
         certificate: String,
     },
     /// An exchange.
     Exchange(Exchange),
-    /// The key agreement is done.
+    /// The key agreement is complete.
     Receipt(Receipt),
     /// An answer under secure messaging was opened.
     Answer(RecordedAnswer),
     /// The signature of a presence proof was checked.
     Proof {
-        /// Whether it holds.
+        /// Whether it is valid.
         holds: bool,
     },
     /// A heartbeat follows whose time bounds the distance.
@@ -93,21 +93,21 @@ pub enum TraceRecord {
     End,
 }
 
-/// What the terminal came with.
+/// The terminal's inputs for a visit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedVisit {
-    /// Whether only the id was asked for.
+    /// Whether only the id was requested.
     pub identify_only: bool,
-    /// Whether commands go as extended APDUs.
+    /// Whether commands are sent as extended APDUs.
     pub extended: bool,
-    /// The time by which certificates were judged.
+    /// The time at which certificates were verified.
     pub now: Timestamp,
-    /// The nonce that the proof had to carry, hex.
+    /// The nonce that the proof had to contain, hex.
     pub nonce: String,
-    /// Its authority.
+    /// The terminal's CA.
     pub authority: RecordedAuthority,
-    /// The one before, while tokens are being moved.
+    /// The previous CA, while tokens are being moved.
     pub previous: Option<RecordedAuthority>,
 }
 
@@ -121,7 +121,7 @@ pub struct RecordedAuthority {
     pub certificate: String,
 }
 
-/// What a terminal remembers of a token.
+/// What a terminal caches about a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordedMemory {
@@ -137,21 +137,21 @@ pub enum RecordedMemory {
 pub struct Exchange {
     /// How long it took, in microseconds.
     pub us: u64,
-    /// What the command is called.
+    /// The name of the command.
     pub name: String,
-    /// The command, hex; of one whose data are not shown, the four bytes of its header.
+    /// The command, hex; if its data are hidden, the four header bytes.
     pub command: String,
-    /// How many bytes the command has.
+    /// The length of the command in bytes.
     pub command_length: usize,
     /// Whether command and answer are written in full.
     pub shown: bool,
-    /// The answer, hex; of one whose data are not shown, its status.
+    /// The answer, hex; if its data are hidden, the status.
     pub answer: Option<String>,
-    /// How many bytes the answer has.
+    /// The length of the answer in bytes.
     pub answer_length: Option<usize>,
     /// What its status means.
     pub meaning: Option<String>,
-    /// The tags of its data, where they are shown and are TLV.
+    /// The tags of its data, if shown and TLV.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Why there is no answer.
@@ -162,25 +162,25 @@ pub struct Exchange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    /// Whether the card's receipt holds.
+    /// Whether the card's receipt is valid.
     pub holds: bool,
     /// What binds a proof to the channel, hex.
     pub binding: Option<String>,
 }
 
-/// An answer that was opened.
+/// An opened answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedAnswer {
-    /// What the step is called.
+    /// The name of the step.
     pub step: String,
     /// The header of the command, hex.
     pub command: String,
-    /// Its status, hex; none where the answer could not be opened.
+    /// Its status, hex; none if the answer could not be opened.
     pub status: Option<String>,
-    /// Its data, hex, where they are shown.
+    /// Its data, hex, if shown.
     pub data: Option<String>,
-    /// Whether the data say nothing in place of what the card said of its holder.
+    /// Whether meaningless data replace what the card said of its holder.
     pub masked: bool,
     /// Why it could not be opened.
     pub broken: Option<Broken>,
@@ -194,63 +194,63 @@ pub enum Broken {
     Mac,
     /// Its padding is wrong.
     Padding,
-    /// Something here failed.
+    /// A failure of the terminal itself.
     Local,
 }
 
-/// What this terminal had against a token.
+/// The terminal's reasons to refuse a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Judged {
-    /// The last use counter, where the new one was not greater.
+    /// The last use counter, if the new one was not greater.
     pub last_counter: Option<u32>,
-    /// The operator had denied it.
+    /// The operator has denied it.
     pub denied: bool,
-    /// It took too long for its heartbeats.
+    /// Its heartbeats took too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_far: Option<RecordedDistance>,
-    /// The server was asked: what it said is not in the trace.
+    /// The server was asked; its answer is not in the trace.
     pub server: bool,
 }
 
-/// The time of a heartbeat above the bound.
+/// A heartbeat that exceeded its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedDistance {
     /// How long it took, in microseconds.
     pub took_us: u64,
-    /// How long it might have taken, in microseconds.
+    /// The bound, in microseconds.
     pub most_us: u64,
 }
 
-/// What the layers above ask a replay for.
+/// What the layers above ask a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// Whether the receipt holds.
+    /// Whether the receipt is valid.
     Receipt,
-    /// What is in the answer.
+    /// The content of the answer.
     Answer,
-    /// Whether the signature of the proof holds, whose record says nothing any more.
+    /// Whether the signature of a proof is valid whose record was masked.
     Proof,
 }
 
-/// What a trace says to that.
+/// The trace's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordedVerdict {
-    /// The receipt holds, and this binds a proof to the channel.
+    /// The receipt is valid, and this binds a proof to the channel.
     Bound([u8; 32]),
-    /// It was opened.
+    /// The answer was opened.
     Opened(Response),
-    /// It could not be opened.
+    /// The answer could not be opened.
     Broken(Broken),
-    /// The signature holds.
+    /// The signature is valid.
     Holds,
-    /// It does not hold.
+    /// The signature is not valid.
     Fails,
 }
 
-/// The instructions whose data are public, and of no person: SELECT, GET DATA, PERFORM SECURITY OPERATION, INITIALIZE
-/// UPDATE, and MUTUAL AUTHENTICATE. GET RESPONSE is what the command before it is.
+/// Whether the data of an instruction are public and not personal: SELECT, GET DATA, PERFORM SECURITY OPERATION,
+/// INITIALIZE UPDATE, and MUTUAL AUTHENTICATE. GET RESPONSE is like the command before it.
 pub fn is_public(header: [u8; 4], sensitivity: Sensitivity) -> bool {
     let [cla, ins, _, p2] = header;
     sensitivity == Sensitivity::Plain
@@ -259,7 +259,7 @@ pub fn is_public(header: [u8; 4], sensitivity: Sensitivity) -> bool {
         && (matches!(ins, 0xA4 | 0xCA | 0x2A | 0x50) || (ins, p2) == (0x82, 0x11))
 }
 
-/// What a command is called (ISO/IEC 7816-4, table 4.2; GP Card Specification, 11).
+/// The name of a command (ISO/IEC 7816-4, table 4.2; GP Card Specification, 11).
 pub const fn name(ins: u8) -> &'static str {
     match ins {
         0x20 => "VERIFY",
@@ -288,7 +288,7 @@ pub const fn name(ins: u8) -> &'static str {
 }
 
 impl Exchange {
-    /// Writes an exchange down, which took `us` microseconds. `shown` says whether its data may be seen.
+    /// Records an exchange that took `us` microseconds. `shown` says whether its data may be recorded.
     pub fn new(command: &[u8], shown: bool, answer: &Result<Vec<u8>, LinkError>, us: u64) -> Self {
         let header = command.get(..4).unwrap_or_default();
         let bytes = answer.as_deref().ok();
@@ -314,7 +314,7 @@ impl Exchange {
     }
 }
 
-/// The outermost tags of an answer that is TLV throughout.
+/// The outermost tags of an answer that is entirely TLV.
 fn tags(data: &[u8]) -> Option<Vec<String>> {
     let mut reader = TlvReader::new(data);
     let mut tags = Vec::new();
@@ -325,8 +325,8 @@ fn tags(data: &[u8]) -> Option<Vec<String>> {
 }
 
 impl RecordedAnswer {
-    /// Writes down what was opened. Of commands that write, the status; what reads is written in full, and is masked
-    /// before it reaches the file.
+    /// Records what was opened: of writing commands only the status, of reading ones everything, which is masked before
+    /// it reaches the file.
     pub fn new(step: &str, header: [u8; 4], opened: Result<&Response, Broken>) -> Self {
         let reads = matches!(header[1], 0x88 | 0xB1 | 0xCA);
         Self {
@@ -341,8 +341,8 @@ impl RecordedAnswer {
 }
 
 impl TraceRecord {
-    /// Whether what is told in hex is hex, and of the right length: a player that meets anything else would take the
-    /// fault for the card's.
+    /// Whether hex fields are hex and of the correct length: otherwise a replay would blame the card for a fault of the
+    /// file.
     pub(super) fn is_well_formed(&self) -> bool {
         match self {
             Self::Transaction { atr, .. } => bytes(atr, 0..=33),
@@ -364,7 +364,7 @@ impl RecordedVisit {
 }
 
 impl Exchange {
-    /// An answer or an error, never both; what is not shown is a header, and a status.
+    /// An answer or an error, never both; hidden data leave a header and a status.
     fn is_well_formed(&self) -> bool {
         let said = if self.shown { self.command_length..=self.command_length } else { 0..=4 };
         let answered = match (&self.answer, self.answer_length) {
@@ -384,12 +384,12 @@ impl RecordedAnswer {
     }
 }
 
-/// Whether a text is so many bytes in hex.
+/// Whether a text is that many bytes in hex.
 fn bytes(text: &str, length: RangeInclusive<usize>) -> bool {
     text.len().is_multiple_of(2) && length.contains(&(text.len() / 2)) && text.bytes().all(|c| c.is_ascii_hexdigit())
 }
 
-/// Whether an APDU asks for the rest of an answer.
+/// Whether an APDU is GET RESPONSE.
 pub(super) fn is_get_response(command: &[u8]) -> bool {
     Received::parse(command).is_some_and(|apdu| apdu.header[1] == 0xC0)
 }

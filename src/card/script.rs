@@ -1,4 +1,4 @@
-//! What is to be sent, and what is expected: `HEX = 9000, 61xx > NAME`, a line each in a script.
+//! Parses scripts of commands and expected answers, one per line: `HEX = 9000, 61xx > NAME`.
 //!
 //! ```text
 //! # The applet, and its certificate
@@ -7,7 +7,8 @@
 //! 00 CA 9F 7F 00         = 9000, 6A88 > CPLC
 //! ```
 //!
-//! An expectation of four digits is the status word; a longer one is the whole answer with it. `x` stands for any digit.
+//! An expectation of four digits is the status word; a longer one is the whole answer including it. `x` stands for any
+//! digit.
 
 use std::{collections::BTreeMap, iter};
 
@@ -16,10 +17,10 @@ const COMMAND_MAX: usize = 65_544;
 /// The most lines of a script.
 const LINES_MAX: usize = 10_000;
 
-/// One thing to do.
+/// One step of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScriptStep {
-    /// Gives a name to bytes.
+    /// Assigns bytes to a variable.
     Set {
         /// The variable.
         name: String,
@@ -30,9 +31,9 @@ pub enum ScriptStep {
     Send {
         /// The command APDU.
         command: HexTemplate,
-        /// The answers of which one is to come back; empty for any.
+        /// The acceptable answers; empty for any.
         expected: Vec<AnswerPattern>,
-        /// The variable that takes the data of the answer.
+        /// The variable that receives the data of the answer.
         keep: Option<String>,
     },
 }
@@ -47,11 +48,11 @@ enum Piece {
     Variable(String),
 }
 
-/// Upper-case digits of an answer, `X` for any.
+/// The digits of an answer in upper case, `X` for any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerPattern(String);
 
-/// Why a line is none.
+/// Why a line is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
     /// Neither a digit nor a variable.
@@ -63,10 +64,10 @@ pub enum ScriptError {
     /// A pattern that no answer can have.
     #[error("{0:?} is not an expectation: four digits of a status word, or a whole answer; x stands for any digit")]
     Pattern(String),
-    /// A name that is none.
+    /// Not a valid variable name.
     #[error("{0:?} is not a variable name: letters, digits and _")]
     Name(String),
-    /// Nobody has given it a value before.
+    /// The variable has no value yet.
     #[error("${0} has no value yet")]
     Unknown(String),
     /// A script without an end.
@@ -77,9 +78,9 @@ pub enum ScriptError {
 /// The lines of a script, each with its number.
 ///
 /// # Errors
-/// The number of the first line that is no step, and why; [`ScriptError::TooLong`] for more than 10,000 lines.
+/// The number of the first invalid line, and the reason; [`ScriptError::TooLong`] for more than 10,000 lines.
 pub fn parse(text: &str) -> Result<Vec<(usize, ScriptStep)>, (usize, ScriptError)> {
-    // The byte order mark of editors of other systems.
+    // The byte order mark that editors of other systems write.
     let text = text.trim_start_matches('\u{FEFF}');
     if text.lines().nth(LINES_MAX).is_some() {
         return Err((LINES_MAX + 1, ScriptError::TooLong));
@@ -93,10 +94,10 @@ pub fn parse(text: &str) -> Result<Vec<(usize, ScriptStep)>, (usize, ScriptError
 }
 
 impl ScriptStep {
-    /// One line without its comment.
+    /// Parses one line without its comment.
     ///
     /// # Errors
-    /// [`ScriptError`] says what of the line is no step.
+    /// [`ScriptError`] says what is wrong with the line.
     pub fn parse(line: &str) -> Result<Self, ScriptError> {
         if let Some(rest) = line.strip_prefix("set ") {
             let (name, digits) = rest.trim().split_once(char::is_whitespace).ok_or(ScriptError::Length)?;
@@ -107,7 +108,7 @@ impl ScriptStep {
             None => (line, None),
         };
         let (command, expected) = line.split_once('=').map_or((line, None), |(line, rest)| (line, Some(rest)));
-        // An expectation that was left out after its sign would pass whatever comes back.
+        // An empty expectation after `=` would accept any answer.
         let patterns = expected.into_iter().flat_map(|expected| expected.split(','));
         let expected = patterns.map(|pattern| AnswerPattern::parse(pattern.trim())).collect::<Result<_, _>>()?;
         Ok(Self::Send { command: HexTemplate::parse(command)?, expected, keep })
@@ -136,7 +137,7 @@ impl HexTemplate {
         if pieces.is_empty() { Err(ScriptError::Length) } else { Ok(Self(pieces)) }
     }
 
-    /// The bytes, once every variable has a value.
+    /// The bytes, with all variables replaced by their values.
     ///
     /// # Errors
     /// [`ScriptError::Unknown`] names a variable without a value; [`ScriptError::Length`] for half a byte or more than
@@ -173,7 +174,7 @@ impl AnswerPattern {
         Err(ScriptError::Pattern(text.to_owned()))
     }
 
-    /// Whether an answer, its two status bytes at the end, is one of these.
+    /// Whether an answer, including its two status bytes, matches.
     pub fn matches(&self, answer: &[u8]) -> bool {
         let answer = hex::encode_upper(answer);
         let told = if self.0.len() == 4 { answer.get(answer.len().saturating_sub(4)..) } else { Some(&*answer) };
@@ -182,7 +183,7 @@ impl AnswerPattern {
         })
     }
 
-    /// As it is shown.
+    /// As displayed.
     pub fn text(&self) -> &str {
         &self.0
     }

@@ -1,35 +1,35 @@
-//! Why the PC/SC service does nothing for a terminal: for the readers as a whole, and for a connection to one card.
+//! Why the PC/SC service refuses a terminal: for the readers as a whole, and for a connection to one card.
 
 use serde::{Deserialize, Serialize};
 
-/// Why there is no answer about the readers.
+/// Why the service gives no information about the readers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum ReaderError {
     /// No PC/SC service listens.
     #[error("the PC/SC service is not running")]
     ServiceDown,
-    /// There is no program that could be the service, and no socket.
+    /// Neither the service's program nor a socket exists.
     #[error("no PC/SC service is installed")]
     NotInstalled,
-    /// The service is there and does not answer.
+    /// The service exists but does not answer.
     #[error("the PC/SC service does not answer")]
     ServiceHangs,
-    /// The socket of the service may not be written.
+    /// This user may not write to the service's socket.
     #[error("this user may not write to the socket of the PC/SC service, {0}")]
     SocketDenied(String),
-    /// The service closed the connection before it heard anything: polkit.
+    /// The service closed the connection before it read anything: polkit refuses.
     #[error(
         "the PC/SC service refused this user: polkit has to allow org.debian.pcsc-lite.access_pcsc and access_card"
     )]
     Denied,
-    /// No thread could be started that asks the service.
+    /// The thread that asks the service could not be started.
     #[error("no thread could be started: {0}")]
     NoThread(String),
-    /// The service refuses everybody, because it cannot ask polkit.
+    /// The service refuses everybody because it cannot ask polkit.
     #[error("the PC/SC service refused this user, because it cannot ask: {}", missing(*.0))]
     NoPolkit(MissingGate),
-    /// The service and the library of this process speak different versions of their protocol.
+    /// The service and this process's library speak different versions of their protocol.
     #[error("{}", versions(*.0))]
     Version(Option<ProtocolVersion>),
     /// Anything else, by the PC/SC name of the error.
@@ -46,7 +46,7 @@ const fn missing(gate: MissingGate) -> &'static str {
     }
 }
 
-/// Two versions are in use, 4:4 and 4:5: a service of one is refused by a library of the other.
+/// Two versions are in use, 4:4 and 4:5: a service of one refuses a library of the other.
 fn versions(service: Option<ProtocolVersion>) -> String {
     match service {
         None => "the PC/SC service closes the connection over the version of the protocol: its library here is of another release"
@@ -58,17 +58,17 @@ fn versions(service: Option<ProtocolVersion>) -> String {
     }
 }
 
-/// A version of the protocol between library and service; both sides insist on their own.
+/// A version of the protocol between library and service, which must be equal on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProtocolVersion {
-    /// 4 in all services of today.
+    /// 4 in all current services.
     pub major: u32,
     /// 4 or 5.
     pub minor: u32,
 }
 
 impl ProtocolVersion {
-    /// What most libraries of today speak.
+    /// The version of most current libraries.
     pub const USUAL: Self = Self { major: 4, minor: 4 };
 }
 
@@ -78,7 +78,7 @@ impl std::fmt::Display for ProtocolVersion {
     }
 }
 
-/// Why the service cannot ask polkit, which it takes for a refusal.
+/// Why the service cannot ask polkit, which it treats as a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MissingGate {
@@ -88,6 +88,6 @@ pub enum MissingGate {
     Polkit,
     /// Its unit is masked, so that nothing starts it.
     Masked,
-    /// `/proc` hides the processes of others, so that it cannot see who asks.
+    /// `/proc` hides the processes of others, so that polkit cannot see who asks.
     Processes,
 }

@@ -19,7 +19,7 @@ impl Status {
     pub const SECURITY: Self = Self(0x6982);
     /// Conditions of use not satisfied.
     pub const CONDITIONS: Self = Self(0x6985);
-    /// Incorrect parameters in the command data field, or in P1 P2 as our protocol has it.
+    /// Incorrect parameters in the command data field, or in P1 P2 as our protocol defines.
     pub const WRONG_DATA: Self = Self(0x6A80);
     /// File or application not found.
     pub const NOT_FOUND: Self = Self(0x6A82);
@@ -34,12 +34,12 @@ impl Status {
     /// No precise diagnosis.
     pub const UNKNOWN: Self = Self(0x6F00);
 
-    /// Whether the command was carried out (9000).
+    /// Whether the command was successful (9000).
     pub fn is_ok(self) -> bool {
         self == Self::OK
     }
 
-    /// For 61xx: how many bytes wait, where 256 stands for "256 or more".
+    /// For 61xx: how many bytes are waiting, where 256 stands for "256 or more".
     pub fn more(self) -> Option<usize> {
         match self.0.to_be_bytes() {
             [0x61, 0] => Some(256),
@@ -48,7 +48,7 @@ impl Status {
         }
     }
 
-    /// For 6Cxx: the Le that the card wants instead, 1 to 256 bytes.
+    /// For 6Cxx: the Le that the card expects instead, 1 to 256 bytes.
     pub fn correct_le(self) -> Option<usize> {
         match self.0.to_be_bytes() {
             [0x6C, 0] => Some(256),

@@ -1,8 +1,9 @@
-//! What the protocol T=0 leaves to whoever sends commands (ISO/IEC 7816-3, 12.2): neither PC/SC nor its drivers do it.
+//! Implements what the protocol T=0 leaves to the sender of commands (ISO/IEC 7816-3, 12.2): neither PC/SC nor its
+//! drivers do it.
 //!
-//! - Le goes out only without data: with data the card says 61xx, and the rest is fetched.
+//! - Le is sent only without data: with data the card answers 61xx, and the rest is fetched.
 //! - There is no extended length.
-//! - GET RESPONSE has class 00, unless the card wants another.
+//! - GET RESPONSE has class 00, unless the card requires another.
 
 use super::{
     apdu::{Received, Response},
@@ -11,11 +12,11 @@ use super::{
     status::Status,
 };
 
-/// The bits of CLA that say secure messaging, in the first range and in the others (ISO/IEC 7816-4, 5.4.1).
+/// The bits of CLA for secure messaging, in the first range and in the others (ISO/IEC 7816-4, 5.4.1).
 const SECURE_BITS: u8 = 0x0C;
 const GET_RESPONSE: u8 = 0xC0;
 
-/// Whose class GET RESPONSE is sent with.
+/// The class with which GET RESPONSE is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ResponseClass {
     /// 00.
@@ -38,13 +39,13 @@ impl ResponseClass {
     }
 }
 
-/// What brings one TPDU to the card, and its answer back.
+/// Sends one TPDU to the card, and returns its answer.
 pub type TpduSender<'a> = dyn FnMut(&[u8]) -> Result<Vec<u8>, LinkError> + 'a;
 
-/// The exchanges of one connection whose protocol is T=0.
+/// The state of one connection with the protocol T=0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct T0 {
-    /// What the card took last.
+    /// The class that the card accepted last.
     class: ResponseClass,
 }
 
@@ -55,13 +56,14 @@ impl Default for T0 {
 }
 
 impl T0 {
-    /// Sends a command APDU by way of TPDUs, and puts the whole answer together, its status word at the end.
+    /// Sends a command APDU as TPDUs, and returns the complete answer with its status word.
     ///
-    /// 6Cxx is followed once for each command, 61xx until nothing waits. Bytes that are no command APDU go out as they are.
+    /// 6Cxx is obeyed once for each command, 61xx until nothing is waiting. Bytes that are not a command APDU are sent
+    /// as they are.
     ///
     /// # Errors
-    /// Those of `send`; [`LinkError::NoExtendedLength`] for a command that is more than a short APDU can say;
-    /// [`LinkError::Malformed`] for an answer that has no status word, or never ends.
+    /// Those of `send`; [`LinkError::NoExtendedLength`] for a command that does not fit a short APDU;
+    /// [`LinkError::Malformed`] for an answer without a status word, or an endless one.
     pub fn exchange(&mut self, command: &[u8], send: &mut TpduSender<'_>) -> Result<Vec<u8>, LinkError> {
         let Some(received) = Received::parse(command) else { return send(command) };
         if received.extended {
@@ -93,7 +95,7 @@ impl T0 {
         Err(LinkError::Malformed(answer.data.len()))
     }
 
-    /// One GET RESPONSE, with every class that the card may want until it takes one.
+    /// One GET RESPONSE, with each possible class until the card accepts one.
     fn fetch(&mut self, cla: u8, waiting: usize, send: &mut TpduSender<'_>) -> Result<Response, LinkError> {
         let mut tried = Vec::new();
         let mut answer = Response::status(Status::UNKNOWN_CLASS);
@@ -117,12 +119,12 @@ impl T0 {
     }
 }
 
-/// Splits what came back.
+/// Splits an answer into data and status.
 fn parse(bytes: &[u8]) -> Result<Response, LinkError> {
     Response::parse(bytes).filter(|answer| answer.data.len() <= ANSWER_MAX).ok_or(LinkError::Malformed(bytes.len()))
 }
 
-/// The Le that the card wants instead.
+/// The Le that the card expects instead.
 fn corrected(answer: &Response) -> Option<usize> {
     answer.status.correct_le().filter(|_| answer.data.is_empty())
 }

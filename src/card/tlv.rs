@@ -1,6 +1,6 @@
-//! BER-TLV (ISO/IEC 7816-4, 5.2.2): built with `iso7816-tlv`, and parsed strictly here.
+//! BER-TLV (ISO/IEC 7816-4, 5.2.2): built with `iso7816-tlv`, but parsed strictly here.
 //!
-//! What is received is parsed by our own reader (docs/adr/0006-strict-tlv-reader.md), which accepts shortest forms only
+//! Received data is parsed by our own reader (docs/adr/0006-strict-tlv-reader.md), which accepts shortest forms only
 //! and never recurses: a caller opens the one constructed object that it expects.
 
 use iso7816_tlv::ber::{Tag, Tlv, Value};
@@ -17,15 +17,15 @@ pub enum TlvError {
     /// A length of more than two bytes, an indefinite one, or one that is not minimal.
     #[error("the length is not in its shortest form")]
     Length,
-    /// Another tag than the one that has to stand here.
+    /// A different tag from the one required here.
     #[error("expected tag {expected:X}, found {found:X}")]
     Unexpected {
-        /// The tag that has to stand here.
+        /// The required tag.
         expected: u16,
-        /// The tag that stands here.
+        /// The tag found.
         found: u16,
     },
-    /// The value does not have the length that it must have.
+    /// The value does not have the required length.
     #[error("the value of tag {0:X} has the wrong length")]
     ValueLength(u16),
     /// Bytes after the last object.
@@ -48,11 +48,11 @@ pub struct Object<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct TlvReader<'a>(&'a [u8]);
 
-/// How many objects, and how deep, are shown of an answer.
+/// How many objects of an answer are shown, and how deep.
 const TREE_MAX: (usize, usize) = (1_000, 8);
 
-/// All objects of these bytes, each with its depth, those inside a constructed one behind it; `None` when not every
-/// byte belongs to an object. A constructed object whose value is none is taken for a primitive one.
+/// All objects of these bytes, each with its depth, the content of a constructed one after it; `None` when not every
+/// byte belongs to an object. A constructed object whose value is not TLV is treated as primitive.
 pub fn tree(bytes: &[u8]) -> Option<Vec<(usize, Object<'_>)>> {
     let mut found = Vec::new();
     let mut left = vec![TlvReader::new(bytes)];
@@ -76,7 +76,7 @@ pub fn tree(bytes: &[u8]) -> Option<Vec<(usize, Object<'_>)>> {
 }
 
 impl Object<'_> {
-    /// Whether its value is made of objects (ISO/IEC 7816-4, 5.2.2.1).
+    /// Whether its value consists of objects (ISO/IEC 7816-4, 5.2.2.1).
     fn is_constructed(&self) -> bool {
         let first = self.tag.to_be_bytes().into_iter().find(|byte| *byte != 0).unwrap_or_default();
         first & 0x20 != 0
@@ -107,7 +107,7 @@ impl<'a> TlvReader<'a> {
     /// The next object, whatever its tag.
     ///
     /// # Errors
-    /// [`TlvError::Truncated`] when the bytes end before; otherwise what is wrong with tag or length.
+    /// [`TlvError::Truncated`] when the bytes end too soon; otherwise what is wrong with tag or length.
     pub fn any(&mut self) -> Result<Object<'a>, TlvError> {
         let start = self.0;
         let tag = self.tag()?;
@@ -159,7 +159,7 @@ impl<'a> TlvReader<'a> {
         Ok(Some(object.value))
     }
 
-    /// Refuses bytes that are left.
+    /// Refuses remaining bytes.
     ///
     /// # Errors
     /// [`TlvError::Trailing`].
@@ -204,7 +204,7 @@ impl<'a> TlvReader<'a> {
 /// Parses bytes that are exactly one object with this tag, and returns its value.
 ///
 /// # Errors
-/// [`TlvError::Trailing`] for bytes behind it; as [`TlvReader::object`].
+/// [`TlvError::Trailing`] for bytes after it; as [`TlvReader::object`].
 pub fn only(bytes: &[u8], expected: u16) -> Result<&[u8], TlvError> {
     let mut reader = TlvReader::new(bytes);
     let value = reader.value(expected)?;
@@ -224,13 +224,13 @@ pub fn object(tag: u16, value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The crate encodes a value as given only under a primitive tag: a constructed one it would parse and count anew.
+/// The crate encodes a value as given only under a primitive tag: a constructed one it would parse and re-encode.
 fn primitive(tag: u16, value: &[u8]) -> Option<Vec<u8>> {
     let tag = Tag::try_from(tag).ok()?;
     Some(Tlv::new(tag, Value::Primitive(value.to_vec())).ok()?.to_vec())
 }
 
-/// For what the crate cannot do: constructed objects, and a length of exactly 127, which it writes as `81 7F`.
+/// For what the crate cannot do: constructed objects, and a length of exactly 127, which it encodes as `81 7F`.
 #[allow(clippy::cast_possible_truncation)] // each arm is bounded by its pattern
 fn header(tag: u16, length: usize) -> Vec<u8> {
     let mut out = match tag.to_be_bytes() {
@@ -329,7 +329,7 @@ mod tests {
         }
         assert_eq!(shape(&[]), Some(Vec::new()));
         assert_eq!(shape(&object(0xA5, &[])), Some(vec![(0, 0xA5)]));
-        // What is primitive by its tag stays closed, and so does what is constructed and holds no objects.
+        // Primitive tags stay closed, and so do constructed ones without objects.
         for tag in [0x53, 0x5F49] {
             assert_eq!(shape(&object(tag, &leaf)), Some(vec![(0, tag)]), "{tag:X}");
         }

@@ -1,4 +1,4 @@
-//! Finds options that are set by environment variables.
+//! Options set by environment variables: ignores empty variables, and names the one behind a rejected value.
 
 use std::ffi::{OsStr, OsString};
 

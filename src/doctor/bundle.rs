@@ -11,8 +11,8 @@ use std::{
 
 use crate::config::Settings;
 
-/// Writes a tar archive: the findings as they are given, the settings that cannot be secret, and names, sizes and modes of
-/// the files of the state. No file of the state or of the configuration is opened.
+/// Writes a tar archive: the findings as given, the settings that cannot be secret, and names, sizes and modes of the
+/// state files. No file of the state or of the configuration is opened.
 ///
 /// # Errors
 /// What the system says when the archive cannot be written.
@@ -39,7 +39,7 @@ fn system() -> String {
     ["/etc/os-release", "/proc/version", "/proc/modules"].map(read).concat()
 }
 
-/// Numbers and choices; of what may hold a secret only whether it is there.
+/// Numbers and choices; of what may be secret only whether it is set.
 fn public_settings(settings: &Settings) -> String {
     let Settings { format, source, heartbeat, stale_after, limits, aliases, server, .. } = settings;
     format!(
@@ -58,7 +58,7 @@ fn public_settings(settings: &Settings) -> String {
     )
 }
 
-/// Mode, length and name of what lies in the state folder and in the folder of the keys.
+/// Mode, length and name of the files in the state folder and in the key folder.
 fn listing(folder: &Path) -> String {
     let mut lines = Vec::new();
     for (prefix, place) in

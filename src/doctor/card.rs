@@ -33,23 +33,23 @@ use crate::{
     token::select::{LifeCycle, Selected, select},
 };
 
-/// How long the connection may take to close.
+/// How long to wait for the connection to close.
 const CLOSING: Duration = Duration::from_secs(2);
-/// How long a reader is watched for a card that comes and goes.
+/// How long a reader is watched for a card that is repeatedly detected and lost.
 const WATCH: Duration = Duration::from_millis(1_500);
-/// How long all exchanges with one card may take, where one may not take as long.
+/// How long all exchanges with one card may take, unless a single one may take longer.
 const LIMIT: Duration = Duration::from_secs(12);
 
-/// What else is there beside the reader that is looked at.
+/// What there is beside the examined reader.
 pub struct Beside {
-    /// Another card that may be a token.
+    /// Whether another card may be a token.
     pub has_card: bool,
-    /// How `ignore` names this reader and no other, where there are others.
+    /// A pattern for `ignore` that excludes exactly this reader, if there are others.
     pub ignore: Option<String>,
 }
 
-/// One reader. Beside another card that may be a token, what can be none is nothing to be mended: it may lie there for
-/// ever.
+/// Examines one reader. Beside a card that may be a token, a card that cannot be one is not a fault: it may lie there
+/// permanently.
 pub fn probe(reader: ReaderState, beside: Beside, exchange: Duration) -> Probe {
     Probe {
         name: "reader",
@@ -67,12 +67,12 @@ fn hung() -> Finding {
 fn inspect(report: &ProbeReport, reader: &ReaderState, beside: &Beside) {
     let watch = CardWatch::on(&reader.name);
     let at_first = usize::from(matches!(reader.slot, Slot::Card(_) | Slot::Mute));
-    // What a card that comes and goes was found to be in between is no more than that, unless it is settled.
+    // Of a card that comes and goes, findings in between do not count unless they are certain.
     let (found, settled) = match &reader.slot {
         Slot::Unavailable => (causes::link(&LinkError::Unavailable, 0).into(), true),
         _ if reader.exclusive => (held(report, &LinkError::SharingViolation), true),
         Slot::Empty => (Finding::skipped("no card: put one on it to have it checked too"), false),
-        // The service tells what it found once; a card may have been late.
+        // The service reports what it found first; a card may have answered late.
         Slot::Mute => match woken(report, reader) {
             Ok(atr) => card(report, reader, &atr, beside),
             Err(error) => (broken(report, &error), false),
@@ -84,7 +84,7 @@ fn inspect(report: &ProbeReport, reader: &ReaderState, beside: &Beside) {
 }
 
 impl Beside {
-    /// Less than a fault beside another card, where it can be left out; and how that is done.
+    /// Reduces a fault beside another card to less if the reader can be ignored, and says how.
     fn judge(&self, found: Finding) -> Finding {
         let can_be_no_token = matches!(found.code, Some("token.mute" | "card.not-iso14443-4"));
         let Some(pattern) = self.ignore.as_ref().filter(|_| can_be_no_token || found.code == Some("token.foreign"))
@@ -101,7 +101,8 @@ impl Beside {
     }
 }
 
-/// What the answer to reset says, or why nothing can be said to the card; and whether that holds whatever comes and goes.
+/// The finding from the answer to reset, or why the card cannot be talked to; and whether it holds even for a flapping
+/// card.
 fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside) -> (Finding, bool) {
     let described = described(atr);
     let talked = if described.verdict == Verdict::Good { talk(report, reader, atr, beside) } else { Ok(()) };
@@ -122,11 +123,11 @@ fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside)
     (found.fact("atr", hex::encode_upper(atr)), settled)
 }
 
-/// The answer to reset of a card that answers when it is powered once more.
+/// The answer to reset of a card that answers when powered again.
 fn woken(report: &ProbeReport, reader: &ReaderState) -> Result<Vec<u8>, LinkError> {
     match Card::connect(&reader.name, limits(report)) {
         Ok(card) => Ok(card.atr().to_vec()),
-        // It was seen there, and has been lifted since.
+        // It was there, and has been removed since.
         Err(LinkError::CardRemoved | LinkError::CardReset) => Err(LinkError::CardMute),
         Err(error) => Err(error),
     }
@@ -138,12 +139,12 @@ fn limits(report: &ProbeReport) -> CardLimits {
     CardLimits { exchange, connect: exchange, deadline: Some(Deadline::within(whole(exchange))) }
 }
 
-/// How long all exchanges may take where one may take as long as this: there are two at least.
+/// The limit for all exchanges if one may take this long: there are at least two.
 fn whole(exchange: Duration) -> Duration {
     LIMIT.max(exchange * 2)
 }
 
-/// The card was not given the time that one in order takes.
+/// The limit is too short even for a healthy card.
 fn too_short(exchange: Duration) -> Finding {
     Finding::warning(
         "config.limits",
@@ -160,7 +161,7 @@ fn flapping() -> Finding {
     )
 }
 
-/// Looks at what comes and goes in one reader.
+/// Watches for changes in one reader.
 struct CardWatch {
     changes: mpsc::Receiver<()>,
     until: Instant,
@@ -184,15 +185,15 @@ impl CardWatch {
         Self { changes, until: Instant::now() + WATCH, _monitor: monitor.ok() }
     }
 
-    /// Whether more changed until the end of the watch than one person with one card does: what lay there at first is told
-    /// too, and who put it down or took it away just now changed it once.
+    /// Whether more changes were seen until the end of the watch than one person with one card causes. The initial
+    /// state counts as a change, and inserting or removing a card once is another.
     fn sees_flapping(&self, at_first: usize) -> bool {
         let left = || self.until.saturating_duration_since(Instant::now());
         (0..at_first + 2).all(|_| self.changes.recv_timeout(left()).is_ok())
     }
 }
 
-/// Another program has it, where there is one: without one it is a call of somebody who is gone, and hangs.
+/// Another program holds it, if there is one; without one, a call by a program that has ended hangs.
 fn held(report: &ProbeReport, error: &LinkError) -> Finding {
     let holders = Holders::of(&socket(&*report.context.environment));
     let found = if holders.any() {
@@ -205,7 +206,7 @@ fn held(report: &ProbeReport, error: &LinkError) -> Finding {
     found.fact("candidates", holders.json()).fact("hidden", holders.hidden)
 }
 
-/// What the answer to reset says, or what is wrong with it.
+/// A finding on the answer to reset, or on what is wrong with it.
 fn described(bytes: &[u8]) -> Finding {
     match Atr::parse(bytes) {
         Err(error) => Finding::fault(
@@ -227,9 +228,9 @@ fn described(bytes: &[u8]) -> Finding {
     }
 }
 
-/// Talks to the card. What is found on the way stands in the probes below.
+/// Talks to the card, and reports findings below this probe.
 fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside) -> Result<(), LinkError> {
-    // Before the card is held: a driver that is asked which reader this is waits until the transaction ends.
+    // Before the card is held: a driver that is asked for the reader's identity waits until the transaction ends.
     let max_extra = report.context.settings.distance.at(&reader.name);
     let mut card = Card::connect(&reader.name, limits(report))?;
     let mut lost = 0;
@@ -247,7 +248,7 @@ fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside)
     Ok(())
 }
 
-/// All exchanges, in one transaction. What fails so that it can begin again fails before anything is reported.
+/// All exchanges, in one transaction. Failures after which it can be restarted occur before anything is reported.
 fn examine(
     report: &ProbeReport,
     reader: &ReaderState,
@@ -265,13 +266,13 @@ fn examine(
         Some(None) => Deeper::look(&mut transaction, kvn)?,
     };
     if deeper.is_upset {
-        // Whoever comes next finds it as it was; where that fails, so does his own attempt.
+        // Leave the card as it was; if the reset fails, so will the next program's attempt.
         let _ = transaction.reset();
     }
     Ok((trips, deeper))
 }
 
-/// Why nothing is sent that taps do not send: it could block the reader for others, or for minutes.
+/// Why nothing is sent beyond what taps send: it could block the reader for others, or for minutes.
 fn no_deeper(report: &ProbeReport, reader: &ReaderState, is_t0: bool) -> Option<&'static str> {
     if reader.in_use {
         return Some("another program is connected to the card");
@@ -287,7 +288,7 @@ fn no_deeper(report: &ProbeReport, reader: &ReaderState, is_t0: bool) -> Option<
 
 fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
     let exchange = report.context.settings.limits.exchange;
-    // A connection that came too late for such a limit is in use as if another program had it.
+    // A connection that timed out at such a limit looks in use, as if another program had it.
     let is_limit = matches!(
         error,
         LinkError::TimedOut
@@ -303,7 +304,7 @@ fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
     }
 }
 
-/// Whose the card is, and where it stands in its life; and the number of a key whose certificate it tells anybody.
+/// Which CA the card belongs to, and its life-cycle state; and the number of a key whose certificate it gives anybody.
 fn token(report: &ProbeReport, link: &mut dyn Link) -> Result<(Finding, Option<u8>), LinkError> {
     let answer = exchange(link, &select(), ApduFormat::Short)?;
     let selected = match Selected::parse(answer) {
@@ -348,7 +349,7 @@ fn token(report: &ProbeReport, link: &mut dyn Link) -> Result<(Finding, Option<u
 
 fn issued(report: &ProbeReport, selected: &Selected) -> Finding {
     let home = PkiDir::new(report.context.settings.pki_folder());
-    // Two, while one is rotated out: a token that was not moved yet is in use as well.
+    // Two CAs during a rotation: a token that was not moved yet is valid, too.
     match home.load_trusted() {
         Ok(cas) if cas.iter().all(|ca| ca.key_identifier()[..8] != selected.ca_prefix) => Finding::fault(
             "token.other-authority",
@@ -359,7 +360,7 @@ fn issued(report: &ProbeReport, selected: &Selected) -> Finding {
     }
 }
 
-/// The card proves in INITIALIZE UPDATE which keys it has; a session that goes no further changes nothing.
+/// INITIALIZE UPDATE makes the card prove which keys it has; a session that ends there changes nothing.
 fn has_test_keys(link: &mut dyn Link) -> Result<bool, LinkError> {
     let (command, awaiting) = scp03::begin([0; 8]);
     let answer = exchange(link, &command, ApduFormat::Short)?;
@@ -371,7 +372,7 @@ fn has_test_keys(link: &mut dyn Link) -> Result<bool, LinkError> {
 mod tests {
     use super::*;
 
-    /// What a slot says that never has a token, by what lies in the others.
+    /// The finding on a slot that never holds a token, by the content of the others.
     #[test]
     fn how_a_slot_is_left_out_is_said_wherever_there_is_another() {
         let foreign = || Finding::from(TapError::Foreign.to_failure(0));
@@ -386,7 +387,7 @@ mod tests {
         assert_eq!(judged(mute(), false, sam), (Verdict::Fault, true, true));
         assert_eq!(judged(foreign(), true, sam), (Verdict::Fault, true, false));
         assert_eq!(judged(foreign(), false, sam), (Verdict::Fault, true, false));
-        // The only reader is left out by nobody.
+        // The only reader is never ignored.
         assert_eq!(judged(mute(), false, None), (Verdict::Fault, false, true));
         assert!(!judged(hung(), true, sam).1);
     }

@@ -21,22 +21,22 @@ use crate::{
     },
 };
 
-/// How long all of it may take.
+/// Time limit for everything.
 const LIMIT: Duration = Duration::from_secs(2);
-/// How long one step may take: that it did not answer is said by the step itself.
+/// Time limit for one step, so that the step itself reports that there was no answer.
 const PATIENCE: Duration = Duration::from_millis(1400);
 const _: () = assert!(server::SLOW.as_millis() + PATIENCE.as_millis() < LIMIT.as_millis());
 /// A watch sends events within seconds, and tries again within a minute; a scan sends them at its end.
 const UNSENT: SignedDuration = SignedDuration::from_mins(5);
-/// So many events are counted; more are "or more".
+/// So many events are counted; beyond that it says "or more".
 const COUNTED: usize = 1000;
 
-/// Looks at the server that has its home here: areas, and what was found there.
+/// Checks the server on this machine: areas, and their findings.
 pub type HomeProbe = Box<dyn FnOnce() -> Vec<(&'static str, Finding)> + Send>;
 
-/// The areas in their order, each with the worst that was found there.
+/// The areas in order, each with its worst finding.
 pub fn glance(context: ProbeContext, home: Option<HomeProbe>) -> Vec<Finding> {
-    // Where a server has its home, and nobody was ever read, no reader is missed.
+    // A machine with a server that has never read a card needs no reader.
     let needs_readers = home.is_none() || context.settings.state_folder.join("terminal.db").exists();
     let mut roots = vec![
         probe("readers", || ReaderError::ServiceHangs.failure().into(), move |report| readers(report, needs_readers)),
@@ -60,7 +60,7 @@ fn probe(name: &'static str, silent: fn() -> Finding, work: impl FnOnce(&ProbeRe
     Probe { name, subject: None, limit: LIMIT, silent, work: Box::new(work) }
 }
 
-/// The store alone of what has its home here: of the rest `status` says how it is.
+/// Only the store of the local server: `status` reports on the rest.
 pub fn store_probe(look: HomeProbe) -> Probe {
     probe("store", slow_store, |report| {
         look().into_iter().filter(|(area, _)| *area == "store").for_each(|(_, found)| report.found(found));
@@ -75,13 +75,13 @@ fn slow_store() -> Finding {
 }
 
 impl Finding {
-    /// What works, should not stay so, and has no code of its own.
+    /// It works but should be corrected, and has no code.
     pub fn look(message: impl Into<String>, remedy: Remedy) -> Self {
         Self { remedy: Some(remedy), ..Self::of(Verdict::Warning, None, message.into()) }
     }
 }
 
-/// One finding for each area: the worst, which says how many others there are.
+/// One finding for each area: the worst, with the number of the others.
 fn areas(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
     let mut areas: Vec<(Finding, usize)> = Vec::new();
     for finding in all {
@@ -105,7 +105,7 @@ fn areas(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
     areas.into_iter().map(told).collect()
 }
 
-/// Who is there, without connecting to any: what the service says of each.
+/// The connected readers, as the service describes them, without connecting to any.
 fn readers(report: &ProbeReport, are_needed: bool) {
     let failure = match list_within(PATIENCE) {
         Ok(all) if all.is_empty() => no_reader(),
@@ -126,7 +126,7 @@ fn counted(readers: &[&ReaderState]) -> Finding {
     };
     let cards = names(&|reader| reader.slot.is_occupied() && reader.slot != Slot::Mute);
     let dumb = names(&|reader| reader.exclusive || reader.slot == Slot::Unavailable);
-    // It may lie there for ever, or be late: nothing that has to be mended.
+    // It may lie there permanently, or be late: not a fault.
     let mute = names(&|reader| reader.slot == Slot::Mute);
     let silent = if mute.is_empty() { String::new() } else { format!(", {} with something mute", mute.len()) };
     let count = format!("{}, {} with a card{silent}", number_of(readers.len(), "reader"), cards.len());
@@ -139,7 +139,7 @@ fn counted(readers: &[&ReaderState]) -> Finding {
     found.fact("cannot_be_asked", dumb).fact("mute", mute)
 }
 
-/// Keys and certificates as files; a PKCS#11 token is not asked.
+/// Keys and certificates in files; a PKCS#11 token is not accessed.
 fn identity(report: &ProbeReport) {
     match keys::examine(&report.context) {
         Ok((items, troubles)) if troubles.is_empty() => {
@@ -160,7 +160,7 @@ fn identity(report: &ProbeReport) {
     }
 }
 
-/// The list, the room it has, and whether it can be written as far as its folder says.
+/// The list, the free space, and whether its folder appears writable.
 fn list(report: &ProbeReport) {
     let folder = &report.context.settings.state_folder;
     report.found(state::obstacle(folder).unwrap_or_else(|| here(folder)));
@@ -199,14 +199,14 @@ fn watch(report: &ProbeReport) {
             "a watch ended unexpectedly, and none runs: who is here is in doubt",
             Remedy::run("rollcall watch"),
         ),
-        // What is wrong with the store its own area says.
+        // Faults of the store are reported in its own area.
         _ if runs => Finding::good("a watch runs"),
         _ => Finding::good("no watch runs"),
     };
     report.found(found.fact("runs", runs));
 }
 
-/// Questions that cost the server next to nothing, and what it has not heard yet.
+/// Requests that cost the server next to nothing, and the events it has not received.
 fn ask(report: &ProbeReport) {
     let settings = &report.context.settings;
     let Some(url) = &settings.server.url else {
@@ -215,7 +215,7 @@ fn ask(report: &ProbeReport) {
     };
     let clock = report.context.clock;
     let found = match PkiDir::new(settings.pki_folder()).load_terminal_tls(clock()) {
-        // What is wrong with it the area of the keys says.
+        // Faults of the certificate are reported in the area of the keys.
         Err(_) => {
             Finding::look("without this terminal's certificate it cannot be asked", Remedy::run("rollcall pki list"))
         }
@@ -234,7 +234,7 @@ fn answer(server: &ServerClient, folder: &Path, clock: fn() -> Timestamp) -> Fin
     let began = Instant::now();
     let health = server.health();
     let took = began.elapsed();
-    // A server that was slow is called slow; a second question might not be answered within the limit.
+    // A slow server is reported as slow; a second request might exceed the limit.
     let checked = health.and_then(|health| {
         if took <= server::SLOW {
             server::check_log(folder, server)?;
@@ -264,10 +264,10 @@ fn with_unsent(mut found: Finding, waiting: Option<(usize, Timestamp)>, now: Tim
     found.fact("unsent", count)
 }
 
-/// How many events the server has not heard of, and when the first of them happened.
+/// How many events the server has not received, and when the first of them happened.
 fn unsent(folder: &Path, server: &ServerClient) -> Result<Option<(usize, Timestamp)>, Failure> {
     let Some(store) = TerminalStore::open_if_there(folder)? else { return Ok(None) };
-    // To look makes nothing.
+    // A check must create nothing.
     let sent = if folder.join("directory.db").exists() {
         Cache::open(folder, server.trusted())?.uploaded(store.list_id()?)?
     } else {

@@ -8,7 +8,7 @@ use crate::{
     pki::pkcs11::{self, PinState, Sighting, Uri},
 };
 
-/// What opens the key, with the one try of the PIN that any enrollment takes.
+/// Opens the key, using the one PIN attempt that every enrollment uses.
 const OPEN: &str = "rollcall enroll --from FILE --dry-run";
 
 pub fn probe(uri: Uri) -> Probe {

@@ -16,7 +16,7 @@ pub fn probe() -> Probe {
     Probe { name: "keys", subject: None, limit: Duration::from_secs(5), silent, work: Box::new(inspect) }
 }
 
-/// Their disk does not answer.
+/// The disk of the keys does not answer.
 pub fn silent() -> Finding {
     Finding::fault("pki.slow", "the keys cannot be read in time", Remedy::with("see whether their disk answers", "df"))
 }
@@ -39,7 +39,7 @@ fn inspect(report: &ProbeReport) {
     }
 }
 
-/// What is there, and what is wrong with it.
+/// The keys and certificates, and the findings on them.
 pub fn examine(context: &ProbeContext) -> Result<(Vec<InventoryItem>, Vec<Finding>), Failure> {
     let home = PkiDir::new(context.settings.pki_folder());
     let now = (context.clock)();
@@ -54,14 +54,14 @@ pub fn examine(context: &ProbeContext) -> Result<(Vec<InventoryItem>, Vec<Findin
     Ok((items, troubles))
 }
 
-/// A copy of the keys is in use elsewhere, as far as the tokens have shown.
+/// A finding if the tokens have shown that a copy of the keys is in use elsewhere.
 fn evicted(state_folder: &Path, now: Timestamp) -> Option<Finding> {
     let seen = EvictionNote::of(state_folder).recall(now)?;
     let Failure { message, hint, .. } = evicted_keys();
     Some(Finding::warning("resume.evicted", format!("{message} (seen at {seen})"), hint?))
 }
 
-/// When a certificate ends.
+/// When a certificate expires.
 pub fn end(item: &InventoryItem) -> Option<Timestamp> {
     match &item.content {
         Content::Certificate(Ok(facts)) => Some(facts.not_after),
@@ -82,7 +82,7 @@ fn trouble(item: &InventoryItem, place: CertificatePlace, now: Timestamp) -> Opt
     Some(found)
 }
 
-/// A file that should be there.
+/// A missing file.
 fn gone(missing: &MissingFile) -> Finding {
     let (is_fault, what) = match missing.stops {
         MissingUse::Taps => (true, "no card is authenticated"),
@@ -92,7 +92,7 @@ fn gone(missing: &MissingFile) -> Finding {
         MissingUse::Serving => (false, "no server starts here, and no certificate is renewed"),
     };
     let message = format!("{} is missing: {what}", missing.file);
-    // Other commands fail with the same.
+    // The same failure as in other commands.
     let Failure { code, hint, .. } = missing.error.to_failure();
     let remedy = hint.unwrap_or_else(|| "put it back from a backup".into());
     let found = if is_fault { Finding::fault(code, message, remedy) } else { Finding::warning(code, message, remedy) };

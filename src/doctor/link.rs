@@ -20,13 +20,13 @@ use crate::{
     token::constants::AID,
 };
 
-/// So many round trips are measured, unless the time runs out.
+/// How many round trips are measured, unless time runs out.
 const EXCHANGES: usize = 50;
 /// How long the measurement may take.
 const TIME: Duration = Duration::from_secs(3);
 /// A short command on a contactless card takes 5 to 20 ms.
 const SLOW: Duration = Duration::from_millis(60);
-/// Below this one has luck.
+/// Fewer answers than this prove nothing.
 const FEW: usize = 5;
 
 /// PC/SC part 10, 2.2: tag, and name.
@@ -43,7 +43,7 @@ const FEATURES: [(u8, &str); 10] = [
     (0x20, "execute_pace"),
 ];
 
-/// The names of what the reader can do beside cards: each feature is a tag, the length 4, and a control code.
+/// The names of the reader's features: each entry is a tag, the length 4, and a control code.
 pub fn features(list: &[u8]) -> Value {
     let name = |tag: u8| {
         FEATURES
@@ -54,38 +54,38 @@ pub fn features(list: &[u8]) -> Value {
     list.chunks_exact(6).filter(|one| one[1] == 4).map(|one| Value::from(name(one[0]))).collect()
 }
 
-/// Whose link is measured.
+/// Whose link is measured, and when.
 pub struct Subject<'a> {
     /// The reader.
     pub reader: &'a str,
     /// The card's answer to reset.
     pub atr: &'a [u8],
-    /// The moment.
+    /// The time of the measurement.
     pub now: jiff::Timestamp,
-    /// The bound on distance at the reader; none: there is none.
+    /// The reader's distance bound, if any.
     pub max_extra: Option<Duration>,
 }
 
-/// What goes beyond what taps send.
+/// Results beyond what taps send.
 #[derive(Debug, Default)]
 pub struct Deeper {
     sizes: Option<Sizes>,
-    /// By the reader's own commands.
+    /// Obtained with the reader's own commands.
     uid: Option<String>,
     ats: Option<String>,
-    /// What was not taken.
+    /// What was refused.
     notes: Vec<String>,
-    /// Something was not taken, and the card may need a reset.
+    /// Whether something was refused, and the card may need a reset.
     pub is_upset: bool,
 }
 
 impl Deeper {
-    /// Was not looked at, and why.
+    /// Not examined, for this reason.
     pub fn left_out(why: &str) -> Self {
         Self { notes: vec![format!("not examined further: {why}")], ..Self::default() }
     }
 
-    /// Looks. What a card or a reader does not take is a note; an error says that nothing more can be asked.
+    /// Examines the link. A refusal by card or reader becomes a note; an error means that nothing more can be asked.
     ///
     /// # Errors
     /// [`LinkError`] when the card or the reader is gone, hangs, or does not answer in time.
@@ -114,7 +114,7 @@ impl Deeper {
     }
 
     /// GET DATA of the reader itself (PC/SC part 3, 3.2.2.1.3): P1 00 for the UID, 01 for the historical bytes of the
-    /// ATS. A reader that does not know it may give it to the card.
+    /// ATS. A reader that does not know it may pass it on to the card.
     fn pseudo(&mut self, link: &mut dyn Link, p1: u8) -> Result<Option<String>, LinkError> {
         let answer = match link.transmit(&[0xFF, 0xCA, p1, 0x00, 0x00], Sensitivity::Plain) {
             Ok(answer) => answer,
@@ -129,7 +129,7 @@ impl Deeper {
     }
 }
 
-/// Judges what was measured, and compares with what the link was like.
+/// Judges a measurement, also in comparison with earlier ones.
 pub fn judged(trips: &RoundTrips, deeper: Deeper, subject: &Subject<'_>, memory: &LinkMemory) -> Finding {
     let Deeper { sizes, uid, ats, notes, .. } = deeper;
     let half = trips.percentile(50);
@@ -216,7 +216,7 @@ fn judge(trips: &RoundTrips, sizes: Option<Sizes>) -> Option<Finding> {
     })
 }
 
-/// It works, and was better.
+/// It works, but was better before.
 fn worse(known: &LinkProfile, before: &LinkProfile, memory: &LinkMemory) -> Option<Finding> {
     let what = known.worse_than(before)?;
     Some(Finding::warning(
@@ -229,7 +229,7 @@ fn worse(known: &LinkProfile, before: &LinkProfile, memory: &LinkMemory) -> Opti
     ))
 }
 
-/// Cards that are there will be refused.
+/// The distance bound is so tight that valid cards will be refused.
 fn tight(bound: Duration, varies: u64) -> Finding {
     Finding::warning(
         "link.bound",
@@ -243,7 +243,7 @@ fn tight(bound: Duration, varies: u64) -> Finding {
     )
 }
 
-/// A UID of four bytes that begins with 08 is another one in each field (ISO/IEC 14443-3, 6.5.4).
+/// A UID of four bytes that begins with 08 changes with each activation (ISO/IEC 14443-3, 6.5.4).
 fn is_random(uid: &str) -> bool {
     uid.len() == 8 && uid.starts_with("08")
 }
@@ -252,18 +252,18 @@ fn ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
-/// Exchanges of which every one is the same.
+/// Identical exchanges.
 pub struct RoundTrips {
-    /// Those that came back as they should, the quickest first.
+    /// Times of the successful ones, the quickest first.
     times: Vec<Duration>,
-    /// The others, and those that were lost before.
+    /// The failed ones.
     pub errors: usize,
 }
 
 impl RoundTrips {
-    /// SELECT of what is selected already: every card answers it, and it changes nothing. A card that left, or a reader
-    /// that hangs, ends the measurement; an exchange that failed, or another answer than the first, is counted. A card
-    /// that is so slow that the time runs out is slow.
+    /// Repeats SELECT of what is already selected: every card answers it, and it changes nothing. A removed card or a
+    /// hanging reader ends the measurement; a failed exchange, or an answer that differs from the first, is counted. A
+    /// card so slow that time runs out is slow.
     ///
     /// # Errors
     /// [`LinkError`] when the card or the reader is gone or hangs, or another program holds it.
@@ -278,7 +278,7 @@ impl RoundTrips {
                 Err(LinkError::TimedOut | LinkError::TapLimit(_)) if first.is_some() => break,
                 Err(error @ (LinkError::SharingViolation | LinkError::Occupied(_))) => return Err(error),
                 Err(error) if is_final(&error) => return Err(error),
-                // The reader says that this exchange failed; the card was there just now.
+                // The reader reports that this exchange failed; the card was there just before.
                 Ok(_) | Err(_) => errors += 1,
             }
         }
@@ -286,8 +286,8 @@ impl RoundTrips {
         Ok(Self { times, errors })
     }
 
-    /// By how much its exchanges vary, in whole milliseconds: what the slowest take more than the quickest. A bound on distance
-    /// has to be above that. Too few answers say nothing of it.
+    /// How much the exchanges vary, in whole milliseconds: the slowest minus the quickest. A distance bound has to be
+    /// above that. Too few answers give no result.
     fn bears(&self) -> Option<u64> {
         let least = self.times.first().filter(|_| self.times.len() >= FEW)?;
         let spread = self.percentile(99).saturating_sub(*least);
@@ -317,7 +317,7 @@ fn histogram(times: &[Duration]) -> Value {
 mod tests {
     use super::*;
 
-    /// A card that tells a certificate of so many bytes, behind a link whose answers have at most so many.
+    /// A card with a certificate of this length, behind a link that limits the length of answers.
     struct Card {
         certificate: usize,
         longest: usize,
@@ -361,11 +361,11 @@ mod tests {
             let known = memory.recall("r", "3B80").unwrap();
             (found.code, known.answer_max, known.at.as_second())
         };
-        // An open token, a private one, the open one again: the link is what it was.
+        // An open token, a private one, the open one again: the link is unchanged.
         assert_eq!(measured(395, 1_000, 1), (None, Some(395), 1));
         assert_eq!(measured(372, 1_000, 2), (None, Some(395), 2));
         assert_eq!(measured(395, 1_000, 3), (None, Some(395), 3));
-        // Less than the certificate comes: of either token the link is worse, and what it was stays known.
+        // Less than the certificate arrives: for either token the link is worse, and the earlier profile is kept.
         assert_eq!(measured(395, 394, 4), (Some("link.worse"), Some(395), 3));
         assert_eq!(measured(372, 371, 5), (Some("link.worse"), Some(395), 3));
         assert_eq!(measured(372, 372, 6), (None, Some(395), 6));
@@ -385,13 +385,13 @@ mod tests {
         let plain = judged(&trips, Deeper::default(), &subject, &memory);
         assert!(plain.code.is_none() && !plain.message.contains(';'), "{}", plain.message);
         assert!(plain.facts["max_extra_ms"].is_u64());
-        // What was known of it stays.
+        // The earlier profile is kept.
         assert_eq!(memory.recall("r", "3B80").unwrap().command_max, Some(255));
         let left_out = judged(&trips, Deeper::left_out("a watch runs"), &subject, &memory);
         assert!(left_out.message.ends_with("; not examined further: a watch runs"));
     }
 
-    /// Mute to whatever a tap does not send.
+    /// Does not answer anything that a tap does not send.
     struct Shy(Card);
 
     impl Link for Shy {
@@ -429,12 +429,12 @@ mod tests {
         assert_eq!(bears(&[8_000, 8_100, 8_200, 9_000, 20_001]), Some(13));
         assert_eq!(bears(&[8_000, 8_100, 8_200, 9_000]), None, "too few");
         assert_eq!(bears(&[]), None);
-        // Of two hundred the slowest is an accident.
+        // The slowest of two hundred is an outlier.
         assert_eq!(bears(&[&[8_000; 199][..], &[90_000]].concat()), Some(1));
         assert_eq!(bears(&[&[8_000; 198][..], &[90_000; 2]].concat()), Some(82));
     }
 
-    /// Nothing is said of a bound where there is none, and one that the link is too uneven for is a warning.
+    /// Without a bound nothing is said about it; a bound that the link's variation exceeds is a warning.
     #[test]
     fn a_bound_on_distance_is_compared_with_the_link() {
         let state = tempfile::tempdir().unwrap();

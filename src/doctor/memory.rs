@@ -16,38 +16,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
-/// Readers that are remembered; the one that was not seen for longest goes.
+/// How many readers are remembered; the least recently seen is dropped.
 const READERS: usize = 64;
-/// The longest file that is read, in bytes: more than so many readers take.
+/// The longest file that is read, in bytes: more than so many readers need.
 const SIZE: u64 = 64 * 1024;
 /// The longest name of a reader (PC/SC Lite's `MAX_READERNAME`), in bytes, each of them shown as `\xHH`.
 const NAME: usize = 4 * 128;
-/// A link is worse when a round trip takes so many times as long as it did,
+/// A link is worse if a round trip takes so many times as long as before,
 const TIMES: u32 = 2;
-/// and so much longer: a machine that is busy makes any link a little slower.
+/// and is longer by at least this: a busy machine slows any link a little.
 const MORE: Duration = Duration::from_millis(10);
 const SCHEMA: &str = "rollcall.links/1";
 
-/// What a link is like with one kind of card.
+/// The quality of a link with one kind of card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkProfile {
     /// The reader.
     pub reader: String,
-    /// The kind of card, by its answer to reset: hex.
+    /// The kind of card, by its answer to reset in hex.
     pub atr: String,
-    /// When it was last measured and well.
+    /// When it was last measured as good.
     pub at: Timestamp,
     /// The median round trip, in microseconds.
     pub p50_us: u64,
-    /// Bytes of data in the largest command that passed; none where no one tried.
+    /// Bytes of data in the largest command that passed; none if not tried.
     pub command_max: Option<usize>,
-    /// Bytes of data in the largest answer that passed; none where the card told nothing.
+    /// Bytes of data in the largest answer that passed; none if the card had no data.
     pub answer_max: Option<usize>,
-    /// The card had no more to tell: a longer answer might pass. Known of what was measured just now, and not kept.
+    /// The card had no more data: a longer answer might pass. Known only of a fresh measurement, and not stored.
     #[serde(skip)]
     pub answer_whole: bool,
-    /// Whether extended length passed; none where no one tried.
+    /// Whether extended length passed; none if not tried.
     pub extended: Option<bool>,
 }
 
@@ -58,29 +58,29 @@ struct MemoryFile {
     links: Vec<LinkProfile>,
 }
 
-/// The file.
+/// The file of profiles.
 #[derive(Debug)]
 pub struct LinkMemory {
     path: PathBuf,
 }
 
 impl LinkMemory {
-    /// In this state folder, which need not be there.
+    /// In this state folder, which need not exist.
     pub fn of(state: &Path) -> Self {
         Self { path: state.join("links.json") }
     }
 
-    /// The file.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What was known of this reader with this kind of card.
+    /// The profile of this reader with this kind of card.
     pub fn recall(&self, reader: &str, atr: &str) -> Option<LinkProfile> {
         self.load().into_iter().find(|known| known.reader == reader && known.atr == atr)
     }
 
-    /// Notes links that are well; the others stay as they were. Of two processes that write at once one's notes are lost.
+    /// Stores the profiles of good links; the others stay. If two processes write at once, one's profiles are lost.
     pub fn note(&self, fresh: &[LinkProfile]) {
         // Every reader has a thread of its own.
         static ONE: Mutex<()> = Mutex::new(());
@@ -96,13 +96,13 @@ impl LinkMemory {
         links.truncate(READERS);
         let paper = MemoryFile { schema: SCHEMA.to_owned(), links };
         if let Ok(text) = serde_json::to_vec(&paper) {
-            // A disk that is full has a finding of its own.
+            // A full disk has a finding of its own.
             let _ = files::replace(&self.path, &text);
         }
     }
 
     fn load(&self) -> Vec<LinkProfile> {
-        // A pipe in its place would keep us waiting.
+        // A pipe in its place would block us.
         let regular = std::fs::metadata(&self.path).is_ok_and(|about| about.is_file());
         let read = || File::open(&self.path).and_then(|file| files::read_bounded(file, SIZE)).ok();
         let Some(text) = regular.then(read).flatten() else { return Vec::new() };
@@ -117,8 +117,8 @@ fn is_bounded(known: &LinkProfile) -> bool {
 }
 
 impl LinkProfile {
-    /// What is kept of this link when it is well: a card that had no more to send, as a private token after an open one,
-    /// or nothing at all, as a blank one, takes nothing from what passed before.
+    /// The profile to keep for a good link: a card that had no more data to send (a private token after an open one),
+    /// or none at all (a blank card), does not lower what passed before.
     #[must_use]
     pub fn kept_after(mut self, before: Option<&Self>) -> Self {
         if self.answer_whole || self.answer_max.is_none() {
@@ -129,7 +129,7 @@ impl LinkProfile {
         self
     }
 
-    /// In what this link is worse than it was.
+    /// How this link is worse than before, if so.
     pub fn worse_than(&self, before: &Self) -> Option<String> {
         let ms = |us: u64| Duration::from_micros(us).as_secs_f64() * 1e3;
         let (now, then) = (Duration::from_micros(self.p50_us), Duration::from_micros(before.p50_us));
@@ -188,7 +188,7 @@ mod tests {
         );
         assert_eq!(worse(&|now| now.answer_max = Some(240)), "answers of at most 240 bytes of data pass, and 256 did");
         assert_eq!(worse(&|now| now.answer_max = None), "");
-        // All of a short certificate came: the card is another one, and the link may be what it was.
+        // All of a short certificate arrived: it is another card, and the link may be unchanged.
         let shorter = |now: &mut LinkProfile| (now.answer_max, now.answer_whole) = (Some(240), true);
         assert_eq!(worse(&shorter), "");
         assert_eq!(
@@ -199,9 +199,9 @@ mod tests {
             "commands of extended length passed, and do not"
         );
         assert_eq!(worse(&|now| now.extended = Some(false)), "commands of extended length passed, and do not");
-        // Nobody tried.
+        // Not tried.
         assert_eq!(worse(&|now| (now.command_max, now.extended) = (None, None)), "");
-        // Twice as long as very little is nothing.
+        // Twice a very short time is insignificant.
         let quick = LinkProfile { p50_us: 500, ..before.clone() };
         assert_eq!(LinkProfile { p50_us: 10_000, ..before.clone() }.worse_than(&quick), None);
         assert!(LinkProfile { p50_us: 10_500, ..before.clone() }.worse_than(&quick).is_some());
@@ -216,7 +216,7 @@ mod tests {
             (now(Some(395), true), Some(395)),
             // A blank card has no certificate.
             (now(None, false), Some(256)),
-            // What the link cut.
+            // What the link truncated.
             (now(Some(240), false), Some(240)),
         ] {
             assert_eq!(now.clone().kept_after(Some(&before)).answer_max, expected, "{now:?}");
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(memory.recall("r", "3B80").map(|known| known.p50_us), Some(7));
         assert_eq!(memory.recall("other", "3B80").map(|known| known.p50_us), Some(10_000));
         assert_eq!((memory.recall("r", "3B81"), memory.recall("", "3B80")), (None, None));
-        // Nothing is made where nothing is.
+        // Nothing is created in a folder that does not exist.
         LinkMemory::of(&state.path().join("nowhere")).note(&[known("r", 1)]);
         assert!(!state.path().join("nowhere").exists());
     }

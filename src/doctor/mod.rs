@@ -37,37 +37,37 @@ use crate::{
     terminal::thread::no_thread,
 };
 
-/// How bad it is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// As it should be.
     Good,
-    /// There is nothing to look at.
+    /// There is nothing to check.
     Skipped,
-    /// It works, and should not stay so.
+    /// It works but should be corrected.
     Warning,
     /// It does not work.
     Fault,
 }
 
-/// What a probe found.
+/// A result of a probe.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// Which probe: `reader`.
+    /// The probe: `reader`.
     pub probe: &'static str,
-    /// What it looked at: the name of a reader, a file, a host.
+    /// What it checked: the name of a reader, a file, a host.
     pub subject: Option<String>,
-    /// How bad it is.
+    /// How serious it is.
     pub verdict: Verdict,
-    /// Stable, for scripts: `reader.none`. Nothing for what is as it should be.
+    /// Stable, for scripts: `reader.none`. None if all is well.
     pub code: Option<&'static str>,
     /// One line, without a full stop.
     pub message: String,
-    /// What to do, and the command to type, where there is one.
+    /// What to do, and the command to type, if there is one.
     pub remedy: Option<Remedy>,
-    /// What was measured or read on the way.
+    /// Measurements and other facts.
     pub facts: BTreeMap<&'static str, Value>,
-    /// How long the probe ran until then.
+    /// How long the probe had run.
     pub took: Duration,
 }
 
@@ -82,12 +82,12 @@ impl Finding {
         Self::of(Verdict::Good, None, message.into())
     }
 
-    /// Nothing was there to look at.
+    /// There was nothing to check.
     pub fn skipped(message: impl Into<String>) -> Self {
         Self::of(Verdict::Skipped, None, message.into())
     }
 
-    /// It works, and should not stay so.
+    /// It works but should be corrected.
     pub fn warning(code: &'static str, message: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
         Self { remedy: Some(remedy.into()), ..Self::of(Verdict::Warning, Some(code), message.into()) }
     }
@@ -97,7 +97,7 @@ impl Finding {
         Self { remedy: Some(remedy.into()), ..Self::of(Verdict::Fault, Some(code), message.into()) }
     }
 
-    /// With a fact.
+    /// Adds a fact.
     #[must_use]
     pub fn fact(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.facts.insert(name, value.into());
@@ -106,7 +106,7 @@ impl Finding {
 }
 
 impl From<Failure> for Finding {
-    /// What other commands would fail with.
+    /// The failure of other commands.
     fn from(failure: Failure) -> Self {
         let mut found = Self::of(Verdict::Fault, Some(failure.code), failure.message);
         found.remedy = Some(failure.hint.unwrap_or_else(|| "report it: it is a fault of rollcall".into()));
@@ -114,34 +114,34 @@ impl From<Failure> for Finding {
     }
 }
 
-/// The value of a variable of the environment.
+/// Looks up an environment variable.
 pub type Environment = dyn Fn(&str) -> Option<std::ffi::OsString> + Send + Sync;
 
-/// What all probes know.
+/// The common knowledge of all probes.
 pub struct ProbeContext {
-    /// What is configured, or what would be without a file that cannot be read.
+    /// The settings; defaults if the file cannot be read.
     pub settings: Settings,
-    /// Why the configuration cannot be read.
+    /// Why the configuration cannot be read, if so.
     pub unconfigured: Option<Failure>,
     /// The environment.
     pub environment: Box<Environment>,
-    /// Also send to the cards what no tap sends.
+    /// Whether to send cards more than a tap does.
     pub deep: bool,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
 
-/// A probe that is to run.
+/// A probe to run.
 struct Probe {
     name: &'static str,
     subject: Option<String>,
     limit: Duration,
-    /// What it means when it does not end in time.
+    /// The finding if it does not end in time.
     silent: fn() -> Finding,
     work: Box<dyn FnOnce(&ProbeReport) + Send>,
 }
 
-/// The only way of a probe to the outside.
+/// The only output of a probe.
 struct ProbeReport {
     context: Arc<ProbeContext>,
     sender: Sender<ProbeMessage>,
@@ -158,11 +158,11 @@ enum ProbeMessage {
 impl ProbeReport {
     fn found(&self, mut finding: Finding) {
         finding.took = self.began.elapsed();
-        // Nobody listens any more to a probe that was given up.
+        // Nobody listens any more to an abandoned probe.
         let _ = self.sender.send(ProbeMessage::Finding(self.number, finding));
     }
 
-    /// Of a part of what the probe looks at.
+    /// A finding on part of what the probe checks.
     fn found_below(&self, part: &'static str, finding: Finding) {
         self.found(Finding { probe: part, ..finding });
     }
@@ -172,9 +172,9 @@ impl ProbeReport {
     }
 }
 
-/// A probe whose answer is waited for.
+/// A probe that is running.
 struct Running {
-    /// Its place in the tree: after whom it comes, and among whom.
+    /// Its place in the tree.
     place: Vec<usize>,
     name: &'static str,
     subject: Option<String>,
@@ -185,11 +185,11 @@ struct Running {
     children: usize,
 }
 
-/// All that was found, as a tree: depth, and what was found there.
+/// All findings as a tree: each with its depth.
 pub type Findings = Vec<(usize, Finding)>;
 
-/// Runs all probes; `progress` is given the name of each as it ends. Ends within the sum of the limits on the longest way
-/// from root to leaf, about 20 s, whatever hangs. Of the server that has its home here its store is looked at.
+/// Runs all probes; `progress` is given the name of each as it ends. Ends within the sum of the limits on the longest
+/// path from root to leaf, about 20 s, whatever hangs. If a server is on this machine, its store is checked.
 pub fn examine(context: ProbeContext, home: Option<HomeProbe>, progress: impl FnMut(&'static str)) -> Findings {
     let roots = roots().into_iter().chain(home.map(glance::store_probe)).collect();
     examine_all(context, roots, progress)
@@ -266,7 +266,7 @@ fn give_up(all: &mut [Running], found: &mut Vec<(Vec<usize>, Finding)>) {
 }
 
 impl Running {
-    /// The next place under this one.
+    /// The next place below this one.
     fn below(&mut self) -> Vec<usize> {
         self.children += 1;
         [&self.place[..], &[self.children]].concat()

@@ -18,18 +18,18 @@ use crate::{
     terminal::survey::{is_bystander, woken},
 };
 
-/// So many readers pcsc-lite knows at one time.
+/// The maximum number of readers in pcsc-lite.
 const READERS_MAX: usize = 16;
-/// Kernel modules that take an NFC reader for themselves.
+/// Kernel modules that claim an NFC reader for themselves.
 const MODULES: [&str; 4] = ["pn533_usb", "pn533", "port100", "nfc"];
 /// The USB class of smart card readers.
 const CCID: &str = "0b";
 
-/// Of a reader that another program holds, or whose driver does not answer.
+/// For a reader that another program holds, or whose driver does not answer.
 const UNDECIDED: &str = "left out for now: `ignore` in config.toml names a serial number or a USB port, and nobody can ask this \
                          reader for its own";
 
-/// `exchange` is how long a slot that looks mute is waited for.
+/// `exchange` is how long to wait for a slot that looks mute.
 pub fn probe(all: Vec<ReaderState>, exchange: Duration) -> Probe {
     Probe {
         name: "readers",
@@ -104,12 +104,12 @@ fn all_ignored() -> Finding {
     )
 }
 
-/// Whether a card lies there that may be a token.
+/// Whether it holds a card that may be a token.
 fn may_hold_a_token(reader: &ReaderState) -> bool {
     reader.slot.is_occupied() && !is_bystander(&reader.slot)
 }
 
-/// The slots that look mute, and whose card answers when it is connected to. Beside a card that may be a token none is asked.
+/// The slots that look mute but whose card answers when connected to. If another card may be a token, none is tried.
 fn late(meant: &[&ReaderState], exchange: Duration) -> BTreeSet<String> {
     if meant.iter().any(|one| may_hold_a_token(one)) {
         return BTreeSet::new();
@@ -126,7 +126,7 @@ fn unmatched(name: &UnmatchedName) -> Finding {
     Finding { subject: Some(name.name.clone()), ..found }
 }
 
-/// A reader that is to be known by its name, and is not.
+/// A reader that should be recognised by its name, but is not.
 fn no_feedback(name: &str) -> Finding {
     let found = Finding::warning(
         "config.no-feedback",
@@ -136,7 +136,7 @@ fn no_feedback(name: &str) -> Finding {
     Finding { subject: Some(name.to_owned()), ..found }
 }
 
-/// Readers that the service gives one name: a name reaches the first of them only.
+/// Readers with the same name: a name reaches only the first of them.
 fn same_names(names: &[&str]) -> Vec<Finding> {
     let mut counts = BTreeMap::<&str, usize>::new();
     for name in names {
@@ -155,7 +155,7 @@ fn same_names(names: &[&str]) -> Vec<Finding> {
         .collect()
 }
 
-/// Readers of one model without a serial number: the number in their names follows the order of plugging in.
+/// Readers of one model without serial numbers: the number in their names follows the order of plugging in.
 fn numbered(names: &[&str]) -> Vec<Finding> {
     let mut models = BTreeMap::<&str, BTreeSet<&str>>::new();
     for name in names {
@@ -205,13 +205,13 @@ fn unload(modules: &[String]) -> Remedy {
     ))
 }
 
-/// The loaded modules that take readers, those first that are used by the others.
+/// The loaded modules that claim readers, ordered so that a module comes before those that it uses.
 fn in_the_way(modules: &str) -> Vec<String> {
     let loaded = |name: &&&str| modules.lines().any(|line| line.split(' ').next() == Some(**name));
     MODULES.iter().filter(loaded).map(|name| (*name).to_owned()).collect()
 }
 
-/// What USB says of devices with an interface of the class of smart card readers.
+/// The USB devices with an interface of the smart card reader class.
 fn ccid_devices(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();

@@ -21,9 +21,9 @@ use crate::{
 
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A request on an open connection takes a few ms; a tap would feel this.
+/// A request on an open connection takes a few ms; this delay would be noticeable at a tap.
 pub const SLOW: Duration = Duration::from_millis(500);
-/// Proofs and certificates bear five minutes.
+/// Proofs and certificates tolerate five minutes.
 const SKEW: SignedDuration = SignedDuration::from_mins(2);
 
 pub fn probe() -> Probe {
@@ -41,7 +41,7 @@ fn inspect(report: &ProbeReport) {
         return;
     };
     let reached = reach(url);
-    // A name with a dead address is worth a word, and the server is asked all the same.
+    // A name with a dead address deserves a warning, but the server is asked anyway.
     let asks = reached.as_ref().is_none_or(|found| found.verdict == Verdict::Warning);
     for mut found in reached.into_iter().chain(asks.then(|| ask(report, url))) {
         found.subject = Some(url.clone());
@@ -49,7 +49,7 @@ fn inspect(report: &ProbeReport) {
     }
 }
 
-/// Name and port, before TLS says anything less exact.
+/// Checks name and port first, because TLS errors are less exact.
 fn reach(url: &str) -> Option<Finding> {
     let url: ServerUrl = match url.parse() {
         Ok(url) => url,
@@ -73,7 +73,7 @@ fn reach(url: &str) -> Option<Finding> {
 fn tried(host: &str, addresses: &[SocketAddr]) -> Option<Finding> {
     let mut dead = knock(addresses);
     if dead.len() < addresses.len() {
-        // One that refuses costs nobody any time, and is none to be mended: a server listens at one address of a machine.
+        // A refused connection costs no time, and is not a fault: a server listens at one address of a machine.
         dead.retain(|(_, error)| error.kind() != io::ErrorKind::ConnectionRefused);
         let dead: Vec<_> = dead.iter().map(|(address, error)| format!("{address} ({error})")).collect();
         return (!dead.is_empty()).then(|| {
@@ -102,7 +102,7 @@ fn tried(host: &str, addresses: &[SocketAddr]) -> Option<Finding> {
     })
 }
 
-/// The addresses at which nobody answers; all are tried at once.
+/// The addresses that do not accept a connection; all are tried at once.
 fn knock(addresses: &[SocketAddr]) -> Vec<(SocketAddr, io::Error)> {
     thread::scope(|scope| {
         let tries = addresses.iter().map(|address| {
@@ -112,18 +112,18 @@ fn knock(addresses: &[SocketAddr]) -> Vec<(SocketAddr, io::Error)> {
         let tries: Vec<_> = tries.collect();
         let ended = tries.into_iter().map(|(address, thread)| match thread {
             Ok(thread) => (address, thread.join().unwrap_or(None)),
-            // Without a thread of its own it is tried here.
+            // Without a thread it is tried here.
             Err(_) => (address, TcpStream::connect_timeout(&address, PATIENCE).err()),
         });
         ended.filter_map(|(address, error)| Some((address, error?))).collect()
     })
 }
 
-/// TLS, our certificate, and a question that costs the server nothing.
+/// Checks TLS, our certificate, and a request that costs the server nothing.
 fn ask(report: &ProbeReport, url: &str) -> Finding {
     let now = (report.context.clock)();
     let home = PkiDir::new(report.context.settings.pki_folder());
-    // What is wrong with it the probe of the keys says.
+    // Faults of the certificate are reported by the probe of the keys.
     let Ok(tls) = home.load_terminal_tls(now) else {
         return Finding::skipped("it listens; without this terminal's certificate it is not asked");
     };
@@ -133,7 +133,7 @@ fn ask(report: &ProbeReport, url: &str) -> Finding {
         Err(error) => return Failure::from(error).into(),
     };
     let mut health = server.health();
-    // The second question finds the connection open.
+    // The second request finds the connection open.
     let began = Instant::now();
     if health.is_ok() {
         health = server.health();
@@ -149,10 +149,10 @@ fn ask(report: &ProbeReport, url: &str) -> Finding {
     }
 }
 
-/// Whether the server still has the record of its audit log that it told this terminal of last.
+/// Whether the server still has the audit log record that it last announced to this terminal.
 ///
 /// # Errors
-/// [`ServerError::RolledBack`] where it has not; those of the server and of what is kept of it.
+/// [`ServerError::RolledBack`] if it does not; those of the server and of the local cache.
 pub fn check_log(state: &Path, server: &ServerClient) -> Result<(), ServerError> {
     if !state.join("directory.db").exists() {
         return Ok(());
@@ -161,13 +161,13 @@ pub fn check_log(state: &Path, server: &ServerClient) -> Result<(), ServerError>
     let mark = cache.mark()?;
     match server.revocations(mark.version, &mark.audit) {
         Ok(feed) => cache.check_log(&mark, &feed.jws),
-        // A server of an earlier release does not know the question.
+        // A server of an earlier release does not have this request.
         Err(ServerError::Problem(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// What its answer says of both clocks, and how long it took.
+/// Judges both clocks and the response time by the server's answer.
 pub fn answered(health: &Health, took: Duration, now: jiff::Timestamp) -> Finding {
     let ahead = health.at.duration_since(now);
     let found = if ahead.abs() > SKEW {

@@ -46,13 +46,13 @@ fn inspect(report: &ProbeReport) {
     }
 }
 
-/// Not running, as all commands say it, and why, as the socket itself says.
+/// Not running, with the message of all commands, and the reason as the socket shows it.
 fn down(socket: &Path) -> Finding {
     let name = socket.display();
     let why = match ask(socket, PATIENCE) {
         SocketAnswer::Missing => format!(": there is no {name}"),
         SocketAnswer::Abandoned => format!(": a service that has ended left {name}"),
-        // It has come up, or is about to.
+        // It has started, or is about to.
         _ => String::new(),
     };
     let failure = ReaderError::ServiceDown.failure();
@@ -60,7 +60,7 @@ fn down(socket: &Path) -> Finding {
     Finding { message, ..failure.into() }
 }
 
-/// What the daemon calls itself; a daemon that does not say is none to wait for.
+/// The daemon's version; a daemon that does not answer is not waited for.
 fn version(daemon: PathBuf) -> Option<String> {
     let (sender, answer) = mpsc::sync_channel(1);
     let ask = move || {

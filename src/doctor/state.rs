@@ -14,14 +14,14 @@ use crate::{
     terminal::presence::store::{TerminalStore, TerminalStoreError},
 };
 
-/// The database grows by pages; below this it soon cannot.
+/// The database grows by pages; with less space than this it soon cannot.
 const ROOM: u64 = 4 * 1024 * 1024;
 
 pub fn probe() -> Probe {
     Probe { name: "state", subject: None, limit: Duration::from_secs(10), silent, work: Box::new(inspect) }
 }
 
-/// Its disk does not answer.
+/// The disk of the state folder does not answer.
 pub fn silent() -> Finding {
     Finding::fault(
         "state.slow",
@@ -41,7 +41,7 @@ fn inspect(report: &ProbeReport) {
     report.found(found.fact("folder", folder.display().to_string()).fact("free_bytes", room.ok()));
 }
 
-/// A file can be made there. A full disk lets it be made, and not be written.
+/// Whether a file can be created there, and written: a full disk allows only the former.
 fn writable(folder: &Path) -> Option<Finding> {
     let probe = folder.join(format!(".doctor-{}", std::process::id()));
     let made = fs::OpenOptions::new().create_new(true).write(true).open(&probe);
@@ -68,7 +68,7 @@ fn unwritable(folder: &Path, error: &io::Error) -> Finding {
     }
 }
 
-/// What keeps it from being written, as far as it is seen without writing.
+/// What prevents writing, as far as can be seen without writing.
 pub fn obstacle(folder: &Path) -> Option<Finding> {
     use rustix::fs::{Access, access, statvfs};
     match access(folder, Access::WRITE_OK) {
@@ -101,7 +101,7 @@ fn database(folder: &Path) -> Finding {
     }
 }
 
-/// A lock is held by somebody; the remedy names him.
+/// The lock is held by another process, which the remedy names.
 pub fn held(folder: &Path, error: TerminalStoreError) -> Finding {
     let file = word(&folder.join("terminal.db"));
     let away = word(&folder.join("terminal.db.damaged"));

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use super::{Finding, Probe, ProbeReport};
 use crate::failure::Remedy;
 
-/// What a slow card takes for a signature, and a reader for a card that it powers up once more.
+/// What a slow card needs for a signature, and a reader for a card that it powers up again.
 const SHORTEST_EXCHANGE: Duration = Duration::from_millis(500);
 /// The exchanges of a tap on a slow card.
 const SHORTEST_TAP: Duration = Duration::from_secs(1);
@@ -47,12 +47,12 @@ fn inspect(report: &ProbeReport) {
     }
 }
 
-/// Whether a card that is in order cannot answer within this limit of one exchange.
+/// Whether this limit for one exchange is too short for a healthy card.
 pub fn is_too_short(exchange: Duration) -> bool {
     exchange < SHORTEST_EXCHANGE
 }
 
-/// Limits below what cards need: each card would look mute.
+/// Limits below what cards need, at which every card would look mute.
 fn short_limits(exchange: Duration, tap: Duration) -> Vec<Finding> {
     let limits = [("exchange", exchange, SHORTEST_EXCHANGE, "an exchange"), ("tap", tap, SHORTEST_TAP, "a tap")];
     let short = limits.into_iter().filter(|(_, limit, least, _)| limit < least);
@@ -68,7 +68,7 @@ fn short_limits(exchange: Duration, tap: Duration) -> Vec<Finding> {
     found.collect()
 }
 
-/// An exchange that may take longer than the tap that it is a part of. Enrollments have no limit for the whole.
+/// A limit for an exchange above the limit for the tap that contains it. Enrollments have no overall limit.
 fn unreachable_limit(exchange: Duration, tap: Duration) -> Option<Finding> {
     let remedy = || {
         Finding::warning(

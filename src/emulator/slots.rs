@@ -1,4 +1,4 @@
-//! The slots that keep the keys of full taps, and the key that stands in for an empty slot.
+//! The slots that keep the keys of full taps, and the decoy key for terminals without a slot.
 //!
 //! Specification: docs/protocol.md, "Slots".
 

@@ -1,4 +1,4 @@
-//! The audit log under the hands of who may write the store.
+//! The audit log against an attacker who can write the store.
 
 use std::fs;
 

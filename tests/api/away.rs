@@ -1,4 +1,4 @@
-//! The database stops, is switched over, takes no changes, or stands behind a pooler.
+//! The database stops, fails over, refuses changes, or is behind a pooler.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The board of a server: what terminals report is on it at once, whichever server they report it to.
+//! The board of a server: what terminals report appears on it at once, whichever server they report it to.
 
 use std::{
     io::{BufRead, BufReader, Write},

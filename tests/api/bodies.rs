@@ -1,4 +1,4 @@
-//! What is sent: strictly read, bounded in size, number and time; and faults that stay ours.
+//! Request bodies: parsed strictly, and limited in size, number and time; internal errors are reported as such.
 
 use rollcall::api::v1::Role;
 use serde_json::{Value, json};

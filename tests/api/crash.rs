@@ -1,4 +1,4 @@
-//! The server killed at random points, and ended in order.
+//! The server is killed at random points, and shut down in order.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},

@@ -1,4 +1,4 @@
-//! The disk of a store in a file is full.
+//! The disk of a SQLite store is full.
 
 use std::{fs, process::Command};
 

@@ -1,4 +1,4 @@
-//! A store of an earlier release, and a server of this one.
+//! A store of an earlier release with a server of this one.
 
 use rollcall::api::v1::{Role, TokenStatus};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Another process holds the store that is a file.
+//! Another process holds the SQLite store.
 
 use std::thread;
 

@@ -1,5 +1,6 @@
-//! The server's API, from outside: the real process, real TLS, and both stores for real. `PostgreSQL` comes from
-//! `scripts/with-postgres`, which names it in `ROLLCALL_TEST_POSTGRES`; without it only SQLite is tested, and said so.
+//! The server's API from outside: a real process, real TLS, and both kinds of store. `PostgreSQL` comes from
+//! `scripts/with-postgres`, which names it in `ROLLCALL_TEST_POSTGRES`; without it only SQLite is tested, and this is
+//! said.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::similar_names)] // a test ends where something is not as it was arranged
 #![deny(dead_code)] // a case that is not registered never runs

@@ -1,4 +1,4 @@
-//! Who is here, at all doors, and what happened there.
+//! Present users and events of all doors.
 
 use std::collections::{BTreeMap, BTreeSet};
 

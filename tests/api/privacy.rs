@@ -1,4 +1,4 @@
-//! A person is forgotten, and what is old; and stores of the first release are taken over.
+//! Erasing persons and old data, and upgrading stores of the first release.
 
 use std::{
     sync::mpsc,

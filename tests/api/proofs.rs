@@ -1,4 +1,4 @@
-//! Presence proofs at the server: its nonces, its certificates, its counters.
+//! Presence proofs at the server: nonces, certificates, counters.
 
 use std::time::{Duration, Instant};
 

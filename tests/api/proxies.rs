@@ -1,4 +1,5 @@
-//! A proxy before the server: heads from whom the operator named, and from nobody else.
+//! A proxy before the server: PROXY headers are accepted from the proxies that the operator named, and from nobody
+//! else.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over TLS by hand: for requests that our own client would never make.
+//! Handwritten HTTP/1.1 over TLS, for requests that our own client never makes.
 
 use std::{
     io::{Read, Write},

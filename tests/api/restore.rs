@@ -1,4 +1,4 @@
-//! A server that was restored from a backup, and terminals that know more than it does; and terminals that were restored.
+//! Servers restored from a backup, with terminals that know more; and restored terminals.
 
 use std::{
     path::{Path, PathBuf},

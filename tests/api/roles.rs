@@ -1,4 +1,4 @@
-//! Who may do what: every route with every role, strangers, and revocations.
+//! Authorisation: every route with every role, unknown terminals, and revocations.
 
 use jiff::Timestamp;
 use rollcall::{

@@ -1,4 +1,4 @@
-//! Another CA takes the place of the server's, while it runs.
+//! The server's CA is replaced while the server runs.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! A server of the test's own: its home, its store, its process, and its terminals.
+//! The fixture: a server with its own home, store and process, and its terminals.
 
 use std::{
     fs,

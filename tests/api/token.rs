@@ -1,4 +1,4 @@
-//! Tokens, and the proofs that they would make.
+//! Tokens in software, and the proofs that they make.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rollcall::{

@@ -1,4 +1,4 @@
-//! Two server processes on one `PostgreSQL`, under load, and one of them is killed in the middle.
+//! Two server processes on one `PostgreSQL`, under load; one of them is killed.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},

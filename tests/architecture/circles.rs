@@ -1,4 +1,4 @@
-//! No circle among the parts of a module: what stands beside each other in one folder has an order too.
+//! No import cycles within a module: files side by side in one folder have an order, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 

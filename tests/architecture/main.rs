@@ -1,7 +1,7 @@
-//! The shape of the code, checked: who may import whom, names, who prints, which crate is used where, what may panic,
-//! and that no file is left out.
+//! Checks the architecture: who may import whom, names, who prints, which crate is used where, what may panic, and that
+//! no file is left out.
 //!
-//! It reads the text of `src/`. Test modules are left out: they may use everything.
+//! It reads the text of `src/`, without test modules, which may use everything.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 #![deny(dead_code)] // a check that nobody calls

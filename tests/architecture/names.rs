@@ -1,4 +1,4 @@
-//! One name, one thing: a type's name is used once in `src`, outside of tests.
+//! One name, one thing: a type's name is used only once in `src`, outside tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 

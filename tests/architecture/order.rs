@@ -1,4 +1,4 @@
-//! Who may import whom: the order of the map in the documentation of the crate, from the top down.
+//! Modules import only from those below them in the table of the crate's documentation.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Every file is built: no source, no test and no fuzz target lies there that nothing names.
+//! Every file is built: no source, test or fuzz target exists that nothing declares.
 
 use std::{collections::BTreeSet, path::Path};
 

@@ -1,4 +1,4 @@
-//! What code may hold where: crates, printing, panics, and who may speak for keys.
+//! What code may contain where: crates, printing, panics, and the use of keys.
 
 use crate::source::{Crate, Source};
 

@@ -1,11 +1,11 @@
-//! Test cases of a program that brings a `main` of its own: each registers itself where it is written, so that there is
-//! no list to forget it in.
+//! Test cases for programs with their own `main`: each registers itself where it is written, so that there is no list
+//! from which it could be missing.
 //!
 //! ```ignore
 //! case!(EachCard, deny_and_clear);
 //! pub fn deny_and_clear(card: &str) { … }
 //! ```
-//! A function that nobody registers is dead code, and the programs deny that.
+//! A function that is not registered is dead code, which the programs deny.
 
 /// A function that is a test, under its own name.
 pub struct Case {

@@ -1,4 +1,4 @@
-//! Random numbers that can be had again.
+//! Reproducible random numbers.
 
 /// Xorshift: repeatable from its seed.
 pub struct Dice(u64);

@@ -1,5 +1,5 @@
-//! Every object that a test reads from the program is one that `rollcall schema` describes: a name that is not known, a
-//! field that is missing, of another kind or not described fails the test.
+//! Checks every object that a test reads from the program against `rollcall schema`: an unknown name, and a field that
+//! is missing, of another type or not described, fails the test.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The program under test as a process: with a home of its own, and nothing of whoever runs the tests.
+//! Runs the program under test as a process with its own home, and without the environment of whoever runs the tests.
 
 use std::{
     path::Path,

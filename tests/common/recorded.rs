@@ -1,4 +1,4 @@
-//! What a run came to, less what differs from run to run; and a recording played on its own.
+//! The result of a run without what differs from run to run; and the replay of a recording.
 
 use std::{path::Path, process::Command};
 

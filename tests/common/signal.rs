@@ -1,4 +1,4 @@
-//! Signals to processes that a test has started.
+//! Signals processes that a test has started.
 
 /// `send(id, "TERM")`; the process must be there.
 pub fn send(process: u32, name: &str) {

@@ -1,4 +1,4 @@
-//! A disk that is soon full.
+//! A small disk that fills up.
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,4 @@
-//! What a run says on stderr of its failure.
+//! The failure that a run reports on stderr.
 
 /// The value behind `label: `, for the labels `code` and `hint`.
 pub fn after<'a>(stderr: &'a str, label: &str) -> Option<&'a str> {

@@ -1,4 +1,4 @@
-//! Turns that are no plain English, and have crept into what users read before.
+//! Phrases that are not plain English, and once crept into what users read.
 
 /// In lower case, each a word or words of their own.
 const BANNED: [&str; 29] = [

@@ -1,4 +1,4 @@
-//! PERFORM SECURITY OPERATION: whose certificate is taken, and that nothing about it may be bent.
+//! PERFORM SECURITY OPERATION: whose certificate is accepted, and that any alteration is refused.
 
 use rollcall::{card::tlv, crypto::ec::KeyPair};
 

@@ -1,4 +1,4 @@
-//! The token's date: it has no clock, and keeps the highest notBefore that it believes.
+//! The token's date: it has no clock, and keeps the highest notBefore that it trusts.
 
 use crate::{
     draft::{ADMIN, Draft, LATER, NOW, READ, WRITE},

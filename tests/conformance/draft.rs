@@ -1,4 +1,4 @@
-//! Certificates to be: every field can be bent before the CA signs.
+//! Drafts of certificates: every field can be altered before the CA signs.
 
 use rollcall::{
     card::tlv,

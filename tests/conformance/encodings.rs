@@ -1,5 +1,5 @@
-//! The data of every command: cut, lengthened, with other tags and lengths. Refused under a good MAC, the session
-//! stays, and nothing is written.
+//! Malformed data for every command: cut, lengthened, with other tags and lengths. It is refused despite a valid MAC,
+//! the session remains, and nothing is written.
 
 use rollcall::{card::tlv, crypto::Key128};
 

@@ -1,4 +1,4 @@
-//! What must hold after every attack: no session is left, and nothing was written.
+//! Invariants after every attack: no session remains, and nothing was written.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

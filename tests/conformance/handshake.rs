@@ -1,4 +1,4 @@
-//! MUTUAL AUTHENTICATE and SCP03's EXTERNAL AUTHENTICATE: every parameter changed, repeated, or out of turn.
+//! MUTUAL AUTHENTICATE and SCP03's EXTERNAL AUTHENTICATE: every parameter altered, repeated, or out of sequence.
 
 use rollcall::{
     channel::{messaging::SessionKeys, scp11},

@@ -1,5 +1,5 @@
-//! Our terminal against a card that lies, at every exchange of a tap and in every way: a clear error, nothing learned,
-//! no session, and an end in sight.
+//! Our terminal against a card that lies in every way at every exchange of a tap: a clear error, nothing learned, no
+//! session, and a bounded time.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! Private mode: what a stranger sees, and what a leaked set key gives its thief.
+//! Private mode: what a stranger sees, and what a leaked set key gives an attacker.
 
 use rollcall::{channel::scp11, crypto::ec::Point};
 

@@ -1,7 +1,7 @@
-//! The protocol under attack: one negative test for every check, on the applet in the simulator and on the token in
-//! software alike. What is expected is written here from the protocol, not taken from either of them.
+//! The protocol under attack: one negative test for every check, on the applet in the simulator and on the software
+//! token alike. The expectations are derived from the protocol, not taken from either implementation.
 //!
-//! `ROLLCALL_TEST_CARDS=virtual` leaves the applet out, where Java is missing.
+//! `ROLLCALL_TEST_CARDS=virtual` leaves the applet out where Java is missing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::similar_names, missing_docs)]
 #![deny(dead_code)] // a case that is not registered never runs

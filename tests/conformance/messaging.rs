@@ -1,4 +1,5 @@
-//! Secure messaging: MACs, padding and order. Whatever fails wipes the session, and the right command comes too late.
+//! Secure messaging: MACs, padding and order. Any failure wipes the session, so that a correct command then comes too
+//! late.
 
 use rollcall::{card::apdu::CHAINING, crypto::Key128};
 

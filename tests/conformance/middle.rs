@@ -1,5 +1,5 @@
 //! A man in the middle who holds the set key of a private token: to the terminal he is a token of the set, to the token
-//! a terminal. He reads, and whatever he changes is seen: the proof is bound to the channel that the token has.
+//! a terminal. He can read, but any change is detected: the proof is bound to the token's channel.
 
 use rollcall::{
     card::{

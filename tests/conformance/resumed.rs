@@ -1,5 +1,5 @@
-//! The fast tap under attack: who does not hold the key of the slot gets nothing, and who does reads, and no more. What is
-//! derived is derived here from docs/protocol.md, "The fast tap".
+//! The fast tap under attack: without the slot's key an attacker gets nothing, and with it may read but no more. Keys
+//! are derived here independently, from docs/protocol.md, "The fast tap".
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The token in software for a program of another language: a line of hexadecimal digits is an APDU, and its answer is
-//! a line. `save` keeps the state of now, and `restore` puts it back, without power.
+//! The software token for programs in other languages: each line of hexadecimal digits is an APDU, and is answered by a
+//! line. `save` saves the current state, and `restore` restores it, without power.
 
 use std::io::{BufRead, Write};
 

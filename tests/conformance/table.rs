@@ -1,5 +1,5 @@
-//! Every command in every life-cycle state and role. The rows are the table of docs/protocol.md, "Commands", and what
-//! each cell answers is derived here from docs/protocol.md, "Order of checks": CLA, INS, session and MAC, life cycle,
+//! Every command in every life-cycle state and role. The rows are the table of docs/protocol.md, "Commands", and the
+//! expected answers are derived here from docs/protocol.md, "Order of checks": CLA, INS, session and MAC, life cycle,
 //! role, P1 P2, length, data.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Our own terminal, as a tap uses it, over any link.
+//! Our own terminal's tap code, over any link.
 
 use std::{cell::RefCell, collections::HashMap};
 

@@ -1,4 +1,4 @@
-//! The other side of a card: enrollment, both handshakes and secure messaging, where every step can be bent.
+//! A scriptable terminal: enrollment, both handshakes and secure messaging, where every step can be altered.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Readers that the configuration names by what is stable about them.
+//! Configured reader names that use the stable identity of readers.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `rollcall apdu` and `readers` beside the programs that everybody has: what they say of the same card is the same.
+//! `rollcall apdu` and `readers` compared with widely used tools: they report the same about the same card.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The list of cards of pcsc-tools, and `ATR_analysis`, which comes with it: what we say of an ATR is what it says.
+//! Our interpretation of ATRs matches the card list of pcsc-tools and its `ATR_analysis`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

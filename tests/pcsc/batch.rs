@@ -1,5 +1,5 @@
-//! Many cards, several readers, and somebody who changes the cards: also one who lifts them too soon, while the program is
-//! killed again and again.
+//! Batch enrollment at several readers while somebody changes the cards, and sometimes removes one too soon, and the
+//! program is killed again and again.
 
 mod edited;
 mod same_user;
@@ -270,7 +270,8 @@ fn a_batch_through_the_server(kind: &str) {
     let told: BTreeSet<_> = told.iter().map(|one| one["token_id"].to_string()).collect();
     assert_eq!((known.len(), &known), (3, &told));
 
-    // The last row's card is lifted for good, in the second visit, when the server knows it: the row is given up, its token revoked, and a new card takes it.
+    // The last row's card is removed for good in the second visit, when the server knows it: the row is given up, its
+    // token revoked, and a new card takes its place.
     desk.blank = 1;
     desk.put(0);
     desk.slots[&0].arm(Some(Lift { at: 15, carried_out: false }));

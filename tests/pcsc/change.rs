@@ -1,4 +1,4 @@
-//! A token is written, blocked, unblocked and terminated.
+//! Writing, blocking, unblocking and terminating a token.
 
 use std::{io::Write, process::Stdio};
 

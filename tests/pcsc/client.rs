@@ -1,4 +1,4 @@
-//! The client of another make, in a process of its own: its PC/SC stack is chosen by the environment.
+//! The `yubikit` client in its own process, because the environment chooses its PC/SC stack.
 
 use std::{
     io::{Read, Write},

@@ -1,7 +1,8 @@
-//! A door in mode toggle that resumes, and many people: they tap at random, lift too soon, and are suspended, blocked and
-//! moved to another CA, while watch, service and server end and come back. Who is in equals the truth.
+//! A door in mode toggle with fast taps, and many people: they tap at random, remove cards too soon, and are suspended,
+//! blocked and moved to another CA, while watch, service and server stop and restart. The list must match the truth.
 //!
-//! `ROLLCALL_TEST_CROWD=TAPS[:SEED[:PEOPLE]]` makes so many taps by fifty people, or by so many; without it a few by four.
+//! `ROLLCALL_TEST_CROWD=TAPS[:SEED[:PEOPLE]]` makes that many taps by fifty people, or by that many; without it a few
+//! taps by four.
 
 mod canary;
 mod door;

@@ -1,4 +1,4 @@
-//! A watch and a scan whose store cannot be written: the disk is full, or another process holds it.
+//! A watch and a scan whose store cannot be written: the disk is full, or another process holds the store.
 
 use std::{
     fs,

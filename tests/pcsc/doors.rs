@@ -1,5 +1,5 @@
-//! Two doors and a server: what `watch` sees at each comes to `server presence`, also after a network that swallows every
-//! packet, and when everything wakes up sixteen days later.
+//! Two doors and a server: what `watch` sees at each reaches `server presence`, also after a network that drops every
+//! packet, and when everything resumes sixteen days later.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! A terminal that release 0.1.0 set up and used goes on: `tests/saved/0.1.0/make.py` says what it has done.
+//! A terminal that release 0.1.0 set up and used still works: `tests/saved/0.1.0/make.py` says what it did.
 
 use std::{
     collections::BTreeMap,

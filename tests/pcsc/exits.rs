@@ -1,6 +1,6 @@
-//! Every exit status of the contract, each the result of a real run; the table of docs/scripting.md shows these very runs.
+//! Every exit status of the contract, each from a real run; the table of docs/scripting.md shows these very runs.
 //!
-//! 70 is a bug of ours. None is known, so that the process which shows it is one of the library's own tests:
+//! 70 is an internal error. None is known, so that the process which shows it is one of the library's own tests:
 //! `cli::tests::a_panic_on_any_thread_is_reported_as_a_bug_and_ends_the_process`.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Services that end, cards that say nothing, and kills.
+//! Services that stop, cards that do not answer, and kills.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! `watch --on-event`: the command has every event in order, and nothing that it does stalls the readers.
+//! `watch --on-event`: the command gets every event in order, and cannot stall the readers.
 
 use std::{
     fs::{self, File, OpenOptions},

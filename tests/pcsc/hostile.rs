@@ -1,4 +1,4 @@
-//! A card that lies, on the real service: a clear error, an end in sight, and the honest token beside it is read.
+//! A card that lies, on the real service: a clear error in bounded time, and the honest token beside it is read.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The card is lifted at every APDU of an enrollment and of a scan, before it got the APDU and after it has carried it
-//! out: one clear error, nothing on the list that is not true, and the next run finishes what was begun.
+//! The card is removed at every APDU of an enrollment and of a scan, before it receives the APDU and after it has
+//! executed it: one clear error, nothing false on the list, and the next run completes the job.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
 //! The main job end to end: real pcscd, real reader driver, real program; each case with the applet in the JavaCard
-//! simulator and with the token in software. `ROLLCALL_TEST_CARDS=virtual` leaves the applet out, where Java is missing.
+//! simulator and with the software token. `ROLLCALL_TEST_CARDS=virtual` leaves the applet out where Java is missing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![deny(dead_code)] // a case that is not registered never runs

@@ -1,4 +1,4 @@
-//! The personalisation key in a PKCS#11 token: `SoftHSM2`, as Debian has it.
+//! The personalisation key in a PKCS#11 token: Debian's `SoftHSM2`.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 

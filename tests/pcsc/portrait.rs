@@ -1,4 +1,4 @@
-//! Pictures that come onto the cards of a batch, and from cards onto the board.
+//! Portraits written onto the cards of a batch, and shown from cards on the board.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Tokens in private mode: enrolled into a set, found by a scan, and refused when their card gives itself away.
+//! Tokens in private mode: enrolled into a set, found by a scan, and refused if their card reveals its identity.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Child};
 

@@ -1,5 +1,5 @@
-//! A newcomer's first ten minutes: every command of README.md runs as it is printed, one after the other, and prints what
-//! stands below it. What cannot run here is named, with where it runs instead.
+//! A newcomer's first ten minutes: every command of README.md runs as printed, in order, and gives the output printed
+//! below it. Commands that cannot run here are listed, with the test that runs them instead.
 
 use std::{
     fs,

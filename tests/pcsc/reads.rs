@@ -1,4 +1,4 @@
-//! Reads by the script: so many different tokens into a file, killed in the middle and gone on with.
+//! Reads in a script: a number of different tokens into a file, killed midway and resumed.
 
 use std::{
     collections::BTreeMap,

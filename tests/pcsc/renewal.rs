@@ -1,4 +1,4 @@
-//! Three weeks of `watch`: certificates of terminals live seven days, and are renewed while it runs.
+//! Three weeks of `watch`: certificates of terminals last seven days, and are renewed while it runs.
 
 use std::collections::BTreeSet;
 

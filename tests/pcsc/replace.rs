@@ -1,4 +1,4 @@
-//! A card that was lost, and the one that is issued for it.
+//! A lost card, and its replacement.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What users of readers, drivers and services reported: each situation as it was, and what has to come of it.
+//! Problems that users of readers, drivers and services reported: each situation as it was, and the correct result.
 
 use std::{
     ffi::OsStr,

@@ -1,4 +1,4 @@
-//! The CA is rotated, and the tokens with it.
+//! Rotating the CA, and the tokens with it.
 
 use std::path::{Path, PathBuf};
 

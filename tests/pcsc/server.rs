@@ -1,4 +1,4 @@
-//! The second source, end to end: a real server on SQLite, real TLS, a real card.
+//! The server as second source of users, end to end: a real server on SQLite, real TLS, a real card.
 
 use std::{
     collections::BTreeSet,

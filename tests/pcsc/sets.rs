@@ -1,4 +1,4 @@
-//! The key of a set is replaced, on the cards and where the CA key lies; and private tokens go to another CA.
+//! Replacing the key of a set, on the cards and beside the CA key; and moving private tokens to another CA.
 
 use rollcall::emulator::Uid;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A card that this test itself puts into a reader, and lifts at any APDU.
+//! A card that the test itself inserts into a reader, and removes at any APDU.
 
 use std::{
     io::{self, Read, Write},

@@ -1,4 +1,4 @@
-//! A private PC/SC stack for one test: `scripts/with-readers`, and commands that run inside it.
+//! A private PC/SC stack for one test, by `scripts/with-readers`, and commands that run inside it.
 
 use std::{
     cell::Cell,

@@ -1,4 +1,4 @@
-//! Every object of the contract, from a real run of a command that prints it, in both forms of JSON.
+//! Every object of the contract, from a real run of a command that prints it, in both JSON formats.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 

@@ -1,8 +1,8 @@
-//! Every kind of tap is recorded, and played without a service, a card and a key: the same outcome. And what is secret is
-//! not in the recording.
+//! Every kind of tap is recorded, and replayed without service, card or key, with the same outcome. No secret is in the
+//! recording.
 //!
-//! `ROLLCALL_TEST_TRACES=FOLDER` keeps the recordings, and what the recorded runs came to: `tests/replay.rs` plays those
-//! of `tests/traces` wherever it runs.
+//! `ROLLCALL_TEST_TRACES=FOLDER` keeps the recordings and the results of the recorded runs: `tests/replay.rs` replays
+//! those of `tests/traces` on any machine.
 
 use std::{
     fs,

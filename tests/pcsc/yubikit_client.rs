@@ -1,4 +1,4 @@
-//! A client that we did not write, as it is: the crate `yubikit` personalises a token and opens SCP11a on it with its own
+//! An independent client, unmodified: the crate `yubikit` personalises a token and opens SCP11a on it with its own
 //! cryptography, over PC/SC. It hard-codes the AID of the issuer security domain, so the connection substitutes ours in
 //! SELECT, and nothing else.
 

@@ -1,4 +1,4 @@
-//! `rollcall pki` as a process: killed at every file that it makes, refusing with its exit statuses, and read by the
+//! `rollcall pki` as a process: killed at every file that it makes, failing with its exit statuses, and read by the
 //! openssl tool.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test ends where something is not as it was arranged

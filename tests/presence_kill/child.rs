@@ -1,4 +1,4 @@
-//! What the processes do that are killed: this very program, told by its environment what to be.
+//! The child processes that are killed: this same program, whose environment says what to do.
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! The store in real processes that are killed at random moments: the list equals a replay of its events, their
-//! numbers have no gap, and nothing that was reported is lost.
+//! The store in real processes that are killed at random moments: the list equals a replay of its events, whose numbers
+//! have no gap, and nothing that was reported is lost.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers and children too
 

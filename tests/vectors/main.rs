@@ -1,5 +1,5 @@
-//! Holds our channel code against vectors that independent code made (`make.py` beside this file), and our primitives
-//! against those that others published. `-- --nocapture` shows the counts.
+//! Checks our channel code against independently made vectors (`make.py` beside this file), and our primitives against
+//! published ones. `-- --nocapture` shows the counts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 

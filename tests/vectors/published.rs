@@ -1,4 +1,4 @@
-//! Vectors that others published, through our own functions: RFC 4493, X9.63 of NIST, SCP03 from a card.
+//! Published vectors through our own functions: RFC 4493, X9.63 of NIST, SCP03 from a card.
 
 use rollcall::{
     card::{

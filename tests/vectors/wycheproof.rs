@@ -1,5 +1,5 @@
-//! Project Wycheproof, whole sets, through our own functions. What is valid must be taken and give the right answer;
-//! what is invalid, and what is only acceptable, must be refused: one encoding of everything is enough for us.
+//! Project Wycheproof, whole sets, through our own functions. Valid cases must be accepted and give the right answer;
+//! invalid ones, and those that are merely acceptable, must be refused: we need only one encoding of anything.
 
 use rollcall::{
     card::tlv,

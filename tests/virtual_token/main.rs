@@ -1,4 +1,5 @@
-//! `rollcall virtual-token` as a process: in a reader (a socket that speaks as vpcd does), ended, begun again, refused.
+//! `rollcall virtual-token` as a process: in a reader (a socket that speaks vpcd's protocol), ended, restarted,
+//! refused.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 

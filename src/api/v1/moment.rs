@@ -1,4 +1,4 @@
-//! Moments as RFC 3339 has them: of the fraction of a second nine digits are kept, and there may be more.
+//! Timestamps as in RFC 3339: nine digits of the fraction of a second are kept, more are accepted.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error};

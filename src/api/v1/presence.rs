@@ -1,4 +1,4 @@
-//! Who is here, at all doors; and what happened at them.
+//! Present users and events of all doors.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! The revocation feed, signed, and what a terminal holds of a log that the server has lost.
+//! The signed revocation feed, and what a terminal keeps of a log that the server has lost.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

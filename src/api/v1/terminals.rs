@@ -1,4 +1,4 @@
-//! Terminals: their registration, their certificates and what the server knows of them.
+//! Terminals: their registration, their certificates, and the server's information about them.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Whole numbers as JSON Schema has them: `20.0` is an integer there, and some languages write one so.
+//! Integers as in JSON Schema, where `20.0` is one, and some languages write it so.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! Pictures over real connections: who is here is served with one, and nobody else.
+//! Portraits over real connections: served for present users, and nobody else.
 
 use super::*;
 use crate::board::picture::tests::PIXEL;

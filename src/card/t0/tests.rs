@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::*;
 
-/// What each TPDU is answered, in order; every TPDU that was sent.
+/// The answers to the TPDUs, in order; and every TPDU that was sent.
 struct Script {
     answers: VecDeque<&'static str>,
     sent: Vec<String>,
@@ -59,7 +59,7 @@ fn extended_length_is_refused_before_anything_is_sent() {
 fn the_rest_is_fetched_with_what_the_card_says_waits() {
     let (answer, sent) = run(&["6103", "0102039000"], "00A4040002AABBF0");
     assert_eq!((answer.unwrap(), sent[1].as_str()), ("0102039000".into(), "00C0000003"));
-    // 256 or more: all that one TPDU can bring, and then the rest.
+    // 61 00 stands for 256 or more: as much as one TPDU can carry, and then the rest.
     let (answer, sent) = run(&["6100", "AA6102", "BBCC9000"], "00A4040002AABBF0");
     assert_eq!(
         (answer.unwrap().as_str(), &sent[1..]),
@@ -94,10 +94,10 @@ fn a_wrong_le_is_corrected_once() {
     let (answer, sent) = run(&["6C05", "01020304059000"], "00CA0101F0");
     assert_eq!((answer.unwrap().as_str(), sent[1].as_str()), ("01020304059000", "00CA010105"));
     assert_eq!(run(&["6C05", "6C06"], "00CA0101F0").0.unwrap(), "6C06");
-    // There was no Le that could be corrected.
+    // There was no Le to correct.
     assert_eq!(run(&["6C05"], "00DA010102AABB").0.unwrap(), "6C05");
     assert_eq!(run(&["6C05"], "00DA010102AABBF0").0.unwrap(), "6C05");
-    // Of GET RESPONSE, too.
+    // GET RESPONSE is corrected, too.
     let (answer, sent) = run(&["6110", "6C02", "AABB9000"], "00A4040002AABBF0");
     assert_eq!((answer.unwrap().as_str(), sent[2].as_str()), ("AABB9000", "00C0000002"));
 }
@@ -114,7 +114,7 @@ fn get_response_has_the_class_that_the_card_wants() {
         let (answer, sent) = run(&["6102", refusal, refusal, "AABB9000"], "84CA010102CCDDF0");
         assert_eq!((answer.unwrap().as_str(), sent[3].as_str()), ("AABB9000", "80C0000002"));
     }
-    // Nobody is asked twice with the same class, and the refusal is the answer in the end.
+    // No class is tried twice, and in the end the refusal is the answer.
     let (answer, sent) = run(&["6102", "6E00"], "00CA010102CCDDF0");
     assert_eq!((answer.unwrap().as_str(), sent.len()), ("6E00", 2));
 }
@@ -128,7 +128,7 @@ fn what_the_card_took_is_remembered() {
         assert_eq!(script.run(&mut t0, command).unwrap(), answer);
     }
     assert_eq!(script.sent[2..], ["80C0000001", "80CA01010100", "80C0000001", "00CA01010100", "00C0000001"]);
-    // What was remembered does not fit any more: the others are tried.
+    // The remembered class no longer works: the others are tried.
     let mut script = Script::new(&["6101", "6E00", "AA9000"]);
     assert_eq!(script.run(&mut t0, "84CA0101010000").unwrap(), "AA9000");
     assert_eq!(script.sent, ["84CA01010100", "84C0000001", "00C0000001"]);

@@ -1,4 +1,4 @@
-//! Reads a trace: strictly, for it may come from anybody.
+//! Reads a trace, strictly because it may come from anybody.
 
 use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
@@ -13,13 +13,13 @@ use crate::{
     failure::{ExitClass, Failure},
 };
 
-/// Why a trace is not played.
+/// Why a trace cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// The file cannot be read.
     #[error("the trace cannot be read: {0}")]
     Io(#[from] std::io::Error),
-    /// It is no trace of ours.
+    /// It is not one of our traces.
     #[error("not a trace written by this version of rollcall")]
     Foreign,
     /// A line is missing or was changed.
@@ -28,27 +28,27 @@ pub enum TraceError {
     /// The end is missing.
     #[error("the end of the trace is missing")]
     Truncated,
-    /// It is longer than any that is written.
+    /// It is longer than any that we write.
     #[error("the trace is longer than any that rollcall writes")]
     TooLarge,
-    /// A line has another form than we write.
+    /// A line has a different format from ours.
     #[error("line {0} of the trace has the wrong form")]
     Form(usize),
-    /// What is recorded is not what this version says and asks.
+    /// The recording differs from what this version sends and asks.
     #[error("the dialogue leaves the trace at {reader} after {exchanges} exchanges")]
     Diverged {
-        /// Where.
+        /// The reader.
         reader: String,
-        /// How far it went along.
+        /// How many exchanges matched.
         exchanges: u32,
     },
-    /// What the card said of its holder was no user record, and is not in the trace.
+    /// What the card said of its holder was not a user record, and is not in the trace.
     #[error("what decides at {reader} was left out of the trace")]
     Withheld {
-        /// Where.
+        /// The reader.
         reader: String,
     },
-    /// There is no tap in it.
+    /// It contains no tap.
     #[error("there is no tap in this trace")]
     Nothing,
 }
@@ -85,27 +85,27 @@ impl From<TraceError> for Failure {
     }
 }
 
-/// A whole trace.
+/// A complete trace.
 #[derive(Debug, Clone)]
 pub struct Trace {
-    /// Whether what cards say of their holders is in it.
+    /// Whether it contains what cards say of their holders.
     pub personal: bool,
-    /// Its scenes, in the order in which they ended.
+    /// The attempts, in the order in which they ended.
     pub scenes: Vec<RecordedAttempt>,
 }
 
-/// One attempt to reach a card, and what was said.
+/// One attempt to reach a card, and its exchanges.
 #[derive(Debug, Clone)]
 pub struct RecordedAttempt {
-    /// When its first line was made.
+    /// When its first line was recorded.
     pub at: Timestamp,
-    /// Where.
+    /// The reader.
     pub reader: String,
     /// What happened, or why nothing could.
     pub records: Result<Vec<TraceRecord>, LinkError>,
-    /// Whether it is the second attempt of a tap at which nothing could happen.
+    /// Whether it is the second attempt of a tap whose first one failed.
     pub again: bool,
-    /// What this terminal had against the token.
+    /// The terminal's reasons to refuse the token.
     pub judged: Judged,
 }
 
@@ -124,7 +124,7 @@ impl Trace {
     ///
     /// # Errors
     /// [`TraceError::TooLarge`] above [`SIZE_MAX`] bytes; [`TraceError::Foreign`], [`TraceError::Truncated`],
-    /// [`TraceError::Tampered`] and [`TraceError::Form`] for anything but a whole trace as it was written.
+    /// [`TraceError::Tampered`] and [`TraceError::Form`] for anything but a complete trace as written.
     pub fn parse(bytes: &[u8], digest: Digest) -> Result<Self, TraceError> {
         if bytes.len() as u64 > SIZE_MAX {
             return Err(TraceError::TooLarge);
@@ -133,7 +133,7 @@ impl Trace {
         let (mut lines, mut sum) = (Vec::new(), String::new());
         let mut rest = text;
         while !rest.is_empty() {
-            // The last thing that is written of a line is its end.
+            // The newline is written last.
             let Some((line, behind)) = rest.split_once('\n') else {
                 return Err(if lines.is_empty() { TraceError::Foreign } else { TraceError::Truncated });
             };
@@ -195,7 +195,7 @@ impl Trace {
     }
 }
 
-/// A line whose place in the chain is right.
+/// Parses a line whose hash must fit the chain.
 fn parse_line(line: &str, number: usize, sum: &mut String, digest: Digest) -> Result<TraceLine, TraceError> {
     let foreign = |error| if number == 0 { TraceError::Foreign } else { error };
     if line.len() > LINE_MAX {
@@ -218,7 +218,7 @@ fn parse_line(line: &str, number: usize, sum: &mut String, digest: Digest) -> Re
     }
 }
 
-/// A first line that names our schema is ours, and was changed.
+/// A first line that names our schema is ours but was changed.
 fn foreign_or_changed(text: &str, number: usize) -> TraceError {
     if number > 0 || text.contains(SCHEMA) { TraceError::Tampered(number + 1) } else { TraceError::Foreign }
 }

@@ -1,4 +1,4 @@
-//! Plays one transaction of a trace to whoever talks to it, in the place of a card.
+//! Replays one transaction of a trace in the place of a card.
 
 use super::record::{Exchange, Question, Receipt, RecordedAnswer, RecordedVerdict, TraceRecord};
 use crate::card::{
@@ -7,36 +7,37 @@ use crate::card::{
     status::Status,
 };
 
-/// A link that plays what was recorded, in its order. Whoever says anything else gets no answer any more.
+/// A link that replays a recording in order. Any deviation ends the answers.
 #[derive(Debug)]
 pub struct Replay<'t> {
     records: &'t [TraceRecord],
-    /// Exchanges that were played.
+    /// Exchanges replayed so far.
     played: u32,
     diverged: bool,
     withheld: bool,
-    /// Whether the answer of INTERNAL AUTHENTICATE says nothing in place of the holder.
+    /// Whether the answer of INTERNAL AUTHENTICATE was masked.
     masked: bool,
 }
 
 impl<'t> Replay<'t> {
-    /// Plays these.
+    /// Replays these records.
     pub const fn new(records: &'t [TraceRecord]) -> Self {
         Self { records, played: 0, diverged: false, withheld: false, masked: false }
     }
 
-    /// After how many exchanges the dialogue left the record; none, when all that was recorded was said.
+    /// After how many exchanges the dialogue deviated; `None` if the whole recording was replayed.
     pub fn diverged(&self) -> Option<u32> {
         let left = self.records.iter().any(|record| matches!(record, TraceRecord::Exchange(_)));
         (self.diverged || left).then_some(self.played)
     }
 
-    /// Whether something was asked for that the trace does not hold: what is no user record, and could not be masked.
+    /// Whether something was requested that the trace does not contain: it was not a user record, and could not be
+    /// masked.
     pub const fn withheld(&self) -> bool {
         self.withheld
     }
 
-    /// The next record that is a part of the dialogue.
+    /// Takes the next record that is part of the dialogue.
     fn next(&mut self) -> Option<&'t TraceRecord> {
         loop {
             let (first, rest) = self.records.split_first()?;
@@ -50,7 +51,7 @@ impl<'t> Replay<'t> {
         }
     }
 
-    /// Looks at the next record without taking it.
+    /// The next record, without taking it.
     fn upcoming(&self) -> Option<&'t TraceRecord> {
         Self::new(self.records).next()
     }
@@ -58,7 +59,7 @@ impl<'t> Replay<'t> {
 
 impl Link for Replay<'_> {
     fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
-        // Nobody asks of a proof that was verified anew.
+        // A proof that was verified again is not asked about.
         if let Some(TraceRecord::Proof { .. }) = self.upcoming() {
             self.next();
         }
@@ -84,7 +85,7 @@ impl Link for Replay<'_> {
                 self.withheld |= answer.masked && answer.data.is_none();
                 opened(answer)?
             }
-            // A signature that could be verified has failed by itself.
+            // Without masking the signature was verified, and is really invalid.
             (Question::Proof, TraceRecord::Proof { holds }) if self.masked => {
                 if *holds {
                     RecordedVerdict::Holds
@@ -99,8 +100,8 @@ impl Link for Replay<'_> {
     }
 }
 
-/// Whether this is the recorded command: of one that is not shown header and length are known, and the key in MUTUAL
-/// AUTHENTICATE is another each time.
+/// Whether this is the recorded command. If its data are hidden, header and length are compared, since the key in
+/// MUTUAL AUTHENTICATE differs each time.
 fn is_same(exchange: &Exchange, command: &[u8]) -> bool {
     let header = command.get(..4).unwrap_or_default();
     let Ok(recorded) = hex::decode(&exchange.command) else { return false };

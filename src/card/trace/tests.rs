@@ -17,7 +17,7 @@ use crate::{
     failure::Failure,
 };
 
-/// Answers everything with its own length and 9000; nothing to `00 00`.
+/// Answers everything with its own length and 9000; `00 00` with nothing.
 struct Echo;
 
 impl Link for Echo {
@@ -88,7 +88,7 @@ fn the_replay_answers_what_was_asked_and_nothing_else() {
     let mut link = Replay::new(records);
     assert_eq!(link.transmit(SELECT, Sensitivity::Plain), Echo.transmit(SELECT, Sensitivity::Plain));
     assert_eq!(link.diverged(), Some(1), "there is more");
-    // Of what is hidden, header and lengths are the same.
+    // Of hidden commands, header and length are compared.
     let other = [&[4, 0xDA, 1, 1][..], &[4, 1, 2, 3, 4]].concat();
     let answer = link.transmit(&other, Sensitivity::Plain).unwrap();
     assert_eq!((answer.len(), &answer[answer.len() - 2..]), (hidden.len() - 4 + 3, &[0x90, 0][..]));
@@ -104,7 +104,7 @@ fn the_replay_answers_what_was_asked_and_nothing_else() {
     assert_eq!(astray.diverged(), Some(0));
 }
 
-/// PUT KEY, VERIFY, what is under secure messaging, what is declared to be a secret, and what is unknown.
+/// PUT KEY, VERIFY, secure messaging, a command declared secret, and an unknown one.
 #[test]
 fn secrets_are_not_written() {
     for (header, sensitivity) in [
@@ -181,8 +181,7 @@ fn what_is_no_trace_is_refused() {
     assert_eq!(code(read(&other)), "trace.foreign");
 }
 
-/// A right chain says nothing about what stands in the lines.
-/// A trace of these, whose chain holds.
+/// A trace of these records with a valid chain, which proves nothing about their content.
 fn chain(records: Vec<(u32, TraceRecord)>) -> String {
     let (mut text, mut sum) = (String::new(), String::new());
     for (seq, (tap, record)) in records.into_iter().enumerate() {
@@ -195,7 +194,7 @@ fn chain(records: Vec<(u32, TraceRecord)>) -> String {
     text
 }
 
-/// Whoever bends a trace can chain it anew: what it says has to be judged by itself.
+/// A forger can recompute the chain: the content of the lines must be validated itself.
 #[test]
 fn what_is_no_hex_or_too_short_is_no_record() {
     let begin = || (0, TraceRecord::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
@@ -296,7 +295,7 @@ fn a_trace_ends_whole_when_it_is_as_long_as_may_be() {
     assert!(Recorder::create(&path, options()).is_err(), "no file is written over");
 }
 
-/// Answers what it was told to, in this order.
+/// Gives the prepared answers, in order.
 struct Scripted(std::vec::IntoIter<Result<Vec<u8>, LinkError>>);
 
 impl Link for Scripted {
@@ -305,7 +304,7 @@ impl Link for Scripted {
     }
 }
 
-/// A command, of which the trace may show the data or not, and its answer.
+/// A command, whose data the trace may or may not show, and its answer.
 fn exchange() -> impl Strategy<Value = (Vec<u8>, Result<Vec<u8>, LinkError>)> {
     let header = prop::sample::select(vec![
         [0x00, 0xA4, 4, 0],
@@ -333,8 +332,8 @@ fn exchange() -> impl Strategy<Value = (Vec<u8>, Result<Vec<u8>, LinkError>)> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
-    /// Whatever was said in whichever transactions is read back as it was, and the replay answers as the card did: in full
-    /// where the data are shown, otherwise with the same length and status.
+    /// Any exchanges in any transactions are read back unchanged, and the replay answers like the card: completely if
+    /// the data are shown, otherwise with the same length and status.
     #[test]
     fn what_is_recorded_is_replayed(taps in prop::collection::vec((".{0,12}", prop::collection::vec(exchange(), 0..8)), 1..4)) {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Writes a trace. What a transaction says is kept in memory until it has ended: no card waits for a disk.
+//! Writes a trace. A transaction is kept in memory until it ends, so that no card waits for a disk.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,24 +17,24 @@ use super::{
 };
 use crate::card::link::{Link, LinkError, Sensitivity};
 
-/// Takes out of a transaction what a card said of its holder.
+/// Removes from a transaction what a card said of its holder.
 pub type Mask = fn(&mut [TraceRecord]);
 
 /// How a trace is written.
 #[derive(Clone, Copy)]
 pub struct TraceOptions {
-    /// Takes out what cards say of their holders; `None` leaves it in.
+    /// Removes what cards say of their holders; `None` keeps it.
     pub mask: Option<Mask>,
-    /// Chains the lines.
+    /// The hash that chains the lines.
     pub digest: Digest,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
 
-/// The trace of this process, where one is written.
+/// The trace of this process, if one is written.
 static PROCESS: OnceLock<Arc<Recorder>> = OnceLock::new();
 
-/// Traces everything that this process says to cards from now on. Only the first call does it.
+/// Traces every exchange of this process with cards from now on. Only the first call has an effect.
 pub fn start(recorder: Arc<Recorder>) {
     let _ = PROCESS.set(recorder);
 }
@@ -44,7 +44,7 @@ pub fn current() -> Option<&'static Arc<Recorder>> {
     PROCESS.get()
 }
 
-/// Writes a trace. Nothing that goes wrong with it reaches who talks to a card: it is told by [`Recorder::finish`].
+/// Writes a trace. Its failures do not affect the exchanges with a card: [`Recorder::finish`] reports them.
 pub struct Recorder {
     options: TraceOptions,
     sink: Mutex<TraceSink>,
@@ -60,13 +60,13 @@ struct TraceSink {
     ended: bool,
 }
 
-/// Why a trace is not whole.
+/// Why a trace is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceProblem {
     /// It cannot be written.
     #[error("the trace could not be written: {0}")]
     Io(#[from] io::Error),
-    /// It has reached its longest size.
+    /// It has reached the maximum size.
     #[error("the trace has reached {} MiB, and ends there", SIZE_MAX >> 20)]
     Full,
 }
@@ -75,16 +75,16 @@ pub enum TraceProblem {
 const RESERVE: u64 = 1 << 10;
 
 impl Recorder {
-    /// A new file, which only its owner may read; one that is there already is left alone, and is an error.
+    /// Creates a file that only its owner may read; an existing file is left alone, and is an error.
     ///
     /// # Errors
-    /// What the system says; [`AlreadyExists`](io::ErrorKind::AlreadyExists) for a file that is there.
+    /// What the system says; [`AlreadyExists`](io::ErrorKind::AlreadyExists) for an existing file.
     pub fn create(path: &Path, options: TraceOptions) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         Ok(Self::on(file, options))
     }
 
-    /// On an open file.
+    /// Writes to an open file.
     pub(super) fn on(file: File, options: TraceOptions) -> Self {
         let sink = TraceSink { file, sum: String::new(), seq: 0, size: 0, taps: 0, problem: None, ended: false };
         let recorder = Self { options, sink: Mutex::new(sink) };
@@ -97,7 +97,7 @@ impl Recorder {
         recorder
     }
 
-    /// The beginning of a transaction with this card.
+    /// Begins a transaction with this card.
     pub fn begin(self: &Arc<Self>, reader: &str, atr: &[u8]) -> Tape {
         let id = self.next();
         let mut tape = Tape { recorder: Arc::clone(self), id, lines: Vec::new(), shown: false };
@@ -105,7 +105,7 @@ impl Recorder {
         tape
     }
 
-    /// Nothing came about with a card in this reader. Gives the number of it.
+    /// Records that no transaction with the card in this reader was established. Returns its number.
     pub fn unreached(&self, reader: &str, error: &LinkError, again: bool) -> u32 {
         let id = self.next();
         self.lone(id, TraceRecord::Unreached { reader: reader.to_owned(), error: error.clone(), again });
@@ -123,7 +123,7 @@ impl Recorder {
         self.append(tap, vec![((self.options.clock)(), record)]);
     }
 
-    /// Writes the last line. What went wrong is told once, here.
+    /// Writes the last line, and reports what went wrong, if anything.
     pub fn finish(&self) -> Option<TraceProblem> {
         self.lone(0, TraceRecord::End);
         let mut sink = self.sink();
@@ -185,13 +185,13 @@ impl std::fmt::Debug for Recorder {
     }
 }
 
-/// What one transaction says. It is written when this is dropped.
+/// The recording of one transaction. It is written when dropped.
 #[derive(Debug)]
 pub struct Tape {
     recorder: Arc<Recorder>,
     id: u32,
     lines: Vec<(Timestamp, TraceRecord)>,
-    /// Whether the data of the last command, and so of the answer that goes on, are shown.
+    /// Whether the data of the last command, and so of its continued answer, are shown.
     shown: bool,
 }
 
@@ -201,7 +201,7 @@ impl Tape {
         self.id
     }
 
-    /// Takes an exchange.
+    /// Records an exchange.
     pub fn exchange(
         &mut self,
         command: &[u8],
@@ -216,7 +216,7 @@ impl Tape {
         self.record(TraceRecord::Exchange(Exchange::new(command, self.shown, answer, us)));
     }
 
-    /// Takes what the layers above know.
+    /// Records what the layers above know.
     pub fn record(&mut self, record: TraceRecord) {
         self.lines.push(((self.recorder.options.clock)(), record));
     }
@@ -232,7 +232,7 @@ impl Drop for Tape {
     }
 }
 
-/// A link that is traced.
+/// A traced link.
 #[derive(Debug)]
 pub struct Traced<L> {
     link: L,
@@ -240,7 +240,7 @@ pub struct Traced<L> {
 }
 
 impl<L> Traced<L> {
-    /// Everything that this link says goes onto the tape.
+    /// Records everything that this link exchanges on the tape.
     pub const fn new(link: L, tape: Tape) -> Self {
         Self { link, tape }
     }

@@ -1,4 +1,4 @@
-//! `rollcall server audit verify` and `reconcile`: check the audit log, and repair it.
+//! `rollcall server audit verify` and `reconcile`: verify the audit log, and reconcile it with what terminals know.
 
 use std::{fs::File, io::Read, path::Path};
 

@@ -14,24 +14,24 @@ use crate::{
 pub struct Sizes {
     /// Bytes of data in the largest short command.
     pub command: usize,
-    /// Bytes of data in the largest answer; none where the card has nothing to tell.
+    /// Bytes of data in the largest answer; none if the card has no data to send.
     pub answer: Option<usize>,
-    /// That answer was all that the card has to tell: a longer one might pass as well.
+    /// Whether that answer was all that the card has: a longer one might pass as well.
     pub whole: bool,
-    /// A command of extended length passed.
+    /// Whether a command of extended length passed.
     pub extended: bool,
 }
 
-/// What a tap sends in one piece: a certificate goes in pieces of short APDUs.
+/// What a tap sends in one piece: a certificate is sent in short APDUs.
 pub const COMMAND_NEEDED: usize = 255;
-/// What a tap asks for in one piece.
+/// What a tap requests in one piece.
 pub const ANSWER_NEEDED: usize = 240;
 /// DER has its length in the first four bytes of anything from 256 bytes on (ITU-T X.690, 8.1.3).
 const DER_HEAD: usize = 4;
 
 impl Sizes {
-    /// Tries ever larger ones. `kvn` is that of a key whose certificate the card tells anybody. What a card may take
-    /// worst, extended length, comes last; whether it failed at that, and may need a reset, is told too.
+    /// Tries ever larger ones. `kvn` identifies a key whose certificate the card gives anybody. Extended length, which
+    /// cards handle worst, comes last; whether it failed, so that the card may need a reset, is returned as well.
     ///
     /// # Errors
     /// [`LinkError`] when the card or the reader is gone, hangs, or does not answer in time, or an exchange of short
@@ -46,7 +46,7 @@ impl Sizes {
         let mut failed = false;
         let mut extended = false;
         if command >= COMMAND_NEEDED {
-            // A reader that cannot may also answer with an error of its own.
+            // A reader without support may also answer with an error of its own.
             match link.transmit(&long, Sensitivity::Plain) {
                 Ok(answer) => extended = answer == expected,
                 Err(error) if is_final(&error) => return Err(error),
@@ -61,8 +61,8 @@ impl Sizes {
     }
 }
 
-/// An instruction that no card has is refused as such at any length: another answer means that bytes were lost. The
-/// largest that passed, and that answer.
+/// Sends an instruction that no card has, which is refused as such at any length: another answer means that bytes were
+/// lost. Returns the largest length that passed, and the answer.
 fn commands(link: &mut dyn Link) -> Result<(usize, Vec<u8>), LinkError> {
     let expected = link.transmit(&[0x00, 0xEE, 0x00, 0x00, 0x01, 0x00], Sensitivity::Plain)?;
     let mut largest = 1;
@@ -77,16 +77,16 @@ fn commands(link: &mut dyn Link) -> Result<(usize, Vec<u8>), LinkError> {
     Ok((largest, expected))
 }
 
-/// What of the certificate came in one piece.
+/// How much of the certificate arrived in one piece.
 struct LongestAnswer {
     length: usize,
-    /// The length of the whole certificate; zero where too little came to know it.
+    /// The length of the whole certificate; zero if too little arrived to know it.
     whole: usize,
     known: Vec<u8>,
 }
 
-/// The certificate, of which the card sends as much as is asked for: less, or something else than before, means that
-/// bytes were lost. A card or a reader that ignores how much is asked for sends more. None where it tells none.
+/// Requests the certificate with growing lengths: a shorter or different answer means that bytes were lost. A card or
+/// reader that ignores Le sends more. `None` if the card gives no certificate.
 fn answers(link: &mut dyn Link, kvn: u8) -> Result<Option<LongestAnswer>, LinkError> {
     let short = ecka_certificate(kvn).encode(ApduFormat::Short).swap_remove(0);
     let Some((_, head)) = short.split_last() else { return Ok(None) };
@@ -96,7 +96,7 @@ fn answers(link: &mut dyn Link, kvn: u8) -> Result<Option<LongestAnswer>, LinkEr
         let answer = link.transmit(&[head, &[le]].concat(), Sensitivity::Plain)?;
         let (data, status) = answer.split_at(answer.len().saturating_sub(2));
         let more = matches!(status, [0x61, _]);
-        // A refusal: it has no data, and is one of the statuses that say so (ISO/IEC 7816-4, 5.6).
+        // A refusal: it has no data, and one of the statuses for that (ISO/IEC 7816-4, 5.6).
         if known.is_empty() && data.is_empty() && !more && matches!(status, [0x62..=0x6F, _]) {
             return Ok(None);
         }
@@ -104,7 +104,7 @@ fn answers(link: &mut dyn Link, kvn: u8) -> Result<Option<LongestAnswer>, LinkEr
         let ignores_le = data.len() > wanted && data.starts_with(&known);
         let fits = data.len() == wanted.min(whole) && data.starts_with(&known) && more == (wanted < whole);
         if !fits && !ignores_le {
-            // Nothing that was told is known yet: even so few bytes do not come through.
+            // Nothing is known yet: not even so few bytes pass.
             return Ok(Some(LongestAnswer { length: known.len(), whole: 0, known }));
         }
         known = data.to_vec();
@@ -112,7 +112,7 @@ fn answers(link: &mut dyn Link, kvn: u8) -> Result<Option<LongestAnswer>, LinkEr
     Ok(Some(LongestAnswer { length: known.len(), whole: total(&known), known }))
 }
 
-/// The whole certificate in an answer of extended length; whether the card took the question.
+/// Requests the whole certificate in an answer of extended length; returns whether the card accepted the request.
 fn long_answer(link: &mut dyn Link, kvn: u8, short: &mut LongestAnswer) -> Result<bool, LinkError> {
     if short.whole <= short.length {
         return Ok(true);
@@ -127,7 +127,7 @@ fn long_answer(link: &mut dyn Link, kvn: u8, short: &mut LongestAnswer) -> Resul
     Ok(true)
 }
 
-/// How long a certificate is, by its first bytes; as long as what is there, where they say nothing.
+/// The length of a certificate by its first bytes; if they do not tell, the number of bytes present.
 fn total(der: &[u8]) -> usize {
     match der {
         [0x30, 0x82, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])) + DER_HEAD,
@@ -139,14 +139,14 @@ fn total(der: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// A card with a certificate, behind a link that passes so much.
+    /// A card with a certificate, behind a link that limits lengths.
     struct Narrow {
         /// Bytes of the certificate.
         certificate: usize,
         command: usize,
         answer: usize,
         extended: bool,
-        /// It tells no certificate.
+        /// It gives no certificate.
         silent: bool,
     }
 
@@ -198,7 +198,7 @@ mod tests {
                 "{link:?}"
             );
         }
-        // Whether the link or the certificate set the limit.
+        // Limited either by the link or by the certificate.
         for (certificate, answer, extended, expected) in [
             (395, 1000, true, (395, true)),
             (372, 1000, true, (372, true)),
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(Sizes::find(&mut silent, None).unwrap().0.answer, None);
     }
 
-    /// A card that tells its certificate whole, however much is asked for.
+    /// A card that sends its whole certificate, whatever is requested.
     struct Deaf(usize);
 
     impl Link for Deaf {
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!((sizes.answer, sizes.whole, failed), (Some(395), true, false));
     }
 
-    /// Mute to extended length, and until it is reset.
+    /// Does not answer extended length, nor anything after it until it is reset.
     struct Mute(Narrow, bool);
 
     impl Link for Mute {

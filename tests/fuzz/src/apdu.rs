@@ -1,4 +1,4 @@
-//! APDUs on both sides, and the exchange with a card that answers anything.
+//! APDUs on both sides, and exchanges with a card that answers arbitrarily.
 
 use rollcall::card::{
     apdu::{ApduFormat, Command, Received, Response},

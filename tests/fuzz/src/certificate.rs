@@ -1,4 +1,4 @@
-//! DER and the certificate walk. The bytes are signed here, so that they come past the signature to the walk.
+//! DER and the certificate walk. The bytes are signed here, so that they get past the signature check to the walk.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! The configuration file: any text is settings, or one clear failure.
+//! The configuration file: any text gives either settings or one clear failure.
 
 use std::{fs, path::PathBuf, process, sync::LazyLock};
 

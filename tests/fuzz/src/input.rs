@@ -1,4 +1,4 @@
-//! Takes the fuzzer's bytes apart. What is missing at the end counts as zero, so that every input means something.
+//! Decodes the fuzzer's bytes. Missing bytes at the end count as zero, so that every input is meaningful.
 
 use rollcall::crypto::{CryptoError, ec::KeyPair, random::Random};
 

@@ -1,4 +1,4 @@
-//! What each fuzz target does with its bytes. A target fails by a panic; what must hold is asserted here.
+//! What each fuzz target does with its input. A target fails by panicking; the invariants are asserted here.
 //!
 //! `scripts/fuzz` builds and runs them; `cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none TARGET` does as well.
 

@@ -1,4 +1,4 @@
-//! Secure messaging: nothing but what the other side sealed is opened.
+//! Secure messaging: only what the other side sealed can be opened.
 
 use rollcall::{
     card::{

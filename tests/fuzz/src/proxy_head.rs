@@ -1,4 +1,4 @@
-//! The head that a proxy sends: read step by step as from a connection, it ends, in bounds, and says what it says.
+//! The PROXY header: read step by step as from a connection, parsing ends, stays in bounds, and gives what was sent.
 
 use rollcall::proxies::{HEAD_MAX, HeadStep, next_step};
 

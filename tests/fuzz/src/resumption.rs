@@ -1,8 +1,8 @@
-//! A card that answers RESUME and resumed presence as it likes: with bytes of its own, or, where it holds the key, with
-//! anything under right MACs.
+//! A card that answers RESUME and resumed presence arbitrarily: with any bytes, or, if it holds the key, with any
+//! content under correct MACs.
 //!
-//! What must hold: without the key nobody is let in, whatever is answered; with it only the token whose key it is, whose
-//! counter has not fallen, and which has fewer uses left than before.
+//! Invariant: without the key nobody is admitted, whatever is answered; with it only the token that owns the key, whose
+//! counter has not decreased, and which has fewer uses left than before.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! BER-TLV, and the answer to SELECT, which is made of it.
+//! BER-TLV, and the answer to SELECT, which is encoded in it.
 
 use rollcall::{
     card::{

@@ -1,13 +1,13 @@
-//! Sequences of commands against the virtual token, in a small language of bytes: sound sessions of every role, and
+//! Sequences of commands against the virtual token, encoded in a small byte language: valid sessions of every role, and
 //! everything that may go wrong around them.
 //!
-//! What must hold, whatever comes:
+//! Invariants:
 //! - every command has an answer, and a short one at most 258 bytes;
-//! - what is secret on the token never stands in an answer in clear;
-//! - nothing is stored but by a command that a terminal's certificate and a handshake stand behind, and by a READ
-//!   terminal nothing but the date and the use counter;
-//! - outside a session nothing that needs one is accepted, and what was bent or replayed ends the session;
-//! - what is stored loads again, and the use counter never falls.
+//! - secrets of the token never appear in an answer in clear;
+//! - nothing is stored except by a command backed by a terminal's certificate and a handshake, and by a READ terminal
+//!   only the date and the use counter;
+//! - commands that need a session are refused outside one, and an altered or replayed command ends the session;
+//! - the stored state can be loaded again, and the use counter never decreases.
 
 mod rig;
 

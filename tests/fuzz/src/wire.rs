@@ -1,4 +1,4 @@
-//! What terminal and server say to each other, as JSON.
+//! The JSON messages between terminal and server.
 
 use rollcall::api::v1;
 use serde::{Serialize, de::DeserializeOwned};

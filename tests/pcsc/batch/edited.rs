@@ -1,4 +1,4 @@
-//! A file that was edited while its batch was not done.
+//! A batch file that is edited before its batch is complete.
 
 use std::fs;
 

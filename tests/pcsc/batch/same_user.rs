@@ -1,4 +1,4 @@
-//! A batch, and another enrollment for one of its users at the same time.
+//! A batch and another enrollment for one of its users at the same time.
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
-//! What readers and cards decide each in their own way: the main job is done with every one, and doctor finds no fault.
+//! Readers and cards that make different choices within the standards: the main job works with each, and doctor finds
+//! no fault.
 
 use serde_json::Value;
 

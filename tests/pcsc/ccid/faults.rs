@@ -1,5 +1,5 @@
-//! A reader that fails at any block of a scan and of an enrollment: a code that says so, nothing lost, and the next run
-//! does what this one did not.
+//! A reader that fails at any block of a scan or an enrollment: a code says so, nothing is lost, and the next run
+//! completes what this one did not.
 
 use std::collections::BTreeMap;
 

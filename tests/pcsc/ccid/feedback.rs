@@ -1,4 +1,4 @@
-//! `[feedback]`: what the reader itself is sent after a tap.
+//! `[feedback]`: the commands sent to the reader itself after a tap.
 
 use std::{
     fs,

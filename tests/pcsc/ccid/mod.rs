@@ -1,4 +1,5 @@
-//! What only the second driver shows: readers that fail while the card stays, and what they decide by themselves.
+//! What only the second driver shows: readers that fail while the card stays, and decisions that readers make
+//! themselves.
 
 mod decisions;
 mod faults;

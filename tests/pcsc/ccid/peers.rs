@@ -1,4 +1,4 @@
-//! Another program that uses the card at the same time, in a protocol of its own choice.
+//! Another program that uses the card at the same time, with a protocol of its own choice.
 
 use crate::{
     client::{end, hold},

@@ -1,4 +1,4 @@
-//! Cards that come and go, and a reader that fails meanwhile, under `watch` and `scan`.
+//! Cards that are inserted and removed while a reader fails, under `watch` and `scan`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The keys of resumed channels, as the tokens got them, and whether any lies in a file.
+//! The resumption keys that the tokens received, and a search for them in files.
 
 use std::{
     collections::{BTreeSet, HashMap},

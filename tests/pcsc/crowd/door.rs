@@ -1,4 +1,4 @@
-//! The door: its people, what they do, and what must come of it.
+//! The door: its people, their actions, and the expected results.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,5 @@
-//! Secrets of every kind are planted, and looked for in all that `rollcall doctor` and its neighbours print and write.
+//! Plants secrets of every kind, and searches for them in all that `rollcall doctor` and related commands print and
+//! write.
 
 use std::{
     collections::BTreeSet,

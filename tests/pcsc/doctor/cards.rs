@@ -1,4 +1,4 @@
-//! Readers and cards.
+//! What doctor finds about readers and cards.
 
 use std::{sync::mpsc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What doctor says of cards in the field: what the reader tells of them, private tokens, and who else has one in hand.
+//! What doctor says of cards in the field: the reader's information about them, private tokens, and other programs.
 
 use rollcall::{
     emulator::{Uid, vpcd::ATR},

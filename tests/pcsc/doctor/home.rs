@@ -1,4 +1,4 @@
-//! Keys, configuration, state folder and server.
+//! What doctor finds about keys, configuration, state folder and server.
 
 use std::{
     fs,

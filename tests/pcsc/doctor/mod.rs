@@ -1,4 +1,4 @@
-//! `rollcall doctor`: each fault by its real cause, and the code and remedy that it gives. A healthy system gives none.
+//! `rollcall doctor`: each fault by its real cause, with its code and remedy. A healthy system has no findings.
 
 mod canaries;
 mod cards;

@@ -1,4 +1,4 @@
-//! The PC/SC service.
+//! What doctor finds about the PC/SC service.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! A token with a secret on it, terminals of every role, and the judge of every answer.
+//! A token with a secret on it, terminals of every role, and the check of every answer.
 
 use std::sync::LazyLock;
 
