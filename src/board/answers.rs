@@ -28,23 +28,23 @@ use super::{
 };
 use crate::{crypto::random::SystemRandom, rates::Rates};
 
-/// Requests that one address may make in a second, on average.
+/// Requests that one address may make per second, on average.
 const RATE: u32 = 50;
-/// Pictures that one address may ask for in a second, on average.
+/// Pictures that one address may request per second, on average.
 const PICTURE_RATE: u32 = 200;
-/// How often a stream on which nothing happens says that it is there, and looks whether who reads may still look.
+/// How often an idle stream sends a heartbeat, and checks whether its viewer still has access.
 const BEAT: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
 /// How long a browser may take to read what it was sent.
 const SLOWEST: Duration = Duration::from_secs(30);
-/// Pieces that wait for a slow browser.
+/// How many pieces are queued for a slow browser.
 const PIECES: usize = 4;
-/// Where pictures are.
+/// The path of the pictures.
 const PORTRAITS: &str = "/portraits/";
-/// Bound to this host by its prefix (RFC 6265bis, 4.1.3.2); the port follows, which cookies know nothing of: two boards of one
-/// host name have a cookie each.
+/// Bound to this host by its prefix (RFC 6265bis, 4.1.3.2). The port is appended because cookies ignore it: two boards
+/// of one host name need a cookie each.
 const COOKIE: &str = "__Host-rollcall-board-";
 
-/// On every answer: nothing from elsewhere, nothing in a frame, nothing told to others.
+/// Headers of every answer: no external resources, no frames, no referrer.
 const STRICT: [(HeaderName, &str); 8] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -64,19 +64,19 @@ const STRICT: [(HeaderName, &str); 8] = [
 pub struct Answers {
     gate: Gate,
     hub: Arc<BoardHub>,
-    /// None where whoever reaches the board may look.
+    /// None if everybody who can reach the board may view it.
     links: Option<Links>,
     /// The name of the cookie.
     cookie: String,
-    /// What the page is told of this board: title and further texts, as JSON.
+    /// What the page is told about this board: title and further texts, as JSON.
     about: String,
     rates: Rates,
-    /// Of pictures a page asks for as many at once as fit on a screen.
+    /// Separate for pictures, because a page requests a screenful at once.
     picture_rates: Rates,
 }
 
 impl Answers {
-    /// For one board.
+    /// Creates the answers of one board.
     pub fn new(gate: Gate, hub: Arc<BoardHub>, links: Option<Links>, title: Option<&str>, texts: Option<&str>) -> Self {
         let title = serde_json::Value::from(title);
         let about = format!("{{\"title\":{title},\"texts\":{}}}", texts.unwrap_or("null"));
@@ -104,7 +104,7 @@ impl Answers {
     fn routed<B>(&self, peer: IpAddr, request: &Request<B>) -> Result<Response<BoardBody>, StatusCode> {
         let path = request.uri().path();
         let rates = if path.starts_with(PORTRAITS) { &self.picture_rates } else { &self.rates };
-        // A page asks for many files at once, and they cost no more than a refusal.
+        // A page requests many files at once, and they cost no more than a refusal.
         if page::file(path).is_none() && !rates.admit(&peer.to_string(), Instant::now()) {
             return Err(StatusCode::TOO_MANY_REQUESTS);
         }
@@ -128,14 +128,14 @@ impl Answers {
         }
     }
 
-    /// Who asks, where that counts.
+    /// The viewer, if access is restricted.
     fn viewer(&self, headers: &HeaderMap) -> Result<Option<Viewer>, StatusCode> {
         let viewer = self.links.as_ref().map(|links| Viewer { links: links.clone(), cookie: self.cookie(headers) });
         let may_look = viewer.as_ref().is_none_or(Viewer::may_look);
         may_look.then_some(viewer).ok_or(StatusCode::UNAUTHORIZED)
     }
 
-    /// Our cookie: none, too, where there are two of them.
+    /// Our cookie; none if there are two of them.
     fn cookie(&self, headers: &HeaderMap) -> Option<String> {
         let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut ours = pairs.flat_map(|pairs| pairs.split(';')).filter_map(|pair| {
@@ -146,7 +146,7 @@ impl Answers {
         ours.next().is_none().then(|| first.to_owned())
     }
 
-    /// A picture of somebody who is here.
+    /// The picture of a present user.
     fn portrait(&self, name: &str, headers: &HeaderMap, is_head: bool) -> Result<Response<BoardBody>, StatusCode> {
         self.viewer(headers)?;
         let picture = self.hub.picture(name).ok_or(StatusCode::NOT_FOUND)?;
@@ -155,7 +155,7 @@ impl Answers {
         Ok(response)
     }
 
-    /// What happens, from the message on that the page names, or from the state on.
+    /// The event stream: from the message that the page names, or from the whole state.
     fn events(&self, headers: &HeaderMap, is_head: bool) -> Result<Response<BoardBody>, StatusCode> {
         let viewer = self.viewer(headers)?;
         let cursor = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -173,7 +173,7 @@ impl Answers {
         Ok(response)
     }
 
-    /// The secret of a link, which comes in a header, for a cookie.
+    /// Exchanges the secret of a link, which is in a header, for a cookie.
     fn login(&self, headers: &HeaderMap) -> Result<Response<BoardBody>, StatusCode> {
         let links = self.links.as_ref().ok_or(StatusCode::NOT_FOUND)?;
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
@@ -193,7 +193,7 @@ impl Answers {
     }
 }
 
-/// Who reads over a network.
+/// A viewer over a network.
 struct Viewer {
     links: Links,
     cookie: Option<String>,
@@ -201,12 +201,12 @@ struct Viewer {
 
 impl Viewer {
     fn may_look(&self) -> bool {
-        // What cannot be read admits nobody.
+        // Links that cannot be read admit nobody.
         self.cookie.as_ref().is_some_and(|cookie| self.links.admits(cookie, Timestamp::now()).unwrap_or_default())
     }
 }
 
-/// Gives a browser what it lacks, as fast as it reads, until it is gone, too slow, or may look no longer.
+/// Sends a browser what it lacks, as fast as it reads, until it is gone, too slow, or loses access.
 async fn stream(hub: Arc<BoardHub>, from: Option<Cursor>, viewer: Option<Viewer>, pieces: mpsc::Sender<Bytes>) {
     let mut news = hub.news();
     let mut cursor = from;
@@ -215,7 +215,7 @@ async fn stream(hub: Arc<BoardHub>, from: Option<Cursor>, viewer: Option<Viewer>
     let may_look = || viewer.as_ref().is_none_or(Viewer::may_look);
     let mut looked = Instant::now();
     loop {
-        // Where much happens, no beat is waited for.
+        // A busy stream does not wait for a heartbeat to check access.
         if looked.elapsed() >= BEAT / 2 {
             looked = Instant::now();
             if !may_look() {
@@ -267,16 +267,16 @@ fn refusal(status: StatusCode) -> Response<BoardBody> {
     if status == StatusCode::TOO_MANY_REQUESTS {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    // What a request brought beside its head is not read.
+    // The body of a request is not read.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
 /// The body of an answer.
 pub enum BoardBody {
-    /// In one piece.
+    /// Complete.
     Whole(Option<Bytes>),
-    /// As it comes.
+    /// In pieces.
     Stream(mpsc::Receiver<Bytes>),
 }
 
@@ -308,7 +308,7 @@ mod tests {
     use super::*;
     use crate::board::{BoardFields, RollSnapshot};
 
-    /// On a quiet board, too: a beat is a look.
+    /// On an idle board, too: each heartbeat checks access.
     #[test]
     fn no_beat_is_sent_to_who_was_revoked() {
         let folder = tempfile::tempdir().unwrap();
@@ -320,7 +320,7 @@ mod tests {
         let names = Box::new(str::to_owned);
         let hub = BoardHub::new(RollSnapshot::default(), BoardFields::default(), names, None, &mut SystemRandom);
         let hub = Arc::new(hub.unwrap());
-        // One thread: between two pieces that are received here, nothing runs there.
+        // With one thread, nothing runs there between two pieces that are received here.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (pieces, mut body) = mpsc::channel(PIECES);

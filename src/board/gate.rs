@@ -8,24 +8,24 @@ use hyper::{
     header::{HOST, HeaderName, ORIGIN},
 };
 
-/// Where a request says that it comes from, by the browser's own word (Fetch Metadata).
+/// The origin of a request according to the browser (Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Under which names the board is reached.
+/// The names under which the board is reached.
 #[derive(Debug)]
 pub struct Gate {
     scheme: &'static str,
     port: u16,
-    /// `name:port`, in lower case; the first is the one that links name.
+    /// `name:port`, in lower case; links use the first.
     hosts: Vec<String>,
 }
 
-/// What is asked for.
+/// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BoardPurpose {
-    /// A file of the page, which says nothing about anybody.
+    /// A file of the page, without personal data.
     File,
-    /// Who is here.
+    /// The present users.
     People,
     /// To redeem a link.
     Login,
@@ -45,7 +45,7 @@ impl Gate {
             hosts.push("localhost".to_owned());
         }
         let (scheme, default) = if is_tls { ("https", 443) } else { ("http", 80) };
-        // Browsers leave out the port of the scheme.
+        // Browsers omit the default port of the scheme.
         let with_port = |host: String| if port == default { host } else { format!("{host}:{port}") };
         Self { scheme, port, hosts: hosts.into_iter().map(with_port).collect() }
     }
@@ -55,7 +55,7 @@ impl Gate {
         self.port
     }
 
-    /// Where a browser finds the board.
+    /// The URL of the board for a browser.
     pub fn url(&self) -> Option<String> {
         self.hosts.first().map(|host| format!("{}://{host}/", self.scheme))
     }
@@ -78,7 +78,7 @@ impl Gate {
         if !allowed {
             return Err(StatusCode::METHOD_NOT_ALLOWED);
         }
-        // A proxy's form of a request names a host of its own.
+        // The absolute form, meant for proxies, names its own host.
         if uri.authority().is_some() {
             return Err(StatusCode::BAD_REQUEST);
         }
@@ -100,7 +100,7 @@ impl Gate {
     }
 }
 
-/// The value of a header that may stand there once.
+/// The value of a header that may occur only once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, StatusCode> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -135,7 +135,7 @@ mod tests {
         for host in ["127.0.0.1:7480", "localhost:7480", "LOCALHOST:7480"] {
             assert_eq!(ask(&gate, "GET", "/", BoardPurpose::People, &[("host", host)]), 200, "{host}");
         }
-        // What a page whose name was bound to this address would say.
+        // What a page would send whose name was rebound to this address.
         for host in ["evil.example:7480", "127.0.0.1", "127.0.0.1:80", "localhost.evil.example:7480", "[::1]:7480", ""]
         {
             assert_eq!(ask(&gate, "GET", "/", BoardPurpose::People, &[("host", host)]), 421, "{host}");
@@ -166,11 +166,11 @@ mod tests {
             assert_eq!(with(BoardPurpose::People, "origin", origin), 403, "{origin}");
             assert_eq!(with(BoardPurpose::File, "origin", origin), 403, "{origin}");
         }
-        // The origin has to be that of the very host that was asked.
+        // The origin has to match the requested host exactly.
         assert_eq!(with(BoardPurpose::People, "origin", "http://localhost:7480"), 403);
         for site in ["cross-site", "same-site"] {
             assert_eq!(with(BoardPurpose::People, "sec-fetch-site", site), 403, "{site}");
-            // A link in a mail leads to the page, which holds nothing.
+            // A link in a mail leads to the page itself, which has no personal data.
             assert_eq!(with(BoardPurpose::File, "sec-fetch-site", site), 200, "{site}");
         }
         assert_eq!(with(BoardPurpose::People, "sec-fetch-site", "same-origin"), 200);
@@ -186,7 +186,7 @@ mod tests {
         let own = ("origin", "http://127.0.0.1:7480");
         assert_eq!(ask(&gate, "POST", "/login", BoardPurpose::Login, &[OWN[0], own]), 200);
         assert_eq!(ask(&gate, "GET", "/login", BoardPurpose::Login, &[OWN[0], own]), 405);
-        // A form of another page brings its origin, and an old browser none.
+        // A form of another page sends its origin, and an old browser none.
         assert_eq!(ask(&gate, "POST", "/login", BoardPurpose::Login, OWN), 403);
         assert_eq!(
             ask(&gate, "POST", "/login", BoardPurpose::Login, &[OWN[0], ("origin", "https://evil.example")]),

@@ -21,14 +21,14 @@ use crate::{
     },
 };
 
-/// Changes that are kept for pages that slept: over a minute of 50 a second.
+/// How many changes are kept for pages that slept: over a minute at 50 per second.
 const KEPT: usize = 4096;
-/// Changes that a page is shown of what happened before it came.
+/// How many earlier changes a new page is shown.
 const LATEST: usize = 40;
-/// Changes that a page is given in one piece.
+/// How many changes a page gets in one piece.
 const PIECE: usize = 256;
 
-/// What a page has: the run of the board, and the number of the last message.
+/// What a page has: the run of the board, and the number of its last message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     run: u64,
@@ -57,11 +57,11 @@ struct HubContent {
     number: u64,
     /// The last changes as JSON; the newest has that number.
     ring: VecDeque<String>,
-    /// Whether a list is still to be read: until then nobody is told how many are here.
+    /// Whether a list is yet to be read: until then pages are not told how many users are present.
     unread: bool,
 }
 
-/// Fed by whoever watches; feeding never waits.
+/// Fed by the watch; feeding never waits.
 pub struct BoardHub {
     run: u64,
     content: Mutex<HubContent>,
@@ -69,7 +69,7 @@ pub struct BoardHub {
 }
 
 impl BoardHub {
-    /// Begins with a list. `expected` are the people of whom those who are missing are shown.
+    /// Starts with a list. `expected` are the users who are shown as missing when absent.
     ///
     /// # Errors
     /// [`CryptoError`] without randomness.
@@ -88,31 +88,31 @@ impl BoardHub {
         })
     }
 
-    /// Begins without a list: pages are given nothing until [`Self::reset`], or until the store is away.
+    /// Starts without a list: pages get nothing until [`Self::reset`], or until the store is away.
     #[must_use]
     pub fn before_the_list(self) -> Self {
         self.content().unread = true;
         self
     }
 
-    /// Says from now on that terminals report who is here.
+    /// From now on says that presence is reported by terminals.
     pub(super) fn mark_reported(&self) {
         self.content().roll.mark_reported();
     }
 
-    /// Shows pictures from now on, too.
+    /// From now on shows pictures, too.
     #[must_use]
     pub fn with_portraits(self) -> Self {
         self.content().roll.show_portraits();
         self
     }
 
-    /// Whether a picture of this token is wanted: it is on the list, pictures are shown, and there is none of it yet.
+    /// Whether a picture of this token is wanted: it is on the list, pictures are shown, and this one is missing.
     pub fn wants_portrait(&self, token_id: Uuid) -> bool {
         self.content().roll.wants_portrait(token_id)
     }
 
-    /// A picture of somebody who is here; anything else is not shown.
+    /// Takes a picture of a present user; anything else is not shown.
     ///
     /// # Errors
     /// [`CryptoError`] without randomness.
@@ -128,7 +128,7 @@ impl BoardHub {
         Ok(())
     }
 
-    /// The picture with this name, of somebody who is here.
+    /// The picture of a present user by its name.
     pub(super) fn picture(&self, name: &str) -> Option<BoardPicture> {
         self.content().roll.picture(name)
     }
@@ -137,17 +137,17 @@ impl BoardHub {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something happened to the list.
+    /// Takes an event of the list.
     pub fn event(&self, event: &Event) {
         self.tell(|roll| roll.event(event));
     }
 
-    /// The list was read from the store: every page is given all of it.
+    /// Takes the list as read from the store: every page gets all of it.
     pub fn reset(&self, snapshot: RollSnapshot) {
         self.begin_again(|roll| roll.reset(snapshot));
     }
 
-    /// Somebody was forgotten: every page is given who is here, and none of what was told before, which may name them.
+    /// Takes the list after a person was erased: every page gets it, and no earlier message, which may name the person.
     pub fn forget(&self, snapshot: RollSnapshot) {
         self.begin_again(|roll| roll.refill(snapshot.seq, snapshot.members));
     }
@@ -161,17 +161,17 @@ impl BoardHub {
         self.news.send_replace(content.number);
     }
 
-    /// The server went away, or is back.
+    /// The server became unreachable, or is back.
     pub fn server(&self, away: bool, at: Timestamp) {
         self.tell(|roll| roll.server(away, at));
     }
 
-    /// A server's store cannot be read, or can be read again.
+    /// The server's store became unreadable, or is readable again.
     pub fn store(&self, away: bool, at: Timestamp) {
         self.tell(|roll| roll.store(away, at));
     }
 
-    /// This is out of order at terminals that report who is here, and nothing else.
+    /// Takes the complete list of faults at terminals that report presence.
     pub fn faults(&self, faults: Vec<ReportedFault>, at: Timestamp) {
         self.tell(|roll| roll.faults(faults, at));
     }
@@ -187,13 +187,13 @@ impl BoardHub {
         self.news.send_replace(content.number);
     }
 
-    /// What wakes a page when something changes.
+    /// Wakes a page when something changes.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
 
-    /// What a page with this cursor lacks, as messages of a stream (HTML Living Standard, 9.2.5); none when it lacks
-    /// nothing. Without a cursor, or with one that the ring does not reach, that is the whole state.
+    /// What a page with this cursor lacks, as messages of a stream (HTML Living Standard, 9.2.5); `None` if nothing.
+    /// Without a cursor, or with one that is too old for the ring, that is the whole state.
     pub(super) fn after(&self, cursor: Option<Cursor>, now: Timestamp) -> Option<(Cursor, String)> {
         let content = self.content();
         if content.unread && !content.roll.is_store_away() {

@@ -26,30 +26,30 @@ use crate::{
     files::{self, LockedFile, word},
 };
 
-/// The fewest digits that stand for a link.
+/// The fewest digits that may abbreviate a link's id.
 const SHORTEST: usize = 4;
-/// Links that there are at one time.
+/// Maximum number of links at one time.
 const MOST: usize = 256;
 /// The longest file that is read.
 const LONGEST: u64 = 1 << 20;
-/// How long a link waits to be opened.
+/// How long a link can be opened.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(3600);
 
-/// A link, or what became of it.
+/// A link, or the session that it became.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoardLink {
-    /// Its name here: eight hex digits.
+    /// Its id: eight hex digits.
     pub id: String,
-    /// Who it is for, as the operator said.
+    /// The recipient, as the operator said.
     pub label: Option<String>,
     /// When it was made.
     pub made: Timestamp,
-    /// Until when it has to be opened.
+    /// Until when it can be opened.
     pub open_until: Timestamp,
-    /// Until when who has opened it may look.
+    /// Until when it gives access.
     pub ends: Timestamp,
-    /// The hash of the secret in it; none once it was opened.
+    /// The hash of its secret; none once it was opened.
     token: Option<String>,
     /// The hash of the cookie of the browser that opened it.
     cookie: Option<String>,
@@ -66,21 +66,21 @@ impl BoardLink {
     }
 }
 
-/// A secret, base64url of 32 random bytes.
+/// A secret: base64url of 32 random bytes.
 pub type LinkSecret = Zeroizing<String>;
 
 /// Why links cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardLinkError {
-    /// The system says no.
+    /// The system reports an error.
     #[error("{} cannot be used: {error}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// It is not what this program wrote.
+    /// The file was not written by this program.
     #[error("{} is damaged: {what}", path.display())]
     Damaged {
         /// The file.
@@ -91,15 +91,15 @@ pub enum BoardLinkError {
     /// There are too many.
     #[error("there are {MOST} links already")]
     TooMany,
-    /// No link has this name.
+    /// No link has this id.
     #[error("there is no link {0:?}")]
     Unknown(String),
-    /// Several links begin so.
+    /// Several links begin like this.
     #[error("{typed} may stand for more than one")]
     Ambiguous {
-        /// What was given.
+        /// What was typed.
         typed: String,
-        /// Their names.
+        /// Their ids.
         links: Vec<String>,
     },
     /// No randomness.
@@ -140,12 +140,12 @@ pub struct Links {
 }
 
 impl Links {
-    /// Those of this folder; nothing is read or made yet.
+    /// The links of this folder; nothing is read or created yet.
     pub fn at(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
 
-    /// Makes a link that admits one browser until `admits_for` is over. The secret is in nothing but the answer.
+    /// Makes a link that gives one browser access for `admits_for`. Only the return value contains the secret.
     ///
     /// # Errors
     /// [`BoardLinkError`].
@@ -177,7 +177,7 @@ impl Links {
         Ok((link, secret))
     }
 
-    /// Those that still hold, the oldest first.
+    /// The links that are still valid, the oldest first.
     ///
     /// # Errors
     /// [`BoardLinkError`].
@@ -187,10 +187,11 @@ impl Links {
         Ok(links)
     }
 
-    /// Takes a link back: whoever came by it may look no longer. At least the first 4 digits of its name are enough.
+    /// Revokes a link, and the access that it gave. At least the first 4 digits of its id are enough.
     ///
     /// # Errors
-    /// [`BoardLinkError::Unknown`] when no link has this name, [`BoardLinkError::Ambiguous`] when several begin so.
+    /// [`BoardLinkError::Unknown`] when no link has this id, [`BoardLinkError::Ambiguous`] when several begin like
+    /// this.
     pub fn revoke(&self, typed: &str, now: Timestamp) -> Result<BoardLink, BoardLinkError> {
         let begin = typed.to_ascii_lowercase();
         self.change(now, |links| {
@@ -207,11 +208,11 @@ impl Links {
         })
     }
 
-    /// The secret of a link for a cookie, once; none for a secret that no link has any more. With it comes how long it
-    /// holds.
+    /// Exchanges the secret of a link for a cookie, once; `None` for a secret that no link has any more. Also returns
+    /// how long the cookie is valid.
     ///
     /// # Errors
-    /// [`BoardLinkError`]; the link can be opened again then.
+    /// [`BoardLinkError`]; the link can then be opened again.
     pub fn redeem(
         &self,
         secret_of_link: &str,
@@ -220,7 +221,7 @@ impl Links {
     ) -> Result<Option<(LinkSecret, Duration)>, BoardLinkError> {
         let (cookie, hash) = secret(random)?;
         let presented = hash_of(secret_of_link);
-        // Who guesses shall not make us write.
+        // Guesses must not cause writes.
         if !self.list(now)?.iter().any(|link| holds(link.token.as_ref(), &presented)) {
             return Ok(None);
         }
@@ -235,10 +236,10 @@ impl Links {
         })
     }
 
-    /// Whether who has this cookie may look.
+    /// Whether this cookie gives access.
     ///
     /// # Errors
-    /// [`BoardLinkError`]: nobody may then.
+    /// [`BoardLinkError`]: access is then denied.
     pub fn admits(&self, cookie: &str, now: Timestamp) -> Result<bool, BoardLinkError> {
         let presented = hash_of(cookie);
         Ok(self.list(now)?.iter().any(|link| holds(link.cookie.as_ref(), &presented)))
@@ -263,7 +264,7 @@ impl Links {
         Ok(file.links)
     }
 
-    /// Reads, changes and writes, while nobody else does. Links that are over go.
+    /// Reads, changes and writes the file under its lock. Expired links are removed.
     fn change<T>(
         &self,
         now: Timestamp,
@@ -290,7 +291,7 @@ fn lock_path(folder: &Path) -> PathBuf {
     folder.join("board-links.lock")
 }
 
-/// While this lives, nobody else changes or reads what the boards of this folder have to say: for work of a moment.
+/// Locks the boards' files in this folder while the result lives: for short operations only.
 ///
 /// # Errors
 /// What the system says of the file.
@@ -302,7 +303,7 @@ fn lock(path: &Path) -> io::Result<LockedFile> {
     LockedFile::wait(OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?)
 }
 
-/// A secret, and the hash that is kept of it.
+/// A secret, and the hash to store.
 fn secret(random: &mut dyn Random) -> Result<(LinkSecret, String), CryptoError> {
     let bytes = Zeroizing::new(random::bytes::<32>(random)?);
     let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
@@ -419,7 +420,7 @@ mod tests {
         }
     }
 
-    /// Two browsers that open one link at once: one of them is let in.
+    /// Of two browsers that open one link at once, one gets access.
     #[test]
     fn a_link_is_opened_once_also_by_many_at_once() {
         let folder = tempfile::tempdir().unwrap();

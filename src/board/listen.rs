@@ -19,13 +19,13 @@ use tokio::{
 
 use super::{answers::Answers, tls::BoardTls};
 
-/// Connections at one time; a page needs one for what happens, and a few more for a moment when it is opened.
+/// Maximum number of connections; a page needs one for the stream, and briefly a few more when it is opened.
 const CONNECTIONS: usize = 256;
-/// Connections of one address: several screens may stand behind one.
+/// Maximum for one address: several screens may share one.
 const OF_ONE: usize = 64;
-/// The time for a handshake, and for the head of a request.
+/// Time limit for a handshake, and for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest head of a request, in bytes: the least that hyper takes.
+/// The longest head of a request, in bytes: the minimum that hyper allows.
 const HEAD_MAX: usize = 8192;
 
 type PeerCounts = Arc<Mutex<HashMap<IpAddr, usize>>>;
@@ -37,7 +37,7 @@ struct PeerShare {
 }
 
 impl PeerShare {
-    /// None when this peer has all that one may have.
+    /// `None` if this peer has reached its maximum.
     fn take(counts: &PeerCounts, peer: IpAddr) -> Option<Self> {
         let mut open = counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(peer).or_default();
@@ -61,12 +61,12 @@ impl Drop for PeerShare {
     }
 }
 
-/// Serves until it is dropped.
+/// Serves until dropped.
 pub async fn serve(listener: &TcpListener, tls: Option<BoardTls>, answers: Arc<Answers>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let counts = PeerCounts::default();
     loop {
-        // Who gets no permit waits in the system's queue, and costs us nothing.
+        // Connections without a permit wait in the system's queue, and cost us nothing.
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: some will be freed
@@ -82,7 +82,7 @@ pub async fn serve(listener: &TcpListener, tls: Option<BoardTls>, answers: Arc<A
 }
 
 async fn connection(stream: TcpStream, peer: IpAddr, tls: Option<&BoardTls>, answers: Arc<Answers>) {
-    // Without this, what happened waits for the acknowledgement of what happened before.
+    // Otherwise a message waits for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     match tls {
         None => talk(stream, peer, answers).await,
@@ -103,7 +103,7 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer
         .header_read_timeout(PATIENCE)
         .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    // A browser that goes away is no failure.
+    // A browser that disconnects is not a failure.
     let _ = served.await;
 }
 

@@ -53,17 +53,17 @@ use served::ServedAddress;
 /// Most bytes of a file of texts.
 const TEXTS_MAX: u64 = 256 * 1024;
 
-/// What a board is to do.
+/// The options of a board.
 pub struct BoardOptions {
-    /// Where it listens.
+    /// The address that it listens on.
     pub listen: SocketAddr,
-    /// The names under which browsers reach it, beside the address itself.
+    /// The names under which browsers reach it, besides the address.
     pub hosts: Vec<String>,
-    /// The certificate chain and its key, PEM; needed where the address is not a loopback address.
+    /// The certificate chain and its key, PEM; required unless the address is a loopback address.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The folder of the links.
     pub state_folder: PathBuf,
-    /// What the place is called.
+    /// The name of the site.
     pub title: Option<String>,
     /// Texts in another language: a JSON file.
     pub texts: Option<PathBuf>,
@@ -72,7 +72,7 @@ pub struct BoardOptions {
 /// Why a board does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
-    /// The address is reached over a network, and there is no certificate.
+    /// The address can be reached over a network, and there is no certificate.
     #[error("the board shows who is here, and {0} can be reached over the network without TLS")]
     NeedsTls(SocketAddr),
     /// Certificate or key cannot be used.
@@ -91,7 +91,7 @@ pub enum BoardError {
         /// What is wrong.
         what: String,
     },
-    /// The address is taken, or not this machine's.
+    /// The address is in use, or not of this machine.
     #[error("the board cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
     /// The file of links.
@@ -100,7 +100,7 @@ pub enum BoardError {
     /// No randomness.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
-    /// The system gives no thread.
+    /// The system provides no thread.
     #[error("the board cannot start: {0}")]
     Start(io::Error),
 }
@@ -127,7 +127,7 @@ impl From<BoardError> for Failure {
     }
 }
 
-/// A board that is served, until this is dropped.
+/// A running board; dropping it stops it.
 pub struct Board {
     hub: Arc<BoardHub>,
     address: SocketAddr,
@@ -138,7 +138,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// Takes the address, and serves what the hub tells on a thread of its own.
+    /// Binds the address, and serves the hub's messages from a thread of its own.
     ///
     /// # Errors
     /// [`BoardError`].
@@ -163,7 +163,7 @@ impl Board {
             runtime.block_on(async {
                 tokio::select! {
                     () = listen::serve(&listener, tls, answers) => {}
-                    // A sender that is gone means the same.
+                    // A dropped sender means the same.
                     _ = stopped => {}
                 }
             });
@@ -173,17 +173,17 @@ impl Board {
         Ok(Self { hub, address, url, stop: Some(stop), thread: Some(thread), _served: served })
     }
 
-    /// What is told here is shown.
+    /// The hub that feeds the board.
     pub fn hub(&self) -> &BoardHub {
         &self.hub
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where a browser finds it.
+    /// Its URL for a browser.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -195,18 +195,18 @@ impl Drop for Board {
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
-            // A panic in there was told by the hook.
+            // The panic hook has reported a panic in there.
             let _ = thread.join();
         }
     }
 }
 
-/// Where a browser finds a board at this address; none where it listens on all addresses and has no name.
+/// The URL of a board at this address; `None` if it listens on all addresses and has no name.
 pub fn url_of(listen: SocketAddr, hosts: &[String], is_tls: bool) -> Option<String> {
     Gate::new(listen, hosts, is_tls).url()
 }
 
-/// A file of texts, as it is served: a JSON object `{"lang": …, "name": …, "texts": {…}}` of texts only.
+/// A file of texts, as served: a JSON object `{"lang": …, "name": …, "texts": {…}}` that holds only texts.
 fn texts_of(path: &Path) -> Result<String, BoardError> {
     let wrong = |what: String| BoardError::Texts { path: path.to_owned(), what };
     let read = std::fs::File::open(path).and_then(|file| files::read_text(file, TEXTS_MAX));

@@ -11,7 +11,7 @@ pub struct PageFile {
     pub path: &'static str,
     /// Its media type.
     pub media_type: &'static str,
-    /// What is in it.
+    /// Its content.
     pub content: &'static str,
 }
 
@@ -24,7 +24,7 @@ const SVG: &str = "image/svg+xml";
 
 macro_rules! page {
     ($($path:literal = $media_type:ident $file:literal),+ $(,)?) => {
-        /// All of them.
+        /// All files.
         pub const FILES: &[PageFile] = &[$(PageFile {
             path: $path,
             media_type: $media_type,
@@ -61,14 +61,14 @@ pub fn file(path: &str) -> Option<&'static PageFile> {
 pub struct TextFile {
     /// BCP 47, as `en`.
     lang: String,
-    /// What it calls itself.
+    /// The language's own name.
     name: String,
-    /// The texts; those that are not there are shown in English.
+    /// The texts; missing ones are shown in English.
     texts: BTreeMap<String, String>,
 }
 
 impl TextFile {
-    /// As it is served, once all of its keys are known.
+    /// The JSON to serve, once all of its keys are known.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -97,7 +97,7 @@ mod tests {
         serde_json::from_str(file(path).unwrap().content).unwrap()
     }
 
-    /// The places of values, as `{count}`.
+    /// The placeholders, as `{count}`.
     fn places(text: &str) -> std::collections::BTreeSet<&str> {
         text.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name)).collect()
     }
@@ -114,7 +114,7 @@ mod tests {
         german.checked().unwrap();
     }
 
-    /// Every text that a script asks for by name is there, and every one that is there is asked for.
+    /// Every text that a script uses exists, and every text is used.
     #[test]
     fn texts_are_those_that_the_page_asks_for() {
         let english = texts("/texts/en.json");
@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    /// A reason that is worded is one that the program gives.
+    /// Only reasons that the program gives have texts.
     #[test]
     fn refusals_are_worded_by_their_codes() {
         let mut sources = String::new();
@@ -176,10 +176,10 @@ mod tests {
         }
     }
 
-    /// Whoever stands at a door is told what is so of this refusal, and not what is so of another one.
+    /// Each refusal at a door shows its own text, never that of another one.
     #[test]
     fn every_refusal_at_a_door_has_a_text_that_was_chosen_for_it() {
-        // The text for the first word of the code was chosen, or where there is none the one for all others.
+        // A text was chosen for the first word of the code, or else the general one.
         const SHARED: [&str; 10] = [
             "card.no-extended-length",
             "crypto.failed",
@@ -192,7 +192,7 @@ mod tests {
             "reader.unavailable",
             "token.private",
         ];
-        // Nobody at a door can do anything about what these say.
+        // Nobody at a door can act on these.
         let is_shared = |code: &str| ["pcsc.", "server."].iter().any(|word| code.starts_with(word));
         let mut codes: std::collections::BTreeSet<_> =
             crate::api::problem::ProblemCode::ALL.map(crate::api::problem::ProblemCode::as_str).into();

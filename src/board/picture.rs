@@ -2,10 +2,10 @@
 
 /// The longest picture, in bytes: a card holds 8 KiB.
 const LONGEST: usize = 64 * 1024;
-/// The largest width and height, in pixels: few bytes can claim very many.
+/// The largest width and height, in pixels: a few bytes can claim a huge picture.
 const BROADEST: u32 = 2048;
 
-/// The media type of a JPEG, PNG or WebP picture; none for anything else, and for one that is too large.
+/// The media type of a JPEG, PNG or WebP picture; `None` for anything else, and for a picture that is too large.
 pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
     if bytes.len() > LONGEST {
         return None;
@@ -27,7 +27,7 @@ fn jpeg(mut rest: &[u8]) -> Option<(u32, u32)> {
         match marker {
             // Fill bytes.
             0xFF => rest = &rest[1..],
-            // The frames of DCT processes; C4, C8 and CC are no frames.
+            // The frames of DCT processes; C4, C8 and CC are not frames.
             0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
                 let [_, _, _, h1, h0, w1, w0, ..] = after else { return None };
                 return Some((u16::from_be_bytes([*w1, *w0]).into(), u16::from_be_bytes([*h1, *h0]).into()));
@@ -96,7 +96,7 @@ pub mod tests {
         }
         assert_eq!(webp(&lossless[12..]), Some((64, 48)));
         assert_eq!(super::jpeg(&jpeg[2..]), Some((64, 48)));
-        // Cut anywhere it is never more than a picture of that kind, and mostly none.
+        // Truncated anywhere, it is recognised as this type or, mostly, not at all.
         for picture in [PIXEL, jpeg, lossy, lossless, extended] {
             for end in 0..12.min(picture.len()) {
                 assert_eq!(media_type(&picture[..end]), None, "{end}");

@@ -7,13 +7,13 @@ use zeroize::Zeroizing;
 
 use super::picture;
 
-/// Most pictures at one time: 32 MiB of what cards hold.
+/// Maximum number of pictures: 32 MiB of what cards can hold.
 const MOST: usize = 4096;
 
-/// A picture that is served.
+/// A picture to serve.
 #[derive(Clone)]
 pub struct BoardPicture {
-    /// What its content is.
+    /// Its type, by its content.
     pub media_type: &'static str,
     bytes: Arc<Zeroizing<Vec<u8>>>,
 }
@@ -24,17 +24,17 @@ impl AsRef<[u8]> for BoardPicture {
     }
 }
 
-/// The pictures of tokens.
+/// The pictures by token.
 #[derive(Default)]
 pub struct BoardPictures(HashMap<Uuid, (String, BoardPicture)>);
 
 impl BoardPictures {
-    /// Whether one may come for this token, which has none yet.
+    /// Whether a picture of this token would be accepted: it has none yet.
     pub fn has_room_for(&self, token_id: Uuid) -> bool {
         self.0.len() < MOST && !self.0.contains_key(&token_id)
     }
 
-    /// Keeps a picture, if these bytes are one.
+    /// Stores a picture; returns false if these bytes are not one.
     pub fn take(&mut self, token_id: Uuid, name: String, bytes: Zeroizing<Vec<u8>>) -> bool {
         let Some(media_type) = picture::media_type(&bytes).filter(|_| self.has_room_for(token_id)) else {
             return false;
@@ -43,22 +43,22 @@ impl BoardPictures {
         true
     }
 
-    /// Forgets that of a token.
+    /// Removes the picture of a token.
     pub fn forget(&mut self, token_id: Uuid) {
         self.0.remove(&token_id);
     }
 
-    /// Forgets all others.
+    /// Removes all but these tokens' pictures.
     pub fn keep(&mut self, wanted: impl Fn(Uuid) -> bool) {
         self.0.retain(|token_id, _| wanted(*token_id));
     }
 
-    /// The name of that of a token.
+    /// The name of a token's picture.
     pub fn name(&self, token_id: Uuid) -> Option<&str> {
         self.0.get(&token_id).map(|(name, _)| name.as_str())
     }
 
-    /// The one with this name, and whose it is.
+    /// The picture with this name, and its token.
     pub fn picture(&self, name: &str) -> Option<(Uuid, BoardPicture)> {
         let mut all = self.0.iter();
         all.find_map(|(token_id, (own, picture))| (own == name).then(|| (*token_id, picture.clone())))

@@ -13,7 +13,7 @@ use crate::{
     terminal::presence::{EntryState, Event, EventKind, Member, PresenceList, Reason, follow},
 };
 
-/// What is shown of a user beside the name: nothing, unless the operator asks for it.
+/// The user fields to show besides the name: none unless the operator chooses some.
 #[derive(Debug, Clone, Default)]
 pub struct BoardFields(pub Vec<String>);
 
@@ -28,17 +28,17 @@ impl BoardFields {
     }
 }
 
-/// How a reader is called for people.
+/// The display name of a reader.
 pub type ReaderNames = Box<dyn Fn(&str) -> String + Send + Sync>;
 
-/// The list as it was when the board began; what happened before is in it.
+/// The list when the board starts; earlier events are included.
 #[derive(Debug, Clone, Default)]
 pub struct RollSnapshot {
     /// The number of the last event.
     pub seq: u64,
-    /// Who is on the list.
+    /// The present users.
     pub members: BTreeMap<Uuid, Member>,
-    /// The readers that are plugged in, and whether each works.
+    /// The connected readers, and whether each works.
     pub readers: BTreeMap<String, bool>,
     /// Whether the PC/SC service is lost.
     pub service_lost: bool,
@@ -60,24 +60,24 @@ impl From<&PresenceList> for RollSnapshot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReaderFault {
-    /// It is not there any more.
+    /// It is no longer connected.
     Unplugged,
-    /// It is there, and does not work.
+    /// It is connected but does not work.
     Broken,
-    /// A terminal that has not said a word for too long.
+    /// A terminal that has not reported for too long.
     Silent,
-    /// A terminal without a card service.
+    /// A terminal without a PC/SC service.
     NoService,
 }
 
-/// What a terminal reports of a reader, or a server of a terminal.
+/// A fault that a terminal reports of a reader, or a server of a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedFault {
-    /// The reader or the terminal, as it is called for people.
+    /// The display name of the reader or terminal.
     pub door: String,
     /// What is wrong.
     pub fault: ReaderFault,
-    /// Since when; of a terminal that is silent when it said its last word, where that is known.
+    /// Since when; for a silent terminal the time of its last report, if known.
     pub since: Option<Timestamp>,
 }
 
@@ -92,23 +92,23 @@ pub struct Roll {
     names: ReaderNames,
     expected: Option<Vec<User>>,
     places: HashMap<String, usize>,
-    /// The last event that is in the list as it was read.
+    /// The last event included in the list as read.
     seq: u64,
     members: BTreeMap<Uuid, Member>,
     readers: BTreeMap<String, ReaderCondition>,
     service_lost: Option<Timestamp>,
     server_away: Option<Timestamp>,
     store_away: Option<Timestamp>,
-    /// What is out of order at terminals that report who is here.
+    /// The faults at terminals that report presence.
     faults: Vec<ReportedFault>,
     keys: HashMap<Uuid, u32>,
-    /// Pictures of those who are here; none where none are shown.
+    /// Pictures of the present users; none if pictures are not shown.
     portraits: Option<BoardPictures>,
-    /// Whether terminals report who is here, and this program has not seen their cards itself.
+    /// Whether presence is reported by terminals, and not verified by this program.
     reported: bool,
 }
 
-/// Somebody who is here.
+/// A present user.
 #[derive(Debug, Serialize)]
 struct PersonTile<'a> {
     key: u32,
@@ -119,7 +119,7 @@ struct PersonTile<'a> {
     since: i64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     doubt: bool,
-    /// Entered by hand: no card has proved it.
+    /// Entered by hand, without proof by a card.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     by_hand: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,7 +128,7 @@ struct PersonTile<'a> {
     portrait: Option<&'a str>,
 }
 
-/// Somebody who is expected.
+/// An expected user.
 #[derive(Debug, Serialize)]
 struct ExpectedPerson<'a> {
     name: &'a str,
@@ -136,7 +136,7 @@ struct ExpectedPerson<'a> {
     fields: BTreeMap<String, String>,
 }
 
-/// A reader and what is wrong with it.
+/// A reader and its fault.
 #[derive(Debug, Serialize)]
 struct DoorState {
     door: String,
@@ -146,7 +146,7 @@ struct DoorState {
     since: Option<i64>,
 }
 
-/// The equipment: what is out of order, and since when.
+/// The faulty equipment, and since when.
 #[derive(Debug, Serialize)]
 struct Equipment {
     readers: Vec<DoorState>,
@@ -158,7 +158,7 @@ struct Equipment {
     store_away: Option<i64>,
 }
 
-/// All of it.
+/// The whole state.
 #[derive(Debug, Serialize)]
 pub struct RollState<'a> {
     now: i64,
@@ -171,7 +171,7 @@ pub struct RollState<'a> {
     equipment: Equipment,
 }
 
-/// What has changed, as the page is told.
+/// A change, as sent to the pages.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum RollChange<'a> {
@@ -208,17 +208,17 @@ enum RollChange<'a> {
     },
 }
 
-/// What one event means for the pages.
+/// The effect of one event on the pages.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RollOutcome {
-    /// Nothing.
+    /// None.
     Nothing,
-    /// This, as JSON.
+    /// This change, as JSON.
     Change(String),
 }
 
 impl Roll {
-    /// Begins with a list.
+    /// Starts with a list.
     pub fn new(snapshot: RollSnapshot, fields: BoardFields, names: ReaderNames, expected: Option<Vec<User>>) -> Self {
         let places = expected.iter().flatten().enumerate().map(|(place, user)| (user.id.clone(), place)).collect();
         let mut roll = Self {
@@ -241,7 +241,7 @@ impl Roll {
         roll
     }
 
-    /// Takes the list as it was read, whatever was told before.
+    /// Replaces everything by the list as read.
     pub fn reset(&mut self, snapshot: RollSnapshot) {
         let now = Timestamp::now();
         let condition = |works: bool| ReaderCondition { fault: (!works).then_some((ReaderFault::Broken, now)) };
@@ -250,7 +250,7 @@ impl Roll {
         self.refill(snapshot.seq, snapshot.members);
     }
 
-    /// Takes who is on the list after this event; equipment stays as it was told.
+    /// Replaces the present users by those after this event; the equipment stays.
     pub fn refill(&mut self, seq: u64, members: BTreeMap<Uuid, Member>) {
         self.seq = seq;
         for id in members.keys() {
@@ -262,7 +262,7 @@ impl Roll {
         }
     }
 
-    /// The number of a token on the pages: what is shown names no token.
+    /// The number of a token on the pages, which must not show its id.
     fn key(&mut self, token_id: Uuid) -> u32 {
         let next = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
         *self.keys.entry(token_id).or_insert(next)
@@ -302,12 +302,12 @@ impl Roll {
         }
     }
 
-    /// Whether the store of a server cannot be read.
+    /// Whether the server's store is unreadable.
     pub const fn is_store_away(&self) -> bool {
         self.store_away.is_some()
     }
 
-    /// All of it, for a page that knows nothing yet.
+    /// The whole state, for a new page.
     pub fn state(&self, now: Timestamp) -> RollState<'_> {
         let expected = |user: &'_ User| self.fields.of(user);
         RollState {
@@ -322,13 +322,13 @@ impl Roll {
         }
     }
 
-    /// Takes an event of the list; one that was in the list as it was read changes nothing.
+    /// Applies an event of the list; one that the list as read includes has no effect.
     pub fn event(&mut self, event: &Event) -> RollOutcome {
         if event.seq <= self.seq {
             return RollOutcome::Nothing;
         }
         let key = event.token_id.map(|token_id| self.key(token_id));
-        // One that does not follow is told all the same: pages and roll take it alike.
+        // An event out of sequence is sent anyway: pages and roll treat it alike.
         let _ = follow(&mut self.members, event);
         if let (Some(portraits), Some(token_id)) = (&mut self.portraits, event.token_id)
             && !self.members.contains_key(&token_id)
@@ -386,7 +386,7 @@ impl Roll {
         }
     }
 
-    /// Who is here is what terminals report, and the page says so.
+    /// From now on the page says that presence is reported by terminals.
     pub const fn mark_reported(&mut self) {
         self.reported = true;
     }
@@ -396,13 +396,13 @@ impl Roll {
         self.portraits.get_or_insert_default();
     }
 
-    /// Whether a picture of somebody who is here is wanted.
+    /// Whether a picture of this token is wanted, because its user is present.
     pub fn wants_portrait(&self, token_id: Uuid) -> bool {
         let wants = |portraits: &BoardPictures| portraits.has_room_for(token_id);
         self.members.contains_key(&token_id) && self.portraits.as_ref().is_some_and(wants)
     }
 
-    /// A picture of somebody under this name. What is none, or of somebody who is not here, is not shown.
+    /// Takes a picture under this name. It is not shown if it is not a picture, or its user is absent.
     pub fn portrait(
         &mut self,
         token_id: Uuid,
@@ -422,13 +422,13 @@ impl Roll {
         told(&RollChange::Portrait { at: at.as_millisecond(), key, portrait })
     }
 
-    /// The picture with this name, of somebody who is here.
+    /// The picture of a present user by its name.
     pub fn picture(&self, name: &str) -> Option<BoardPicture> {
         let (token_id, picture) = self.portraits.as_ref()?.picture(name)?;
         self.members.contains_key(&token_id).then_some(picture)
     }
 
-    /// The server went away, or is back.
+    /// The server became unreachable, or is back.
     pub fn server(&mut self, away: bool, at: Timestamp) -> RollOutcome {
         if away == self.server_away.is_some() {
             return RollOutcome::Nothing;
@@ -437,7 +437,7 @@ impl Roll {
         told(&RollChange::Equipment { at: at.as_millisecond(), equipment: self.equipment() })
     }
 
-    /// The store of a server cannot be read, or can be read again.
+    /// The server's store became unreadable, or is readable again.
     pub fn store(&mut self, away: bool, at: Timestamp) -> RollOutcome {
         if away == self.store_away.is_some() {
             return RollOutcome::Nothing;
@@ -446,7 +446,7 @@ impl Roll {
         told(&RollChange::Equipment { at: at.as_millisecond(), equipment: self.equipment() })
     }
 
-    /// This is out of order at terminals that report who is here, and nothing else.
+    /// Takes the complete list of faults at terminals that report presence.
     pub fn faults(&mut self, faults: Vec<ReportedFault>, at: Timestamp) -> RollOutcome {
         self.faults = faults;
         told(&RollChange::Equipment { at: at.as_millisecond(), equipment: self.equipment() })

@@ -15,7 +15,7 @@ use crate::files::{self, LockedFile};
 /// The longest address that is read, in bytes.
 const LONGEST: u64 = 64;
 
-/// A board is served here as long as this lives.
+/// While this lives, a board is served here.
 pub struct ServedAddress {
     _file: LockedFile,
 }
@@ -25,11 +25,11 @@ fn path(state_folder: &Path) -> PathBuf {
 }
 
 impl ServedAddress {
-    /// Says where a board is served. None where another one of this folder is served already, or the file cannot be written:
-    /// a link is made from the configuration then.
+    /// Records where a board is served. `None` if another board of this folder is already served, or the file cannot be
+    /// written: a link is then made from the configuration.
     pub fn announce(state_folder: &Path, address: SocketAddr) -> Option<Self> {
         files::create_private_folder(state_folder).ok()?;
-        // Whoever reads it locks it for a moment, and must not find half of it.
+        // A reader locks it for a moment, and must not find half an address.
         let _hold = links::hold(state_folder).ok()?;
         let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path(state_folder));
         let mut file = LockedFile::exclusively(open.ok()?).ok()?.ok()?;
@@ -38,10 +38,10 @@ impl ServedAddress {
         Some(Self { _file: file })
     }
 
-    /// Where a board of this folder is served over a network now.
+    /// Where a board of this folder is currently served over a network.
     pub fn read(state_folder: &Path) -> Option<SocketAddr> {
         let _hold = links::hold(state_folder).ok();
-        // Whoever can lock it finds what a board has left behind that is served no longer.
+        // If the lock is free, the file is a leftover of a board that has stopped.
         let file = LockedFile::exclusively(File::open(path(state_folder)).ok()?).ok()?.err()?;
         let mut text = String::new();
         file.take(LONGEST).read_to_string(&mut text).ok()?;
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(ServedAddress::read(&state), "[::]:7480".parse().ok());
     }
 
-    /// Who asks in the moment in which a board begins neither keeps it from saying so, nor reads half an address.
+    /// A reader at the moment when a board starts neither keeps it from recording its address, nor reads half of it.
     #[test]
     fn a_board_that_begins_while_somebody_asks_is_known() {
         let folder = tempfile::tempdir().unwrap();

@@ -26,13 +26,13 @@ use crate::{
     terminal::presence::{EntryState, Member},
 };
 
-/// Changes at one moment that are told one by one; where there are more, the pages are given the whole state.
+/// Most changes at one moment that are sent individually; beyond that, pages get the whole state.
 const TOLD: usize = 1000;
 
-/// How a terminal and its reader are called for people.
+/// The display name of a terminal and its reader.
 pub type DoorNames = Box<dyn Fn(&str, Option<&str>) -> String + Send + Sync>;
 
-/// Turns what the store holds into what the pages are told.
+/// Turns the store's content into changes for the pages.
 pub struct SiteBoard {
     hub: Arc<BoardHub>,
     names: DoorNames,
@@ -43,7 +43,7 @@ pub struct SiteBoard {
 struct Shown {
     /// The number of the last event.
     seq: u64,
-    /// None until everybody was read once.
+    /// None until all users were read once.
     people: Option<BTreeMap<String, Member>>,
     faults: Vec<ReportedFault>,
 }
@@ -65,7 +65,7 @@ impl Shown {
 }
 
 impl SiteBoard {
-    /// Tells this hub, which begins with nobody.
+    /// Feeds this hub, which starts empty.
     pub fn new(hub: Arc<BoardHub>, names: DoorNames) -> Self {
         hub.mark_reported();
         Self { hub, names, shown: Mutex::default() }
@@ -75,7 +75,7 @@ impl SiteBoard {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These are all who are here.
+    /// Takes all present users.
     pub fn everybody(&self, people: &BTreeMap<String, PresentUser>, at: Timestamp) {
         let mut shown = self.shown();
         let people: BTreeMap<_, _> = people.iter().map(|(key, one)| (key.clone(), self.member(key, one))).collect();
@@ -98,7 +98,7 @@ impl SiteBoard {
         }
     }
 
-    /// Of those who were asked for these are here, and the others are not.
+    /// Takes the result for some users: those of `asked` that are not in `here` are absent.
     pub fn some(&self, asked: &BTreeSet<String>, here: &BTreeMap<String, PresentUser>, at: Timestamp) {
         let mut shown = self.shown();
         for key in asked {
@@ -106,13 +106,13 @@ impl SiteBoard {
         }
     }
 
-    /// Which terminals have said nothing for too long, and what is out of order at the others. One that was revoked is
-    /// missed only while people count there.
+    /// Takes the terminals' state: which have been silent for too long, and the faults of the others. A revoked
+    /// terminal is missed only while users count as present there.
     pub fn terminals(&self, terminals: &[PresenceTerminal], at: Timestamp) {
         let mut shown = self.shown();
         let missed = terminals.iter().filter(|one| !one.revoked || one.present > 0);
         let faults: Vec<_> = missed.flat_map(|one| self.faults_at(one)).collect();
-        // Of one that is silent the last word is the same, or another server process has just heard it.
+        // A silent terminal's last report is the same, or another server process has just received a new one.
         let same = |a: &ReportedFault, b: &ReportedFault| {
             (&a.door, a.fault) == (&b.door, b.fault) && (a.fault == ReaderFault::Silent || a.since == b.since)
         };
@@ -122,7 +122,7 @@ impl SiteBoard {
         }
     }
 
-    /// What a silent terminal said of its equipment nobody knows any more.
+    /// The faults at one terminal. The last report of a silent terminal about its equipment no longer counts.
     fn faults_at(&self, terminal: &PresenceTerminal) -> Vec<ReportedFault> {
         let name = (self.names)(&terminal.name, None);
         if terminal.silent == Some(true) {
@@ -130,7 +130,7 @@ impl SiteBoard {
         }
         let reported = |one: &EquipmentFault| {
             let door = match &one.reader {
-                // One reader of several: where it has no alias, its own name tells which.
+                // One of several readers: without an alias, its own name identifies it.
                 Some(reader) => match (self.names)(&terminal.name, Some(reader)) {
                     door if door == name => format!("{name} · {reader}"),
                     door => door,
@@ -147,7 +147,7 @@ impl SiteBoard {
         terminal.faults.iter().map(reported).collect()
     }
 
-    /// A terminal refused a card: its event.
+    /// Takes the event of a terminal that refused a card.
     pub fn refused(&self, terminal: &str, event: &Value) {
         let Some(at) = event["at"].as_str().and_then(|at| at.parse().ok()) else { return };
         let mut shown = self.shown();
@@ -161,17 +161,17 @@ impl SiteBoard {
         });
     }
 
-    /// The store cannot be read, or can be read again.
+    /// The store became unreadable, or is readable again.
     pub fn store(&self, is_away: bool, at: Timestamp) {
         self.hub.store(is_away, at);
     }
 
-    /// Somebody was forgotten: the pages are given everybody as a whole, and nothing of what was told before.
+    /// After a person was erased: pages get all users anew, and no earlier message.
     pub fn forget(&self) {
         self.shown().people = None;
     }
 
-    /// Puts somebody where they are now, or nowhere.
+    /// Moves a user to their current place, or removes them.
     fn place(&self, shown: &mut Shown, key: &str, now: Option<Member>, at: Timestamp) {
         let Some(people) = &mut shown.people else { return };
         let before = match &now {
@@ -206,7 +206,7 @@ impl SiteBoard {
     }
 
     fn member(&self, key: &str, one: &PresentUser) -> Member {
-        // A person may have several tokens, or none: their key stands for it.
+        // A person may have several tokens, or none: their key stands in for the token id.
         let mut id = [0; 16];
         id.copy_from_slice(&crypto::sha256(&[key.as_bytes()])[..16]);
         Member {
@@ -215,7 +215,7 @@ impl SiteBoard {
             reader: (self.names)(&one.terminal, one.reader.as_deref()),
             since: one.since,
             source: Source::Server,
-            // Where the event is gone nothing says how they came: the page marks nobody without a reason.
+            // Without the event it is unknown how they checked in: the page marks nobody without a reason.
             authenticated: one.authenticated != Some(false),
             resumed: false,
             state: match one.state {
@@ -235,7 +235,7 @@ mod tests {
         Timestamp::from_second(1_764_000_000 + seconds).unwrap()
     }
 
-    /// One who has been at a terminal for some time.
+    /// A user who has been at a terminal for some time.
     fn one(name: &str, terminal: &str, reader: Option<&str>, since: i64) -> (String, PresentUser) {
         let user = User { id: name.to_lowercase(), name: name.to_owned(), fields: BTreeMap::new() };
         let person = PresentUser {
@@ -272,7 +272,7 @@ mod tests {
             Self { board: SiteBoard::new(Arc::clone(&hub), Box::new(doors)), hub, cursor: None }
         }
 
-        /// What the pages were told since.
+        /// What the pages were sent since.
         fn told(&mut self) -> Vec<Value> {
             let mut all = Vec::new();
             while let Some((cursor, text)) = self.hub.after(self.cursor, at(0)) {
@@ -304,10 +304,10 @@ mod tests {
         let doors: BTreeSet<_> = told[0]["people"].as_array().unwrap().iter().map(|one| one["door"].as_str()).collect();
         assert_eq!(doors, [Some("north · Gate"), Some("south")].into());
         assert!(!told[0].to_string().contains("u:"), "{told:?}");
-        // What terminals report is no proof to this page.
+        // Reports of terminals prove nothing to this page.
         assert_eq!(told[0]["reported"], true);
 
-        // Ada goes to the other door, and is in doubt there.
+        // Ada moves to the other door, and is in doubt there.
         let moved = one("Ada", "south", None, 50);
         site.some(&["u:ada", "t:nobody"], std::slice::from_ref(&moved));
         let told = site.told();
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!((&told[0]["doubt"], &told[1]["doubt"]), (&true.into(), &false.into()));
         site.some(&["u:ada"], &[]);
         assert_eq!(kinds(&site.told()), ["left"]);
-        // What everybody comes to is told as the few changes that it is.
+        // Small differences in a full reading are sent as individual changes.
         site.board.everybody(&[ada].into(), at(110));
         assert_eq!(site.told().iter().filter(|change| change["kind"] == "arrived").count(), 1);
         let crowd = (0..=TOLD).map(|n| one(&format!("P{n}"), "north", None, 1)).collect();
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!((kinds(&told), told[0]["people"].as_array().unwrap().len()), (vec!["state"], TOLD + 1));
     }
 
-    /// Until their card is tapped, at whichever door.
+    /// They are marked until their card is tapped, at any door.
     #[test]
     fn who_was_entered_by_hand_is_marked() {
         let mut site = Site::new();

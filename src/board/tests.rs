@@ -60,7 +60,7 @@ fn event(kind: EventKind, seq: u64, who: u128) -> Event {
     }
 }
 
-/// Who is entered by hand is marked; who has shown a card is not.
+/// A user who is entered by hand is marked; one who has tapped is not.
 #[test]
 fn who_was_entered_by_hand_is_marked() {
     let hub = hub(&[]);
@@ -149,7 +149,7 @@ impl<S: Read + Write> Messages<S> {
         }
     }
 
-    /// The next message that says something: its id, its kind, and its data.
+    /// The next message with content: its id, its kind, and its data.
     fn next(&mut self) -> Option<(String, String, Value)> {
         loop {
             let message = self.upto("\n\n")?;
@@ -247,14 +247,14 @@ fn a_page_that_slept_lacks_nothing() {
 }
 
 impl Messages<TcpStream> {
-    /// The id of one more change.
+    /// The id of another change.
     fn next_id(&mut self, hub: &BoardHub) -> String {
         hub.event(&event(EventKind::Arrived, 701, 701));
         self.next().unwrap().0
     }
 }
 
-/// What was in the list as it was read is not told again; a list that is read later replaces what was told.
+/// Events that the list as read includes are not sent again; a list read later replaces what was sent.
 #[test]
 fn the_list_of_the_store_counts() {
     let hub = hub(&[]);
@@ -271,7 +271,7 @@ fn the_list_of_the_store_counts() {
     assert_eq!(messages.next().unwrap().2["person"]["name"], "Person 2");
 }
 
-/// Who was forgotten is in nothing that a page is given; who is here and what is out of order stay.
+/// An erased person is in no message to a page; the present users and the faults stay.
 #[test]
 fn who_is_forgotten_is_on_no_page() {
     let hub = hub(&[]);
@@ -283,7 +283,7 @@ fn who_is_forgotten_is_on_no_page() {
     let board = local(&hub);
     let mut messages = messages(&board, "");
     assert!(messages.next().unwrap().2.to_string().contains("Person 3"));
-    // One that the store has blanked says nothing.
+    // An event that the store has blanked has no effect.
     hub.event(&Event { token_id: None, user: None, ..event(EventKind::Removed, 6, 1) });
     let mut members = std::collections::BTreeMap::new();
     let _ = crate::terminal::presence::follow(&mut members, &event(EventKind::Arrived, 2, 2));
@@ -294,7 +294,7 @@ fn who_is_forgotten_is_on_no_page() {
     assert_eq!(state["equipment"]["readers"][0]["fault"], "unplugged");
 }
 
-/// Before a list was read nobody can say that nobody is here.
+/// Before the list was read, nobody can be called absent.
 #[test]
 fn nothing_is_shown_before_the_list_was_read() {
     let unread = || {
@@ -312,7 +312,7 @@ fn nothing_is_shown_before_the_list_was_read() {
     hub.reset(RollSnapshot::default());
     let (_, kind, state) = messages.next().unwrap();
     assert_eq!((kind.as_str(), &state["equipment"]["readers"][0]["door"]), ("state", &"north".into()));
-    // That the store is away is shown, and that nobody knows who is here.
+    // The page shows that the store is away, and that presence is unknown.
     let hub = unread();
     hub.store(true, Timestamp::UNIX_EPOCH);
     let told = hub.after(None, Timestamp::UNIX_EPOCH).unwrap().1;
@@ -323,7 +323,7 @@ fn nothing_is_shown_before_the_list_was_read() {
     assert!(hub.after(None, Timestamp::UNIX_EPOCH).unwrap().1.contains("\"unknown\":false"));
 }
 
-/// The watch goes on at its speed, whatever a browser does; the browser that wakes up has the state, and then all of it.
+/// A slow browser does not slow the watch; when it resumes it gets the state, and then everything after it.
 #[test]
 fn a_browser_that_does_not_read_holds_nobody_up() {
     let hub = hub(&[]);
@@ -438,7 +438,7 @@ fn who_asks_too_often_waits_and_others_do_not() {
     let refused = asked.find(|answer| answer.status() == 429).expect("never refused");
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(answers.answer("192.0.2.2".parse().unwrap(), &request).status(), 200);
-    // The files of the page are no burden: many screens behind one address load them at once.
+    // The page's files are not limited: many screens behind one address load them at once.
     assert!((0..1000).all(|_| answers.answer("192.0.2.1".parse().unwrap(), &file).status() == 200));
 }
 
@@ -476,7 +476,7 @@ fn nothing_is_served_over_a_network_without_tls() {
     assert_eq!(Failure::from(wrong.err().unwrap()).code, "board.tls");
 }
 
-/// A certificate for `desk.example` that signs itself.
+/// A self-signed certificate for `desk.example`.
 fn certificate(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
@@ -522,7 +522,7 @@ fn over_a_network_a_link_admits_one_browser() {
     let links = Links::at(folder.path());
     let (link, secret) = links.make(None, Duration::from_secs(60), Timestamp::now(), &mut SystemRandom).unwrap();
 
-    // The page holds nothing, and everybody may have it; who is here only those who were let in.
+    // The page has no personal data, and is served to everybody; presence only to those with access.
     assert_eq!(status(&ask("GET", "/", "")), 200);
     let name = format!("__Host-rollcall-board-{}", board.address().port());
     let cookie_of = |value: &str| format!("Cookie: {name}={value}\r\n");
@@ -548,7 +548,7 @@ fn over_a_network_a_link_admits_one_browser() {
 
     let value = set.split(['=', ';']).nth(1).unwrap();
     assert_eq!(status(&ask("GET", "/events", &format!("{}{}", cookie_of(value), cookie_of("x")))), 401, "two cookies");
-    // A board at another port of this host has a cookie of its own, and browsers send both.
+    // A board at another port of this host has its own cookie, and browsers send both.
     let others = format!("Cookie: __Host-rollcall-board-1=x; {name}={value}\r\n");
     assert_eq!(status(&ask("GET", "/portraits/x", &others)), 404);
     let mut admitted = Messages::open(tls(&board), &host, &cookie_of(value));
@@ -559,9 +559,9 @@ fn over_a_network_a_link_admits_one_browser() {
     assert!(admitted.next().is_none(), "who was revoked still reads");
     assert_eq!(status(&ask("GET", "/events", &cookie_of(value))), 401);
 
-    // Without TLS nothing comes back.
+    // Without TLS there is no answer.
     let mut plain = connect(&board);
-    // It may be reset before all of it was sent.
+    // The connection may be reset before everything was sent.
     let _ = plain.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);

@@ -8,7 +8,7 @@ use tokio_openssl::SslStream;
 
 use super::BoardError;
 
-/// What every connection is accepted with.
+/// Accepts every connection.
 #[derive(Clone)]
 pub struct BoardTls {
     acceptor: SslAcceptor,
@@ -40,7 +40,7 @@ impl BoardTls {
         Ok(Self { acceptor: builder.build() })
     }
 
-    /// The handshake.
+    /// Performs the handshake.
     pub async fn accept(&self, stream: TcpStream) -> Option<SslStream<TcpStream>> {
         let ssl = Ssl::new(self.acceptor.context()).ok()?;
         let mut stream = SslStream::new(ssl, stream).ok()?;

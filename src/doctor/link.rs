@@ -256,7 +256,7 @@ fn ms(time: Duration) -> f64 {
 pub struct RoundTrips {
     /// Times of the successful ones, the quickest first.
     times: Vec<Duration>,
-    /// The failed ones.
+    /// The failed ones, including those of earlier attempts.
     pub errors: usize,
 }
 

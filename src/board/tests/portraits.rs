@@ -58,7 +58,7 @@ fn a_portrait_is_served_while_its_owner_is_here() {
         assert_eq!(status(&ask(&board, "HEAD", other, "")), 404, "{other}");
     }
 
-    // At another door it stays; with other user information, or another owner, it is another one.
+    // It stays at another door; with other user information, or another owner, it is a new one.
     let moved = Event { reason: Some(Reason::Moved), ..event(EventKind::Left, 2, 1) };
     hub.event(&moved);
     assert_eq!(status(&ask(&board, "HEAD", &path, "")), 404, "nobody is anywhere now");
