@@ -132,13 +132,13 @@ pub struct Global {
     pub trace_personal: bool,
 }
 
-/// The name of a file to write. `-` stands for stdout in other programs: here that is the results' alone.
+/// The name of a file to write. `-` is refused: elsewhere it means stdout, which here is for results only.
 pub fn new_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new()
         .try_map(|path| if path.as_os_str() == "-" { Err("name a file; a file of this name is ./-") } else { Ok(path) })
 }
 
-/// Limits that keep a card that does not answer from holding anybody up.
+/// Time limits, so that a card that does not answer blocks nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// One exchange with a card.
@@ -155,71 +155,71 @@ impl Default for Limits {
     }
 }
 
-/// Everything that a command has to know, and where it came from does not matter any more.
+/// All settings of a command, wherever they came from.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The folder of `config.toml`.
     pub config_folder: PathBuf,
-    /// The folder of `pki/`, `terminal.db` and all other state. It may not be there yet.
+    /// The folder of `pki/`, `terminal.db` and all other state. It may not exist yet.
     pub state_folder: PathBuf,
-    /// The form of the results.
+    /// The output format.
     pub format: OutputFormat,
     /// The program for which csv is written.
     pub csv_for: Option<CsvReader>,
     /// When text is coloured; `NO_COLOR` has been taken into account.
     pub colour: Colour,
-    /// Times are shown and read in UTC.
+    /// Whether times are shown and read in UTC.
     pub utc: bool,
-    /// The readers that are meant, without those that are left out.
+    /// The selected readers, without the ignored ones.
     pub readers: Selection,
-    /// What is left out, as the file names it.
+    /// The ignored readers, as the file names them.
     pub ignore: Vec<String>,
-    /// Names that the configuration gives to readers.
+    /// Aliases of readers.
     pub aliases: Aliases,
     /// Who counts as present.
     pub presence: PresenceRules,
-    /// What readers show of a tap.
+    /// Which readers signal taps.
     pub feedback: FeedbackRules,
-    /// Where channels are resumed.
+    /// Where fast taps are allowed.
     pub resume: ResumeRules,
-    /// Where distance is bounded.
+    /// Where response times are bounded.
     pub distance: DistanceRules,
-    /// How long after a tap in mode toggle another one of the same token is still that tap.
+    /// In mode toggle: how soon after a tap another one of the same token counts as the same.
     pub min_stay: Duration,
-    /// How long an unconfirmed entry waits to be seen before it is closed.
+    /// How long an unconfirmed entry remains before it is closed.
     pub stale_after: Duration,
     /// How long events and users of the server are kept here; none: for ever.
     pub retention: Option<Duration>,
-    /// How often a card that stays is asked whether it is still there.
+    /// How often a card that stays is checked for its presence.
     pub heartbeat: Duration,
-    /// The command that `watch` gives each event to.
+    /// The command that `watch` runs for each event.
     pub on_event: Option<String>,
     /// Time limits.
     pub limits: Limits,
     /// Where user information comes from.
     pub source: UserSource,
-    /// The board of who is here.
+    /// The board of present users.
     pub board: BoardSettings,
-    /// The server: where it is, and how one here is run.
+    /// The server: its URL, and how a local one runs.
     pub server: ServerSettings,
-    /// The personalisation key, where it is not in the file of the state folder.
+    /// The personalisation key, if it is not in its file in the state folder.
     pub perso_key: Option<pkcs11::Uri>,
-    /// Say more on stderr.
+    /// Whether to print more on stderr.
     pub verbose: bool,
-    /// Do not ask.
+    /// Whether to skip confirmations.
     pub yes: bool,
 }
 
-/// Who counts as present, per reader.
+/// Who counts as present, by reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PresenceRules {
-    /// The first that matches holds, in the order of the file.
+    /// In the order of the file: the first that matches applies.
     rules: Vec<(Selection, PresenceMode)>,
     otherwise: PresenceMode,
 }
 
 impl PresenceRules {
-    /// The same at every reader.
+    /// The same mode at every reader.
     pub const fn everywhere(presence: PresenceMode) -> Self {
         Self { rules: Vec::new(), otherwise: presence }
     }
@@ -232,7 +232,7 @@ impl PresenceRules {
 }
 
 impl Settings {
-    /// Resolves what was typed; `environment` tells the variables that are no options (`HOME`, `NO_COLOR` …).
+    /// Resolves the settings; `environment` gives the variables that are not options (`HOME`, `NO_COLOR` …).
     ///
     /// # Errors
     /// What [`ConfigError`] says of the folders, the file or a variable, with its code `config.…`.
@@ -252,14 +252,14 @@ impl Settings {
         Ok(settings.with_source(variables.source).with_presence(variables.presence))
     }
 
-    /// Where all this comes from, and where the state lies, in one line.
+    /// Where the settings come from, and where the state lies, in one line.
     pub fn origin(&self, typed: &Global) -> String {
         let path = typed.config.clone().unwrap_or_else(|| self.config_folder.join("config.toml"));
         let read = if path.exists() { "" } else { " (not there)" };
         format!("configuration {}{read}, state in {}", path.display(), self.state_folder.display())
     }
 
-    /// What would hold without a file, for who looks why the file cannot be read.
+    /// The settings without a file, to diagnose why the file cannot be read.
     pub fn without_file(typed: &Global, environment: &dyn Fn(&str) -> Option<OsString>) -> Option<Self> {
         let folders = Folders::find(environment).ok()?;
         let file = file::File::default();
@@ -267,20 +267,20 @@ impl Settings {
         Some(Self { server, ..Self::merge(typed, file, folders, environment) })
     }
 
-    /// What can be known without the file: how a failure of the configuration itself is printed.
+    /// The settings known without the file, to print a failure of the configuration itself.
     pub fn unconfigured(typed: &Global, environment: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let folders = Folders { config: PathBuf::new(), state: PathBuf::new() };
         Self::merge(typed, file::File::default(), folders, environment)
     }
 
-    /// With what an option or the environment says about where user information comes from.
+    /// Applies the source of user information from an option or the environment.
     #[must_use]
     pub fn with_source(mut self, typed: Option<UserSource>) -> Self {
         self.source = typed.unwrap_or(self.source);
         self
     }
 
-    /// With what an option or the environment says about presence, at every reader.
+    /// Applies the presence mode from an option or the environment, at every reader.
     #[must_use]
     pub fn with_presence(mut self, typed: Option<PresenceMode>) -> Self {
         self.presence = typed.map_or(self.presence, PresenceRules::everywhere);
@@ -330,7 +330,7 @@ impl Settings {
         }
     }
 
-    /// The name that the configuration gives to this reader.
+    /// The alias of this reader.
     pub fn alias(&self, reader: &str) -> Option<&str> {
         alias_of(reader, &self.aliases)
     }
@@ -340,7 +340,7 @@ impl Settings {
         self.state_folder.join("pki")
     }
 
-    /// The database of the current user list.
+    /// The database with the list of present users.
     pub fn database(&self) -> PathBuf {
         self.state_folder.join("terminal.db")
     }
@@ -368,7 +368,7 @@ impl Policy for Settings {
     }
 }
 
-/// Where things lie: all in `ROLLCALL_HOME`, otherwise in the XDG folders.
+/// The base folders: `ROLLCALL_HOME` for everything, otherwise the XDG folders.
 #[derive(Debug, PartialEq, Eq)]
 struct Folders {
     config: PathBuf,

@@ -7,13 +7,13 @@ use super::entry::ConfigEntry;
 use super::error::ConfigError;
 
 const KEYS: [&str; 9] = ["certificate", "expected", "fields", "hosts", "key", "listen", "portraits", "texts", "title"];
-/// The port of a board that was given none.
+/// The default port of a board.
 const PORT: u16 = 7480;
 
-/// What was meant.
+/// The settings of the board.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BoardSettings {
-    /// Where it listens; none when no board is served unless the command line says so.
+    /// Where it listens; none: no board is served unless the command line asks for one.
     pub listen: Option<SocketAddr>,
     /// The names under which browsers reach it over a network.
     pub hosts: Vec<String>,
@@ -21,23 +21,23 @@ pub struct BoardSettings {
     pub certificate: Option<PathBuf>,
     /// Its private key (PEM).
     pub key: Option<PathBuf>,
-    /// The fields of a user that are shown beside the name.
+    /// The user fields shown besides the name.
     pub fields: Vec<String>,
     /// Whether it shows portraits.
     pub portraits: bool,
-    /// A file with the people who are expected.
+    /// A file with the expected users.
     pub expected: Option<PathBuf>,
-    /// What the place is called.
+    /// The name of the site.
     pub title: Option<String>,
     /// A file with texts in another language.
     pub texts: Option<PathBuf>,
 }
 
 impl BoardSettings {
-    /// Where a board is that nobody gave an address.
+    /// The default address.
     pub const DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
 
-    /// Takes the table, or the address alone.
+    /// Reads the table, or the address alone.
     ///
     /// # Errors
     /// [`ConfigError::UnknownKey`] or [`ConfigError::BadValue`].
@@ -65,7 +65,7 @@ impl BoardSettings {
     }
 }
 
-/// Names without scheme and port.
+/// Host names without scheme and port.
 fn hosts(entry: &ConfigEntry<'_>) -> Result<Vec<String>, ConfigError> {
     let hosts = entry.texts()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);

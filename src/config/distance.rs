@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::{entry::ConfigEntry, error::ConfigError};
 use crate::reader::select::{Aliases, Selection, may_hold};
 
-/// Clocks and readers are no finer.
+/// Clocks and readers are no more precise.
 const LEAST: Duration = Duration::from_millis(1);
 
-/// A bound above this one bounds nothing.
+/// A larger bound is useless.
 const MOST: Duration = Duration::from_secs(5);
 
-/// What stands in the file; none: no bound.
+/// The content of the table; none: no bound.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct DistanceTable {
     /// In the order of the file.
@@ -21,7 +21,7 @@ pub(super) struct DistanceTable {
 }
 
 impl DistanceTable {
-    /// Takes one key.
+    /// Reads one key.
     ///
     /// # Errors
     /// [`ConfigError::BadValue`].
@@ -47,28 +47,28 @@ fn max_extra(entry: &ConfigEntry<'_>) -> Result<Option<Duration>, ConfigError> {
     }
 }
 
-/// How much longer than its least time a token may take for a heartbeat, per reader.
+/// How much longer than its shortest time a token may take for a heartbeat, by reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DistanceRules {
-    /// The first that matches holds, in the order of the file.
+    /// In the order of the file: the first that matches applies.
     rules: Vec<(Selection, Option<Duration>)>,
     default: Option<Duration>,
 }
 
 impl DistanceRules {
-    /// From names, patterns or aliases.
+    /// Resolves names, patterns and aliases.
     pub(super) fn new(table: DistanceTable, aliases: &Aliases) -> Self {
         let rule = |(name, max_extra)| (Selection::new(&[name], aliases), max_extra);
         Self { rules: table.rules.into_iter().map(rule).collect(), default: table.default }
     }
 
-    /// The bound at this reader; none: there certainly is none. Of rules that may hold, because the driver cannot be asked
-    /// which reader this is, and the one that holds without them, the smallest bound counts.
+    /// The bound at this reader; `None` only if there certainly is none. If the driver cannot be asked for the reader's
+    /// identity, the smallest bound of all rules that may apply counts.
     pub fn at(&self, reader: &str) -> Option<Duration> {
         may_hold(&self.rules, self.default, reader).into_iter().flatten().min()
     }
 
-    /// The names that fit none of these readers.
+    /// The names that match none of these readers.
     pub fn fits_nothing(&self, readers: &[&str]) -> Vec<String> {
         self.rules.iter().flat_map(|(rule, _)| rule.fits_nothing(readers)).map(str::to_owned).collect()
     }

@@ -16,7 +16,7 @@ use super::error::ConfigError;
 use super::limits::limit;
 use crate::terminal::presence::duration;
 
-/// The text of a file.
+/// The text of a file, for error messages.
 pub struct Text<'a> {
     pub path: &'a Path,
     pub text: &'a str,
@@ -33,9 +33,9 @@ impl Text<'_> {
 
 /// A key with its value.
 pub struct ConfigEntry<'a> {
-    /// Where it stands.
+    /// The file that contains it.
     pub source: &'a Text<'a>,
-    /// In which table; the empty name is that of the file itself.
+    /// Its table; empty for the top level.
     pub table: &'a str,
     /// The key.
     pub key: &'a Spanned<std::borrow::Cow<'a, str>>,
@@ -57,7 +57,7 @@ impl<'a> ConfigEntry<'a> {
         self.key.get_ref()
     }
 
-    /// Refuses a value that must be nobody else's, where others may read the file.
+    /// Refuses a secret value in a file that others may read.
     ///
     /// # Errors
     /// [`ConfigError::Exposed`].
@@ -79,12 +79,12 @@ impl<'a> ConfigEntry<'a> {
         number.filter(|n| (least..=most).contains(n)).ok_or_else(|| self.bad(format!("expected {least} to {most}")))
     }
 
-    /// The refusal of this value.
+    /// The error for this value.
     pub fn bad(&self, message: impl Into<String>) -> ConfigError {
         ConfigError::BadValue { at: self.source.at(Some(self.value.span())), key: self.name(), message: message.into() }
     }
 
-    /// The refusal of this key.
+    /// The error for this key.
     pub fn unknown(&self, known: &[&str]) -> ConfigError {
         let key = self.key.get_ref().as_ref();
         let near = known.iter().map(|k| (strsim::damerau_levenshtein(key, k), k)).min();
@@ -155,7 +155,7 @@ impl<'a> ConfigEntry<'a> {
         if time <= longest { Ok(time) } else { Err(self.bad(format!("expected 0s to {}s", longest.as_secs()))) }
     }
 
-    /// A duration that a card may take.
+    /// A time limit for a card.
     ///
     /// # Errors
     /// [`ConfigError::BadValue`] for anything else, or more than ten minutes.
@@ -163,10 +163,10 @@ impl<'a> ConfigEntry<'a> {
         limit(self.text()?).map_err(|message| self.bad(message))
     }
 
-    /// A text that means something.
+    /// A text parsed as this type.
     ///
     /// # Errors
-    /// [`ConfigError::BadValue`] with what the type says.
+    /// [`ConfigError::BadValue`] with the type's message.
     pub fn parsed<T: FromStr<Err: std::fmt::Display>>(&self) -> Result<T, ConfigError> {
         self.text()?.parse().map_err(|e: T::Err| self.bad(e.to_string()))
     }
@@ -179,7 +179,7 @@ impl<'a> ConfigEntry<'a> {
         self.text()?.parse().map_err(|_| self.bad("not an ADDRESS:PORT, as 127.0.0.1:7480".to_owned()))
     }
 
-    /// One of the words that this has.
+    /// One of the words of this type.
     ///
     /// # Errors
     /// [`ConfigError::BadValue`] lists the words.

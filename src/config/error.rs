@@ -13,22 +13,22 @@ pub enum ConfigError {
     /// Neither `ROLLCALL_HOME` nor `HOME` is set.
     #[error("there is no home folder: neither ROLLCALL_HOME nor HOME is set")]
     NoHome,
-    /// The file that was asked for is not there.
+    /// The requested file does not exist.
     #[error("{} does not exist", shown(.0))]
     Missing(PathBuf),
     /// The file cannot be read.
     #[error("{} cannot be read: {}", shown(.0), .1)]
     Unreadable(PathBuf, io::Error),
-    /// Longer than any configuration is.
+    /// Longer than any real configuration.
     #[error("{} is longer than 1 MiB", shown(.0))]
     TooLong(PathBuf),
     /// Everybody may write it.
     #[error("{} is writable by everybody", shown(.0))]
     Writable(PathBuf),
-    /// Others may read it, and it holds a password.
+    /// Others may read it although it contains a password.
     #[error("{} contains a password, and other users may read it", shown(.0))]
     Exposed(PathBuf),
-    /// A variable of the environment that cannot be taken.
+    /// An environment variable with an invalid value.
     #[error("{name}: {message}")]
     BadVariable {
         /// The variable.
@@ -36,7 +36,7 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
     },
-    /// No TOML.
+    /// Not valid TOML.
     #[error("{at}: {message}")]
     Syntax {
         /// File and line.
@@ -44,7 +44,7 @@ pub enum ConfigError {
         /// What the parser says.
         message: String,
     },
-    /// A key that nobody knows.
+    /// An unknown key.
     #[error("{at}: unknown key {key:?}")]
     UnknownKey {
         /// File and line.
@@ -54,7 +54,7 @@ pub enum ConfigError {
         /// The known key that looks most like it, or all of them.
         hint: String,
     },
-    /// A value that the key does not take.
+    /// An invalid value for the key.
     #[error("{at}: {key}: {message}")]
     BadValue {
         /// File and line.

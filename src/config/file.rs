@@ -21,7 +21,7 @@ use crate::reader::feedback::FeedbackChoice;
 use crate::reader::select::Aliases;
 use crate::terminal::presence::PresenceMode;
 
-/// A configuration is written by hand.
+/// More than anybody writes by hand.
 const LONGEST: u64 = 1 << 20;
 
 const KEYS: [&str; 19] = [
@@ -45,12 +45,12 @@ const KEYS: [&str; 19] = [
     "stale_after",
     "verbose",
 ];
-/// Whoever stays for less than this may have stayed on purpose.
+/// A stay as long as this may be intentional.
 const LONGEST_MIN_STAY: Duration = Duration::from_secs(600);
 
 const LIMITS: [&str; 3] = ["exchange", "on_event", "tap"];
 
-/// What stands in the file.
+/// The content of the file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct File {
     pub format: Option<OutputFormat>,
@@ -82,10 +82,10 @@ pub struct File {
 }
 
 impl File {
-    /// Reads a file that was asked for.
+    /// Reads a file that must exist.
     ///
     /// # Errors
-    /// [`ConfigError::Missing`] when it is not there; [`ConfigError::Unreadable`], [`ConfigError::TooLong`] above 1
+    /// [`ConfigError::Missing`] when it does not exist; [`ConfigError::Unreadable`], [`ConfigError::TooLong`] above 1
     /// MiB, [`ConfigError::Writable`]; as [`Self::parse`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         match open(path)? {
@@ -94,7 +94,7 @@ impl File {
         }
     }
 
-    /// Reads a file that does not have to be there.
+    /// Reads a file that may be missing.
     ///
     /// # Errors
     /// As [`Self::load`], except [`ConfigError::Missing`].
@@ -102,11 +102,11 @@ impl File {
         open(path)?.map_or_else(|| Ok(Self::default()), |text| Self::parse(path, &text))
     }
 
-    /// `path` is for messages only.
+    /// Parses the text; `path` is for messages only.
     ///
     /// # Errors
     /// [`ConfigError::Syntax`], [`ConfigError::UnknownKey`], [`ConfigError::BadValue`] or [`ConfigError::Exposed`]
-    /// names the first line that cannot be taken.
+    /// for the first invalid line.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let source = Text { path, text };
         let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
@@ -187,8 +187,8 @@ impl File {
     }
 }
 
-/// The text of a file that is there. Only a regular file that not everybody may write: who writes it decides what
-/// this terminal believes.
+/// The text of a file, if it exists. It must be a regular file that is not writable by everybody: whoever writes it
+/// decides what this terminal trusts.
 fn open(path: &Path) -> Result<Option<String>, ConfigError> {
     let unreadable = |error| ConfigError::Unreadable(path.to_owned(), error);
     let file = match OpenFile::open(path) {
@@ -200,7 +200,7 @@ fn open(path: &Path) -> Result<Option<String>, ConfigError> {
     if about.is_file() && about.permissions().mode() & 0o002 != 0 {
         return Err(ConfigError::Writable(path.to_owned()));
     }
-    // What is no file has no length of its own.
+    // Only regular files have a length to check beforehand.
     match files::read_text(file, LONGEST) {
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(ConfigError::TooLong(path.to_owned())),
         text => text.map(Some).map_err(unreadable),

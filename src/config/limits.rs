@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::terminal::presence::duration;
 
-/// A reader that is waited for longer than this is out of order.
+/// A reader that takes longer than this is faulty.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// A duration that a card may take.
+/// Parses a time limit for a card.
 ///
 /// # Errors
-/// In words: no duration, or more than ten minutes.
+/// In words: not a duration, or more than ten minutes.
 pub fn limit(text: &str) -> Result<Duration, String> {
     let limit = duration(text).map_err(|error| error.to_string())?;
     if limit <= LONGEST { Ok(limit) } else { Err("more than 10m is too long for a card".to_owned()) }

@@ -8,13 +8,13 @@ use crate::{
     token::resume::ResumeRule,
 };
 
-/// How long a key may be used where nobody says otherwise.
+/// The default for how long a key may be used.
 const MAX_AGE: Duration = Duration::from_secs(12 * 3600);
 
-/// Nobody is let in for longer by what was proved once.
+/// A full tap must not admit anybody for longer than this.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// What stands in the file.
+/// The content of the table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ResumeTable {
     /// In the order of the file.
@@ -24,7 +24,7 @@ pub(super) struct ResumeTable {
 }
 
 impl ResumeTable {
-    /// Takes one key.
+    /// Reads one key.
     ///
     /// # Errors
     /// [`ConfigError::BadValue`].
@@ -47,10 +47,10 @@ fn rule(entry: &ConfigEntry<'_>) -> Result<ResumeRule, ConfigError> {
     }
 }
 
-/// What is resumed at which reader, and for how long after a full tap.
+/// At which readers fast taps are allowed, and for how long after a full tap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumeRules {
-    /// The first that matches holds, in the order of the file.
+    /// In the order of the file: the first that matches applies.
     rules: Vec<(Selection, ResumeRule)>,
     default: ResumeRule,
     max_age: Duration,
@@ -63,7 +63,7 @@ impl Default for ResumeRules {
 }
 
 impl ResumeRules {
-    /// From names, patterns or aliases.
+    /// Resolves names, patterns and aliases.
     pub(super) fn new(table: ResumeTable, aliases: &Aliases) -> Self {
         let rule = |(name, rule)| (Selection::new(&[name], aliases), rule);
         Self {
@@ -73,23 +73,23 @@ impl ResumeRules {
         }
     }
 
-    /// What is resumed at this reader. Of rules that may hold, because the driver cannot be asked which reader this is, and
-    /// the one that holds without them, the strictest counts.
+    /// The rule at this reader. If the driver cannot be asked for the reader's identity, the strictest of all rules
+    /// that may apply counts.
     pub fn at(&self, reader: &str) -> ResumeRule {
         may_hold(&self.rules, self.default, reader).into_iter().min().unwrap_or_default()
     }
 
-    /// Whether anything is resumed anywhere.
+    /// Whether fast taps are allowed at any reader.
     pub fn is_on(&self) -> bool {
         self.default != ResumeRule::Never || self.rules.iter().any(|(_, rule)| *rule != ResumeRule::Never)
     }
 
-    /// How old the full tap may be.
+    /// The maximum age of the full tap.
     pub const fn max_age(&self) -> Duration {
         self.max_age
     }
 
-    /// The names that fit none of these readers.
+    /// The names that match none of these readers.
     pub fn fits_nothing(&self, readers: &[&str]) -> Vec<String> {
         self.rules.iter().flat_map(|(rule, _)| rule.fits_nothing(readers)).map(str::to_owned).collect()
     }

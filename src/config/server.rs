@@ -11,7 +11,7 @@ use super::set;
 use crate::proxies::{BadNetwork, Network};
 use crate::server_client::{BadServerUrl, ServerUrl};
 
-/// The port of a server that was given none.
+/// The default port of a server.
 pub const PORT: u16 = 7443;
 
 const KEYS: [&str; 12] = [
@@ -29,13 +29,13 @@ const KEYS: [&str; 12] = [
     "url",
 ];
 
-/// The shortest time that a server may keep what proofs are checked against: longer than one over an old nonce is taken.
+/// The shortest retention of what proofs are checked against: longer than a proof over an old nonce is accepted.
 const RETENTION_MIN: Duration = Duration::from_secs(10 * 24 * 3600);
 
-/// The longest time for which a server vouches with one proof.
+/// The longest time for which one proof allows fast taps.
 const LONGEST_RESUMPTION: Duration = Duration::from_secs(24 * 3600);
 
-/// What stands in the file.
+/// The content of the table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Table {
     url: Option<String>,
@@ -52,7 +52,7 @@ pub struct Table {
     retention: Option<Duration>,
 }
 
-/// Where a store is; it may hold a password, so it is not printed.
+/// Where a store is; not printed because it may contain a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreText(String);
 
@@ -62,7 +62,7 @@ impl StoreText {
         &self.0
     }
 
-    /// Whether it holds a password: `//user:password@host`.
+    /// Whether it contains a password: `//user:password@host`.
     pub fn is_secret(&self) -> bool {
         let authority = self.0.split("//").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
         authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || self.0.contains("password=")
@@ -75,32 +75,32 @@ impl std::fmt::Debug for StoreText {
     }
 }
 
-/// What was meant.
+/// The server settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Where this terminal's server is: `https://host:port`; none for a terminal without one.
+    /// This terminal's server: `https://host:port`; none for a terminal without one.
     pub url: Option<String>,
-    /// How old the last revocation feed may be while the server is away.
+    /// How old the last revocation feed may be while the server is unreachable.
     pub feed_max_age: Duration,
-    /// How old user information from the server may be while the server is away.
+    /// How old user information from the server may be while the server is unreachable.
     pub offline_max_age: Duration,
     /// The time limit of one request.
     pub timeout: Duration,
-    /// Where a server here listens.
+    /// Where a local server listens.
     pub listen: SocketAddr,
-    /// Where a server here serves the board of all terminals; none when it does so only if the command line says so.
+    /// Where a local server serves the board of all terminals; none: only if the command line asks for it.
     pub board: Option<SocketAddr>,
-    /// Where a server here keeps what it knows.
+    /// The store of a local server.
     pub store: StoreText,
-    /// Requests that one terminal may make in a second; 0 for no limit.
+    /// Requests that one terminal may make per second; 0 for no limit.
     pub rate: u32,
-    /// Connections at one time.
+    /// Maximum number of connections.
     pub connections: u32,
-    /// The proxies before a server here, which say in a head for whom they speak.
+    /// The proxies in front of a local server, which send PROXY headers.
     pub proxies: Vec<Network>,
-    /// How long after its proof a token may resume at the same terminal, where a server here is asked; none for never.
+    /// How long after its proof a local server lets a token resume at the same terminal; none for never.
     pub resume_max_age: Option<Duration>,
-    /// How long a server keeps events, proofs and nonces; none for events and proofs without an end.
+    /// How long a local server keeps events, proofs and nonces; none: events and proofs for ever.
     pub retention: Option<Duration>,
 }
 
@@ -124,7 +124,7 @@ impl Default for ServerSettings {
 }
 
 impl Table {
-    /// Takes one key of the table.
+    /// Reads one key of the table.
     ///
     /// # Errors
     /// [`ConfigError::UnknownKey`], [`ConfigError::BadValue`], or [`ConfigError::Exposed`] for a password in a file
@@ -163,7 +163,7 @@ impl Table {
         Ok(())
     }
 
-    /// With the environment, which comes before the file; `state` is where a store lies that nobody named.
+    /// Applies the environment, which precedes the file; `state` is the default folder of the store.
     ///
     /// # Errors
     /// [`ConfigError::BadVariable`].
@@ -203,7 +203,7 @@ impl Table {
     }
 }
 
-/// As it is used: with its port.
+/// Normalised, with its port.
 fn checked_url(text: &str) -> Result<String, BadServerUrl> {
     text.parse::<ServerUrl>().map(|url| url.to_string())
 }

@@ -80,7 +80,7 @@ tap = "10s"
     assert_eq!(feedback.at("ACS SAM 01"), Some(FeedbackChoice::Auto));
     assert_eq!(feedback.at("Omnikey"), None);
     assert!(feedback.sound && !Settings::default().feedback.sound);
-    // Only the second goes by the name, and that is of no model.
+    // Only the second uses `auto`, and its name matches no model.
     assert!(feedback.is_unknown("ACS SAM 01") && !feedback.is_unknown("ACS PICC 00"));
     assert!(!feedback.is_unknown("ACS ACR122U 00") && !feedback.is_unknown("Omnikey"));
 }
@@ -114,7 +114,7 @@ ignore = ["*SAM*", "*gone*"]
     ];
     assert_eq!(told(&all), expected);
     assert_eq!(told(&[]), Vec::<String>::new());
-    // What is left out has no use for a rule, but its name may be an alias that leaves it out.
+    // A rule for an ignored reader has no effect, but its name may be the alias that ignores it.
     let text =
         "ignore = [\"sam\"]\n[alias]\nsam = \"*SAM*\"\n[presence]\n\"*SAM*\" = \"toggle\"\n\"ACS\" = \"toggle\"\n";
     let settings = resolve(&Global::default(), text, HOME);
@@ -161,7 +161,7 @@ fn distance_is_bounded_where_the_file_says_so() {
     assert!(File::parse(Path::new("config.toml"), "distance = \"25ms\"").is_err());
 }
 
-/// No driver knows these readers: what stands under `usb:` and `serial:` may be meant.
+/// No driver knows these readers: rules with `usb:` and `serial:` may apply.
 #[test]
 fn a_reader_that_cannot_be_told_apart_has_the_smallest_bound_that_it_may_have() {
     let at = |table: &str, reader| resolve(&Global::default(), &format!("[distance]\n{table}"), HOME).max_extra(reader);
@@ -174,7 +174,7 @@ fn a_reader_that_cannot_be_told_apart_has_the_smallest_bound_that_it_may_have() 
         ("\"usb:1-4\" = \"50ms\"\n\"serial:A1\" = \"30ms\"\ndoor = false", "Door 00 00", ms(30)),
         ("\"serial:A1\" = \"30ms\"", "Door (B2) 00 00", None),
         ("\"usb:1-4\" = false", "Door 00 00", None),
-        // What certainly fits holds before all that follows.
+        // A certain match precedes all that follows.
         ("door = \"50ms\"\n\"usb:1-4\" = \"25ms\"", "Door 00 00", ms(50)),
         ("door = false\n\"usb:1-4\" = \"25ms\"\ndefault = \"9ms\"", "Door 00 00", None),
     ] {
@@ -191,7 +191,7 @@ fn a_reader_that_cannot_be_told_apart_resumes_no_more_than_it_certainly_may() {
         ("\"usb:1-4\" = \"private\"\ndefault = \"private\"", "Door 00 00", ResumeRule::Private),
         ("\"usb:1-4\" = true\ndoor = \"private\"", "Door 00 00", ResumeRule::Open),
         ("\"serial:A1\" = false\ndefault = true", "Door (B2) 00 00", ResumeRule::Open),
-        // What certainly fits holds before all that follows.
+        // A certain match precedes all that follows.
         ("door = true\n\"usb:1-4\" = false", "Door 00 00", ResumeRule::Open),
     ] {
         assert_eq!(at(table, reader), rule, "{table}: {reader}");
@@ -344,7 +344,7 @@ fn a_file_that_is_asked_for_has_to_be_there_and_trustworthy() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::write(&path, [0xFF, 0xFE]).unwrap();
     assert!(matches!(File::load(&path), Err(ConfigError::Unreadable(..))));
-    // It has no length of its own, and no end.
+    // It has no known length, and no end.
     assert!(matches!(File::load(Path::new("/dev/zero")), Err(ConfigError::TooLong(_))));
 }
 

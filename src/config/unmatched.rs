@@ -4,12 +4,12 @@
 use super::Settings;
 use crate::reader::select::Selection;
 
-/// A name in the configuration that fits no reader.
+/// A name in the configuration that matches no reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnmatchedName {
     /// The key: `alias`, `presence`, `feedback`, `resume`, `distance`, `ignore`.
     pub key: &'static str,
-    /// The name, as it stands there.
+    /// The name as written.
     pub name: String,
 }
 
@@ -20,14 +20,15 @@ impl std::fmt::Display for UnmatchedName {
 }
 
 impl Settings {
-    /// Every name that fits none of these readers, which are all that there are. Where there is none, nothing is told.
+    /// Every name that matches none of these readers, which are all that are connected. Without any reader, none is
+    /// reported.
     pub fn unmatched(&self, readers: &[&str]) -> Vec<UnmatchedName> {
         if readers.is_empty() {
             return Vec::new();
         }
         let select = |names: &[String]| Selection::new(names, &self.aliases);
         let aliases: Vec<_> = self.aliases.keys().cloned().collect();
-        // What is said of a reader that is left out does nothing either, but its name may be what leaves it out.
+        // A rule for an ignored reader has no effect either, but its name may be what ignores the reader.
         let used: Vec<_> = readers.iter().copied().filter(|reader| !self.readers.ignores(reader)).collect();
         let used = if used.is_empty() { readers } else { &used };
         let presence = self.presence.rules.iter().flat_map(|(rule, _)| rule.fits_nothing(used));

@@ -1,4 +1,4 @@
-//! Finds environment variables that no option of the current command reads.
+//! Reads the environment variables that are settings but not options of the current command.
 
 use std::{ffi::OsString, time::Duration};
 
@@ -7,15 +7,15 @@ use clap::ValueEnum;
 use super::{ConfigError, UserSource, limits::limit};
 use crate::{pki::pkcs11, terminal::presence::PresenceMode};
 
-/// Asks for a variable.
+/// Looks up a variable.
 type AskVariable<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// What the environment says, where it says anything.
+/// The settings from the environment.
 #[derive(Debug, Default)]
 pub struct Variables {
     /// `ROLLCALL_SOURCE`
     pub source: Option<UserSource>,
-    /// `ROLLCALL_PRESENCE`, which is for every reader.
+    /// `ROLLCALL_PRESENCE`, which applies to every reader.
     pub presence: Option<PresenceMode>,
     /// `ROLLCALL_PERSO_KEY`
     pub perso_key: Option<pkcs11::Uri>,
@@ -29,7 +29,7 @@ impl Variables {
     /// Reads them.
     ///
     /// # Errors
-    /// [`ConfigError::BadVariable`] for the first that cannot be taken.
+    /// [`ConfigError::BadVariable`] for the first invalid one.
     pub fn read(environment: AskVariable<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             source: parsed(environment, "ROLLCALL_SOURCE", source)?,

@@ -12,7 +12,7 @@ use crate::card::apdu::{CHAINING, Received, SECURE};
 
 use super::command::Instruction;
 
-/// What the operations of a card cost, in µs.
+/// The cost of a card's operations, in µs.
 struct OperationTimes {
     /// `TYPE_EC_FP_PUBLIC LENGTH_EC_FP_256 setW`
     set_point: u64,
@@ -58,10 +58,10 @@ const J3H145: OperationTimes = OperationTimes {
     store: 1_520, // of `Util_arrayCopyNonAtomic_RAM2EEPROM`
 };
 
-/// Which card's times a token keeps.
+/// The card whose times a token simulates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CardTiming {
-    /// As fast as this machine.
+    /// No delay: as fast as this machine.
     #[default]
     Own,
     /// An NXP J3R180.
@@ -71,7 +71,7 @@ pub enum CardTiming {
 }
 
 impl CardTiming {
-    /// How long the card computes on this command APDU. Refused commands are taken for accepted ones.
+    /// How long the card computes for this command APDU. Refused commands are counted like accepted ones.
     pub fn of(self, apdu: &[u8]) -> Duration {
         let times = match self {
             Self::Own => return Duration::ZERO,
@@ -91,16 +91,16 @@ impl OperationTimes {
         if is_piece {
             return 0;
         }
-        // Command and answer: deciphered or enciphered, and a MAC over it.
+        // Secure messaging of command and answer: encryption, and a MAC.
         let pieces = u64::try_from(received.data.len() / 256 + 1).unwrap_or(1);
         let secured = if class & SECURE != 0 { 4 * pieces * self.aes } else { 0 };
         secured + self.own_cost(instruction, p1, pieces)
     }
 
-    /// What the command itself costs, without secure messaging.
+    /// The cost of the command itself, without secure messaging.
     const fn own_cost(&self, instruction: Instruction, p1: u8, pieces: u64) -> u64 {
         match instruction {
-            // What is only told; and commands that are no more than their MAC, which counts as secure messaging.
+            // Commands that only read, and those that are only their MAC, which counts as secure messaging.
             Instruction::Select
             | Instruction::GetResponse
             | Instruction::GetData
@@ -114,9 +114,10 @@ impl OperationTimes {
             }
             // Two static keys, from them three of the session, and two cryptograms.
             Instruction::InitializeUpdate => 5 * self.aes_key + 5 * self.aes,
-            // The key of a slot and three of the session, one value under each derivation, and the subkeys of the MAC.
+            // The key of a slot and three session keys, one value under each for the derivation, and the MAC's subkeys.
             Instruction::Resume => 4 * self.aes_key + 5 * self.aes,
-            // In a resumed channel one byte is stored and nothing is signed; with a slot, the slot and its mark are stored too.
+            // In a resumed channel one byte is stored and nothing is signed; with a slot, the slot and its mark are
+            // stored, too.
             Instruction::InternalAuthenticate if p1 == 2 => self.store,
             Instruction::InternalAuthenticate if p1 == 1 => self.hash + self.sign + 3 * self.store,
             Instruction::InternalAuthenticate => self.hash + self.sign + self.store,
@@ -140,7 +141,7 @@ mod tests {
         of(CardTiming::J3r180, apdu)
     }
 
-    /// By these few operations; applet/README.md has what the applet's own count of calls comes to.
+    /// Estimated from these few operations; applet/README.md has the result of counting the applet's own calls.
     #[test]
     fn a_resumed_tap_costs_a_third_of_a_full_one() {
         const FULL: [&str; 4] =
@@ -158,12 +159,12 @@ mod tests {
     #[test]
     fn a_command_costs_what_the_card_computes_for_it() {
         assert_eq!(micros("00A404000AF0524F4C4C43414C4C01"), 0);
-        // The pieces of a chain cost nothing, and the last one everything.
+        // The pieces of a chain cost nothing; the last one costs everything.
         assert_eq!((micros("802A8010020102"), micros("802A0010020102")), (0, 41_700));
         assert_eq!((micros("9082001002010200"), micros("8082001002010200")), (0, 149_960));
         // Secure messaging, a digest, a signature and the counter.
         assert_eq!(micros("8488000010000102030405060708090A0B0C0D0E0F00"), 4 * 1_860 + 7_920 + 40_080 + 2_860);
-        // What is no command of ours is refused at once.
+        // Unknown commands are refused at once.
         assert_eq!((micros("FFCA000000"), micros("00"), micros("")), (0, 0, 0));
     }
 

@@ -31,15 +31,15 @@ const AUTHORITY_KEY_IDENTIFIER: &[u8] = b"\x55\x1D\x23";
 const EXTENDED_KEY_USAGE: &[u8] = b"\x55\x1D\x25";
 const KEY_AGREEMENT: &[u8] = b"\x03\x02\x03\x08";
 const KEY_IDENTIFIER: &[u8] = b"\x30\x16\x80\x14";
-/// One OID under 1.3.6.1.4.1.32473.82, up to its last arc.
+/// An OID under 1.3.6.1.4.1.32473.82, up to its last arc.
 const CLASS: &[u8] = b"\x30\x0C\x06\x0A\x2B\x06\x01\x04\x01\x81\xFD\x59\x52";
 
-/// What the walk finds in the signed bytes.
+/// The fields found in the signed bytes.
 pub(super) struct ParsedCertificate<'a> {
     /// 12 digits YYMMDDhhmmss.
     pub(super) not_before: [u8; 12],
     not_after: [u8; 12],
-    /// The certified key: 65 bytes that nobody has checked to be on the curve.
+    /// The certified key: 65 bytes, not checked to be on the curve.
     pub(super) point: &'a [u8; 65],
     extensions: &'a [u8],
 }
@@ -54,7 +54,7 @@ pub(super) struct TerminalCertificate {
     pub(super) hash: [u8; 32],
 }
 
-/// Verifies a terminal's certificate under this CA key. What its dates say is judged later.
+/// Verifies a terminal's certificate under this CA key. Its dates are checked later.
 pub(super) fn verify_terminal(der: &[u8], ca: &Point) -> Option<TerminalCertificate> {
     if der.len() > TERMINAL_CERTIFICATE_MAX {
         return None;
@@ -73,7 +73,7 @@ pub(super) fn verify_terminal(der: &[u8], ca: &Point) -> Option<TerminalCertific
     })
 }
 
-/// Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }, and nothing behind it.
+/// Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }, and nothing after it.
 fn bound(der: &[u8]) -> Result<(Object<'_>, &[u8]), TlvError> {
     let mut outer = TlvReader::new(der);
     let mut inner = TlvReader::new(outer.value(SEQUENCE)?);
@@ -94,7 +94,7 @@ fn literal(found: &[u8], expected: &[u8]) -> Result<(), TlvError> {
 }
 
 impl<'a> ParsedCertificate<'a> {
-    /// Reads the form of a certificate that comes from somebody who may put it: no signature is looked at.
+    /// Parses a certificate from an authorised writer: the signature is not checked.
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let (signed, _) = bound(der).ok()?;
         Self::walk(signed.value).ok()?
@@ -125,7 +125,7 @@ impl<'a> ParsedCertificate<'a> {
     }
 }
 
-/// UTCTime YYMMDDhhmmssZ (RFC 5280, 4.1.2.5.1). A year from 80 on would not be 20YY, and digits are compared.
+/// UTCTime YYMMDDhhmmssZ (RFC 5280, 4.1.2.5.1). Years from 80 on would not be 20YY, and digits are compared.
 fn utc_time(value: &[u8]) -> Option<[u8; 12]> {
     let digits: [u8; 12] = value.strip_suffix(b"Z")?.try_into().ok()?;
     is_date(&digits).then_some(digits)
@@ -136,7 +136,7 @@ pub(super) fn is_date(digits: &[u8; 12]) -> bool {
     digits.iter().all(u8::is_ascii_digit) && digits[0] < b'8'
 }
 
-/// Each of the three extensions once, keyUsage alone critical, and no unknown one that is critical.
+/// The rights from the extensions: each of the three once, only keyUsage critical, and no unknown critical one.
 fn rights(extensions: &[u8], ca_id: &[u8; 20]) -> Option<Rights> {
     let mut list = TlvReader::new(extensions);
     let (mut usage, mut authority, mut class) = (None, None, None);

@@ -14,7 +14,7 @@ const INS_MANAGE_CHANNEL: u8 = 0x70;
 const CLOSE: u8 = 0x80;
 /// Channels 0 to 19; 0 is always open.
 const CHANNELS: usize = 20;
-/// The shortest name by which an application is selected: its registered provider.
+/// The shortest name that selects an application: its registered provider.
 const RID: usize = 5;
 
 /// Nothing is selected on this channel.
@@ -27,7 +27,7 @@ const ONE_BYTE: Status = Status(0x6C01);
 const FUNCTION_NOT_SUPPORTED: Status = Status(0x6A81);
 const WRONG_P1_P2: Status = Status(0x6A86);
 
-/// SELECT by name, first or only occurrence, but for the class.
+/// SELECT by name, first or only occurrence, without the class.
 const SELECT: [u8; 3] = [INS_SELECT, 0x04, 0x00];
 
 /// Which logical channels are open. Our applet can be selected on the basic one only.
@@ -37,8 +37,8 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    /// Answers what is not for the basic channel, and MANAGE CHANNEL; `None` is for what is selected there. `active`: our
-    /// applet is.
+    /// Answers commands for other channels, and MANAGE CHANNEL; `None` leaves the command to the basic channel.
+    /// `active`: our applet is selected there.
     pub(super) fn answer(&mut self, received: &Received<'_>, active: bool) -> Option<Result<Vec<u8>, Status>> {
         let [cla, ins, p1, p2] = received.header;
         let channel = number(cla);
@@ -88,7 +88,7 @@ impl Channels {
     }
 }
 
-/// Whether these data select our applet by a beginning of its name or all of it.
+/// Whether these data select our applet, by a prefix of its name or all of it.
 pub(super) fn is_beginning(name: &[u8]) -> bool {
     name.len() >= RID && AID.starts_with(name)
 }
@@ -97,7 +97,7 @@ fn is_select([cla, ins, p1, p2]: [u8; 4]) -> bool {
     [ins, p1, p2] == SELECT && !is_secure(cla) && cla & CHAINING == 0
 }
 
-/// The channel in a class byte. Reserved classes, and FF, are for what is selected on the basic channel.
+/// The channel in a class byte. Reserved classes, and FF, go to the basic channel.
 fn number(cla: u8) -> usize {
     match cla {
         0xFF => 0,

@@ -17,7 +17,7 @@ use crate::{
 
 use super::state::Life;
 
-/// The instruction, told apart by CLA where two share one INS.
+/// The instruction; CLA distinguishes those that share an INS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Instruction {
     Select,
@@ -40,8 +40,8 @@ pub(super) enum Instruction {
 }
 
 impl Instruction {
-    /// CLA is judged before INS: 6E00 for a class that no command has, 6D00 for an unknown INS, and 6E00 again for a
-    /// class that this INS does not take. A secured command sent in plain is known: it is refused by the session.
+    /// CLA is checked before INS: 6E00 for a class that no command has, 6D00 for an unknown INS, and 6E00 again for a
+    /// class that this INS does not accept. A secured command sent in plain is known here, and refused by the session.
     pub(super) fn of([cla, code, ..]: [u8; 4]) -> Result<Self, Status> {
         let class = cla & !CHAINING;
         if !Self::is_class(class) {
@@ -71,17 +71,17 @@ impl Instruction {
         if fits { Ok(instruction) } else { Err(Status::UNKNOWN_CLASS) }
     }
 
-    /// Whether any command has this class, chaining bit aside.
+    /// Whether any command has this class, ignoring the chaining bit.
     pub(super) const fn is_class(cla: u8) -> bool {
         matches!(cla & !CHAINING, 0x00 | 0x04 | 0x80 | 0x84)
     }
 
-    /// Begins a new session whatever the state is, also in the middle of a chain.
+    /// Whether it begins a new session in any state, even in the middle of a chain.
     pub(super) const fn starts_over(self) -> bool {
         matches!(self, Self::Select | Self::VerifyCertificate | Self::InitializeUpdate)
     }
 
-    /// Has a meaning outside secure messaging.
+    /// Whether it exists outside secure messaging.
     pub(super) const fn has_plain_form(self) -> bool {
         matches!(
             self,
@@ -96,7 +96,7 @@ impl Instruction {
         )
     }
 
-    /// Whether these rights allow anything at all with this instruction inside a channel.
+    /// Whether these rights allow any use of this instruction inside a channel.
     pub(super) fn is_open_to(self, rights: Rights) -> bool {
         match self {
             Self::InternalAuthenticate | Self::ReadPart => rights != Rights::Enroller,
@@ -109,7 +109,7 @@ impl Instruction {
     }
 }
 
-/// Who speaks inside a channel. SCP03 is a role of its own.
+/// The role inside a channel. SCP03 is a role of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rights {
     Read,
@@ -125,7 +125,7 @@ impl Rights {
     }
 }
 
-/// One row of the protocol's table inside a channel, with what P1 P2 say.
+/// One row of the protocol's command table inside a channel, selected by P1 P2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     Heartbeat,
@@ -163,7 +163,7 @@ pub(super) enum Part {
 }
 
 impl Operation {
-    /// `None` when P1 P2 name nothing in the table.
+    /// `None` when P1 P2 match no row.
     pub(super) fn of(instruction: Instruction, p1: u8, p2: u8) -> Option<Self> {
         let name = u16::from_be_bytes([p1, p2]);
         let part = match name {
@@ -226,7 +226,8 @@ impl Operation {
         }
     }
 
-    /// Answers in a BLOCKED token too, whoever asks: or nobody could fetch the certificate that unblocks it.
+    /// Whether it is answered in a BLOCKED token, whoever asks: otherwise nobody could fetch the certificate that
+    /// unblocks it.
     pub(super) const fn answers_when_blocked(self) -> bool {
         matches!(self, Self::Certificate | Self::CaLookup | Self::CaList)
     }

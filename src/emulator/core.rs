@@ -27,19 +27,20 @@ use crate::{
 /// SELECT by name, first or only occurrence.
 const SELECT_HEADER: [u8; 4] = [0x00, INS_SELECT, 0x04, 0x00];
 
-/// A token in software. Everything that changes persistent state is stored before the answer is returned.
+/// A software token. Every change of persistent state is stored before the answer is returned.
 pub struct SoftwareToken {
     pub(super) card: PersistentCard,
     pub(super) session: TokenSession,
     transport: Transport,
     channels: Channels,
-    /// The SELECT answer as it was given, part of the channel binding; `None` before SELECT, and empty when the applet was
-    /// selected by a beginning of its name, which it refuses.
+    /// The SELECT answer as given, which is part of the channel binding; `None` before SELECT, and empty when the
+    /// applet was selected by a prefix of its name, which it refuses.
     pub(super) selected: Option<Vec<u8>>,
 }
 
 impl SoftwareToken {
-    /// A token with this state, which `store` keeps from now on. `random` makes challenges, keys and ephemeral keys.
+    /// A token with this state, which `store` keeps from now on. `random` generates challenges, keys and ephemeral
+    /// keys.
     pub fn new(state: PersistentState, store: Box<dyn StateStore + Send>, random: Box<dyn Random + Send>) -> Self {
         Self {
             card: PersistentCard::new(state, store, random),
@@ -63,17 +64,17 @@ impl SoftwareToken {
         &self.card.state
     }
 
-    /// Why the last change could not be stored, once. The command that wanted it was answered 6F00.
+    /// Why the last change could not be stored, once. Its command was answered 6F00.
     pub fn take_fault(&mut self) -> Option<StateStoreError> {
         self.card.take_fault()
     }
 
-    /// Takes a command APDU and gives the response APDU: always a status, whatever comes in.
+    /// Processes a command APDU and returns the response APDU: always with a status, whatever the input.
     pub fn process(&mut self, apdu: &[u8]) -> Vec<u8> {
         let Some(mut received) = Received::parse(apdu) else {
             return Status::WRONG_LENGTH.0.to_be_bytes().to_vec();
         };
-        // As on a card: there only data tell an applet that the lengths are extended ones.
+        // As on a card, where an applet recognises extended lengths only by data.
         received.extended &= !received.data.is_empty();
         if let Some(reply) = self.channels.answer(&received, self.selected.is_some()) {
             return Transport::default().respond(reply, &received);
@@ -84,7 +85,7 @@ impl SoftwareToken {
 
     fn receive(&mut self, received: &Received<'_>) -> Reply {
         if received.header == SELECT_HEADER && is_beginning(received.data) {
-            // Selected once more, if it was: nothing is left of what it kept.
+            // The applet may be selected again: nothing volatile remains.
             self.wipe();
             self.transport = Transport::default();
             self.selected = Some(Vec::new());
@@ -107,13 +108,13 @@ impl SoftwareToken {
         }
     }
 
-    /// After a reset the issuer's domain is selected, which has no command that concerns us.
+    /// After a reset the issuer security domain is selected, none of whose commands concern us.
     fn platform(received: &Received<'_>) -> Reply {
         let [cla, ins, ..] = received.header;
         Err(if (cla, ins) == (0, INS_SELECT) { Status::NOT_FOUND } else { Status::UNKNOWN_INSTRUCTION })
     }
 
-    /// An unknown INS or wrong CLA under a good C-MAC leaves the session; every other one wipes it.
+    /// An unknown INS or wrong CLA under a valid C-MAC keeps the session; otherwise it is wiped.
     fn refuse(&mut self, status: Status, received: &Received<'_>) -> Reply {
         let secured = Instruction::is_class(received.header[0]) && received.header[0] & SECURE != 0;
         let alone = received.header[0] & CHAINING == 0 && self.transport.chain.is_none();
@@ -124,12 +125,12 @@ impl SoftwareToken {
             return self.wiped(Status::WRONG_LENGTH);
         }
         let data = Zeroizing::new(received.data.to_vec());
-        // Whether it opens or not, the answer is the same; what differs is whether the session is left.
+        // The answer is the same whether it opens or not; only the session differs.
         let _ = self.open(&Whole::new(received.header, data, received.extended, false));
         Err(status)
     }
 
-    /// Puts a chain together (CLA bit 10, and P1 bit 80 of PSO), and carries the command out when it is complete.
+    /// Reassembles a chain (CLA bit 10, and P1 bit 80 of PSO), and executes the command when it is complete.
     fn assemble(&mut self, instruction: Instruction, received: &Received<'_>) -> Reply {
         let mut more = received.header[0] & CHAINING != 0;
         let mut header = without_chaining(received.header);
@@ -162,7 +163,7 @@ impl SoftwareToken {
         self.execute(instruction, &Whole::new(header, data, received.extended, continues))
     }
 
-    /// What the session lets pass, judged at the first piece of a command.
+    /// What the session permits, checked at the first piece of a command.
     fn gate(&mut self, instruction: Instruction, secured: bool) -> Result<(), Status> {
         let channel = self.session.has_keys();
         let initialized = matches!(self.session, TokenSession::Initialized(_));
@@ -196,7 +197,7 @@ impl SoftwareToken {
         }
     }
 
-    /// A command inside the channel: opened, judged, carried out, and its answer sealed. A refusal carries no MAC.
+    /// Executes a command inside the channel: opened, checked, performed, and its answer sealed. A refusal has no MAC.
     fn secured(&mut self, instruction: Instruction, command: &Whole) -> Reply {
         if matches!(self.session, TokenSession::Resumed(_)) {
             return self.first_of_resumed(instruction, command);
@@ -213,7 +214,7 @@ impl SoftwareToken {
         Ok(sealed)
     }
 
-    /// Verifies the C-MAC and decrypts. The first valid one gives the role, unless the date refuses the certificate.
+    /// Verifies the C-MAC and decrypts. The first valid one grants the role, unless the date rules out the certificate.
     /// Every failure leaves the session wiped.
     fn open(&mut self, command: &Whole) -> Result<Zeroizing<Vec<u8>>, Status> {
         let session = std::mem::replace(&mut self.session, TokenSession::Selected);
@@ -233,7 +234,7 @@ impl SoftwareToken {
         Ok(data)
     }
 
-    /// The first command after RESUME, which is resumed presence or the end of the session.
+    /// The first command after RESUME: resumed presence, or the end of the session.
     fn first_of_resumed(&mut self, instruction: Instruction, command: &Whole) -> Reply {
         let session = std::mem::replace(&mut self.session, TokenSession::Selected);
         let TokenSession::Resumed(resumed) = session else {
@@ -241,7 +242,7 @@ impl SoftwareToken {
         };
         let ResumedChannel { mut messaging, slot } = *resumed;
         let sealed = messaging.verify(command.header, &command.lc, &command.data).map_err(|e| failed(&e))?;
-        // Nobody has the decoy: a C-MAC that is good under it is none.
+        // Nobody has the decoy: a C-MAC under it never counts as valid.
         let (Some(sealed), Some(slot)) = (sealed, slot) else {
             return Err(Status::SECURITY);
         };
@@ -269,7 +270,7 @@ impl SoftwareToken {
     }
 }
 
-/// Inside one process the token is a card on a link.
+/// Within one process the token is a card on a link.
 impl Link for SoftwareToken {
     fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         Ok(self.process(command))
@@ -277,8 +278,8 @@ impl Link for SoftwareToken {
 }
 
 impl PersistentCard {
-    /// Judges in the order of the protocol (life cycle, role, P1 P2, and in each handler length and data), then does
-    /// what one row of its table says.
+    /// Checks in the order of the protocol (life cycle, role, P1 P2, and in each handler length and data), then
+    /// performs one row of its table.
     fn perform(
         &mut self,
         channel: &mut SecureChannel,
@@ -311,7 +312,7 @@ impl PersistentCard {
             Operation::EmptyList => empty_list(data),
             Operation::Prove => self.prove(&channel.peer, data),
             Operation::ProveWithSlot => self.prove_with_slot(&channel.peer, data),
-            // Only as the first command after RESUME.
+            // Allowed only as the first command after RESUME.
             Operation::ResumedPresence => Err(Status::CONDITIONS),
             Operation::ReadPart(part) => self.read_part(part, data),
             Operation::WritePart(part) => write_part(&mut channel.upload, part, data),
@@ -337,8 +338,8 @@ impl PersistentCard {
         }
     }
 
-    /// SCP03 ends for ever at ISSUED; a BLOCKED token speaks to ADMIN only, but for its certificate and CA keys, and
-    /// signs for nobody.
+    /// SCP03 ends permanently at ISSUED; a BLOCKED token answers only ADMIN, except for its certificate and CA keys,
+    /// and signs for nobody.
     fn require_life(
         &self,
         rights: Rights,

@@ -10,7 +10,7 @@ use crate::crypto::{
     ec::{KeyPair, Point},
 };
 
-/// Bytes that are no secret.
+/// Bytes that are not secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hex<T>(pub(super) T);
 
@@ -62,7 +62,7 @@ impl<'de, T: HexValue> Deserialize<'de> for Hex<T> {
     }
 }
 
-/// An AES key: hexadecimal in the file, invisible in print.
+/// An AES key: hexadecimal in the file, hidden in debug output.
 #[derive(Debug, Clone)]
 pub(super) struct SecretKey(pub(super) Key128);
 
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for SecretKey {
     }
 }
 
-/// A key pair: its private scalar in the file, invisible in print.
+/// A key pair: its private scalar is in the file, and hidden in debug output.
 #[derive(Debug, Clone)]
 pub(super) struct SecretPair(pub(super) KeyPair);
 
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for SecretPair {
     }
 }
 
-/// Writes digits straight into the serializer's buffer: no other copy of a key comes to be.
+/// Writes digits straight into the serializer's buffer, without another copy of the key.
 struct Digits<'a>(&'a [u8]);
 
 impl fmt::Display for Digits<'_> {

@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl SoftwareToken {
-    /// SELECT (ISO/IEC 7816-4, 11.2.2): starts over, and says which keys the token has.
+    /// SELECT (ISO/IEC 7816-4, 11.2.2): resets the session, and tells which keys the token has.
     pub(super) fn select(&mut self, [.., p1, p2]: [u8; 4], name: &[u8]) -> Reply {
         self.wipe();
         if (p1, p2) != (4, 0) {
@@ -39,7 +39,7 @@ impl SoftwareToken {
         Ok(answer)
     }
 
-    /// PERFORM SECURITY OPERATION [verify certificate] (GP Amendment F, 7.5); the session is wiped already.
+    /// PERFORM SECURITY OPERATION [verify certificate] (GP Amendment F, 7.5); the session is already wiped.
     pub(super) fn verify_certificate(&mut self, version: u8, p2: u8, der: &[u8]) -> Reply {
         let state = &self.card.state;
         if !state.life.is_in_use() {
@@ -54,7 +54,7 @@ impl SoftwareToken {
         Ok(Vec::new())
     }
 
-    /// MUTUAL AUTHENTICATE (GP Amendment F, 7.6): uses the certificate up, whatever comes of it.
+    /// MUTUAL AUTHENTICATE (GP Amendment F, 7.6): consumes the certificate, whatever the result.
     pub(super) fn mutual_authenticate(&mut self, version: u8, p2: u8, data: &[u8]) -> Reply {
         let TokenSession::CertificateSeen(certificate) = std::mem::replace(&mut self.session, TokenSession::Selected)
         else {
@@ -72,7 +72,7 @@ impl SoftwareToken {
         Ok(answer)
     }
 
-    /// INITIALIZE UPDATE (GP Amendment D, 7.1.1); the session is wiped already.
+    /// INITIALIZE UPDATE (GP Amendment D, 7.1.1); the session is already wiped.
     pub(super) fn initialize_update(&mut self, version: u8, p2: u8, data: &[u8]) -> Reply {
         let state = &self.card.state;
         let keys = state.scp03_keys().filter(|_| !state.life.is_in_use()).ok_or(Status::CONDITIONS)?;
@@ -102,7 +102,8 @@ impl SoftwareToken {
         }
         require_length(&command.data, 2 * MAC)?;
         let (cryptogram, mac) = command.data.split_at(MAC);
-        // The cryptogram before the MAC: a wrong key has both wrong, and is to be told apart from a bad line.
+        // Check the cryptogram before the MAC: a wrong key makes both wrong, and must be distinguished from
+        // transmission errors.
         if !same(cryptogram, &agreed.host_cryptogram().map_err(|e| failed(&e))?) {
             return Err(Status::AUTHENTICATION_FAILED);
         }
@@ -118,7 +119,7 @@ impl SoftwareToken {
 }
 
 impl PersistentCard {
-    /// The file control information. Tokens of one set answer the same byte for byte, blocked or not.
+    /// The file control information. Tokens of one set answer identically, blocked or not.
     fn control_information(&self) -> Vec<u8> {
         let state = &self.state;
         let mut inner = tlv::object(0x80, &VERSION);
@@ -137,8 +138,8 @@ impl PersistentCard {
         tlv::object(0x6F, &[tlv::object(0x84, &AID), tlv::object(0xA5, &inner)].concat())
     }
 
-    /// The static key of this version. A private token answers for one that it has not under a random decoy: it must
-    /// not be told from one that has it.
+    /// The static key of this version. For one that it does not have, a private token uses a random decoy, so that it
+    /// cannot be told from a token that has it.
     fn static_key(&mut self, version: u8) -> Result<KeyPair, Status> {
         if let Some(key) = self.state.ecka(version) {
             return Ok(key.pair.0.clone());
@@ -167,7 +168,7 @@ impl PersistentCard {
         let receipt = derived.receipt(request, &answer).map_err(crypto)?;
         answer.extend(tlv::object(TAG_RECEIPT, &receipt));
         let binding = sha256(&[select, &certificate.hash, request, &answer]);
-        // A set key is shared by many: whoever extracted one must not write to the others.
+        // A set key is shared by many tokens: extracting one must not allow writing to the others.
         if version != KVN_OWN {
             certificate.rights = Rights::Read;
         }
@@ -178,7 +179,7 @@ impl PersistentCard {
     }
 }
 
-/// A bad point is wrong data; a failure of the library is not.
+/// An invalid point is wrong data; a failure of the library is not.
 fn key_error(error: &KeyError) -> Status {
     match error {
         KeyError::Crypto(e) => failed(e),

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What follows a key in PUT KEY: key parameter reference 0 (P-256), and no check value.
+/// The end of a key in PUT KEY: key parameter reference 0 (P-256), and no check value.
 const P256_WITHOUT_CHECK: [u8; 4] = [0xF0, 0x01, 0x00, 0x00];
 /// The same in GENERATE KEY, which has no check value.
 const P256: [u8; 3] = [0xF0, 0x01, 0x00];
@@ -40,7 +40,7 @@ impl PersistentCard {
         let [KVN_TOKEN_KEYS, blocks @ ..] = data else {
             return Err(Status::WRONG_DATA);
         };
-        // Some clients say how long the key is, some do not.
+        // Some clients include the key length, some do not.
         let (head, length): (&[u8], usize) = match blocks.len() {
             66 => (&[0x88, 0x10], 22),
             69 => (&[0x88, 0x11, 0x10], 23),
@@ -68,8 +68,8 @@ impl PersistentCard {
         Ok(vec![version])
     }
 
-    /// PUT KEY of a set key: it waits for its certificate. A card with test keys never takes one, for whoever saw its
-    /// enrollment would know a secret of the whole set.
+    /// PUT KEY of a set key, which stays pending until its certificate is stored. A card with test keys never accepts
+    /// one: whoever recorded its enrollment would know a secret of the whole set.
     pub(super) fn put_set_key(&mut self, old: u8, data: &[u8], dek: Option<&Key128>) -> Reply {
         let dek = dek.filter(|_| self.state.is_private() && !self.state.has_test_keys()).ok_or(Status::CONDITIONS)?;
         let (version, sealed) = key_data::<32>(old, data, &KVN_SET)?;
@@ -85,7 +85,7 @@ impl PersistentCard {
         Ok(vec![version])
     }
 
-    /// GENERATE KEY of the own ECKA key: it waits for its certificate.
+    /// GENERATE KEY of the own ECKA key, which stays pending until its certificate is stored.
     pub(super) fn generate_own_key(&mut self, old: u8, data: &[u8]) -> Reply {
         require_generation(old, data, KVN_OWN)?;
         let pair = self.generate()?;
@@ -95,7 +95,7 @@ impl PersistentCard {
         Ok(answer)
     }
 
-    /// GENERATE KEY of the identity key: in force at once, and its certificate has to follow before ISSUED.
+    /// GENERATE KEY of the identity key: active at once, but its certificate has to follow before ISSUED.
     pub(super) fn generate_identity_key(&mut self, old: u8, data: &[u8]) -> Reply {
         require_generation(old, data, KVN_IDENTITY)?;
         let pair = self.generate()?;
@@ -125,7 +125,7 @@ impl PersistentCard {
         self.store_certificate(version, certificate)
     }
 
-    /// The certificate of a key that waits puts it in force; one of the key in force may be stored again.
+    /// The certificate of a pending key activates it; that of the active key may be stored again.
     fn store_certificate(&mut self, version: u8, der: &[u8]) -> Reply {
         let key = self.state.ecka_keys.get(&version).cloned().unwrap_or_default();
         let in_force = key.in_force.as_ref().map(|k| &k.pair);
@@ -145,7 +145,7 @@ impl PersistentCard {
         Ok(Vec::new())
     }
 
-    /// `80 00, 42 CA id, 83{10 KVN}`: checked and not kept, for the identifier follows from the key.
+    /// `80 00, 42 CA id, 83{10 KVN}`: checked but not stored, because the identifier follows from the key.
     fn store_ca_id(&self, template: &[u8]) -> Reply {
         let mut reader = TlvReader::new(template);
         let kind: [u8; 1] = reader.array(0x80).map_err(wrong)?;
@@ -159,7 +159,7 @@ impl PersistentCard {
         if ca.point.0.key_identifier() == id { Ok(Vec::new()) } else { Err(Status::WRONG_DATA) }
     }
 
-    /// DELETE KEY: `D0 KID, D2 KVN`. What the token cannot be without stays.
+    /// DELETE KEY: `D0 KID, D2 KVN`. Keys that the token needs cannot be deleted.
     pub(super) fn delete_key(&mut self, data: &[u8]) -> Reply {
         let mut reader = TlvReader::new(data);
         let [key]: [u8; 1] = reader.array(0xD0).map_err(wrong)?;
@@ -204,7 +204,7 @@ fn aes_key(block: &[u8], dek: &Key128) -> Result<(Key128, [u8; 3]), Status> {
     }
 }
 
-/// `KVN, B0 or B1 N key, F0 01 00 00`, where the KVN is one that the table knows, and P1 is 00 or the same.
+/// `KVN, B0 or B1 N key, F0 01 00 00`, where the KVN is in the table, and P1 is 00 or the same.
 fn key_data<'a, const N: usize>(old: u8, data: &'a [u8], versions: &[u8]) -> Result<(u8, &'a [u8; N]), Status> {
     let split = || {
         let (version, rest) = data.split_first()?;

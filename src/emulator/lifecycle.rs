@@ -16,9 +16,9 @@ use crate::{
     },
 };
 
-/// How far one certificate may move the card's date.
+/// How many months one certificate may advance the card's date.
 const MONTHS_AHEAD: u8 = 3;
-/// A day that every month has.
+/// The last day that every month has.
 const LAST_DAY: u8 = 28;
 
 impl PersistentCard {
@@ -46,7 +46,7 @@ impl PersistentCard {
         Ok(Vec::new())
     }
 
-    /// ISSUED: everything is there, and the manifest of the one who enrolled is the card's own.
+    /// ISSUED requires that everything is present, and that the enroller's manifest equals the card's own.
     fn issue(&mut self, manifest: &[u8]) -> Reply {
         let date = self.state.issue_date().ok_or(Status::CONDITIONS)?;
         require_length(manifest, 32)?;
@@ -60,8 +60,8 @@ impl PersistentCard {
         Ok(Vec::new())
     }
 
-    /// At the first valid C-MAC: refuses a certificate that ended before the card's date, or else advances the date to
-    /// its notBefore, but by three months at most, so that one post-dated certificate cannot shut out all others.
+    /// At the first valid C-MAC: refuses a certificate that expired before the card's date, or else advances the date
+    /// to its notBefore, but by at most three months, so that one post-dated certificate cannot lock out all others.
     pub(super) fn admit(&mut self, certificate: &TerminalCertificate) -> Result<(), Status> {
         let now = self.state.date.0;
         if certificate.not_after < now {
@@ -75,7 +75,7 @@ impl PersistentCard {
     }
 }
 
-/// Three calendar months later; the day is at most the 28th, so that every month has it.
+/// Three calendar months later; the day is at most the 28th, which every month has.
 fn months_ahead(date: [u8; 12]) -> [u8; 12] {
     let value = |at: usize| (date[at] - b'0') * 10 + (date[at + 1] - b'0');
     let mut out = date;
@@ -94,7 +94,7 @@ fn months_ahead(date: [u8; 12]) -> [u8; 12] {
 }
 
 impl PersistentState {
-    /// The notBefore of the identity certificate, if nothing is missing that an ISSUED token needs.
+    /// The notBefore of the identity certificate, if an ISSUED token would be complete.
     fn issue_date(&self) -> Option<[u8; 12]> {
         let identity = ParsedCertificate::read(&self.identity_certificate.0)?;
         let identity_fits = identity.point == self.identity_key.as_ref()?.0.public().as_bytes();
@@ -109,7 +109,7 @@ impl PersistentState {
         fits.then_some(identity.not_before)
     }
 
-    /// The manifest: SHA-256 over the sorted entries of all keys (start keys left out) and objects.
+    /// The manifest: SHA-256 over the sorted entries of all keys (without start keys) and objects.
     pub(super) fn manifest(&self) -> Result<[u8; 32], CryptoError> {
         let mut entries: Vec<Vec<u8>> = Vec::new();
         if let Some(keys) = self.token_keys() {
@@ -154,7 +154,7 @@ impl PersistentState {
 }
 
 impl CertifiedKey {
-    /// Whether the certificate holds the key.
+    /// Whether the certificate certifies this key.
     fn is_whole(&self) -> bool {
         ParsedCertificate::read(&self.certificate.0).is_some_and(|c| c.point == self.pair.0.public().as_bytes())
     }

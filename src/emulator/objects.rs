@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Part {
-    /// How many bytes there is room for.
+    /// The maximum size in bytes.
     const fn room(self) -> usize {
         match self {
             Self::Details => DETAILS_MAX,
@@ -45,18 +45,18 @@ impl Part {
     }
 }
 
-/// A malformed data object is wrong data, whatever is wrong with it.
+/// A malformed data object is wrong data, whatever the error.
 pub(super) fn wrong(_: TlvError) -> Status {
     Status::WRONG_DATA
 }
 
-/// FF34: certificates in the other direction, of which there are none.
+/// FF34: certificates in the other direction, which do not exist.
 pub(super) fn empty_list(data: &[u8]) -> Reply {
     require_length(data, 0)?;
     Err(Status::NO_DATA)
 }
 
-/// `54 offset, 53 data`: in order from 0 into the copy that is not in force; offset 0 begins anew.
+/// `54 offset, 53 data`: in order from 0 into a pending copy; offset 0 starts over.
 pub(super) fn write_part(upload: &mut Option<Upload>, part: Part, data: &[u8]) -> Reply {
     let mut reader = TlvReader::new(data);
     let offset = usize::from(u16::from_be_bytes(reader.array(TAG_OFFSET).map_err(wrong)?));
@@ -82,7 +82,7 @@ pub(super) fn write_part(upload: &mut Option<Upload>, part: Part, data: &[u8]) -
 }
 
 impl PersistentCard {
-    /// GET DATA outside a channel: what anybody may know.
+    /// GET DATA outside a channel: public information.
     pub(super) fn plain_get_data(&self, [cla, _, p1, p2]: [u8; 4], data: &[u8]) -> Reply {
         match Operation::of(Instruction::GetData, p1, p2) {
             Some(Operation::Certificate) => self.certificate(data, false),
@@ -94,7 +94,7 @@ impl PersistentCard {
         }
     }
 
-    /// BF21. In clear a private token gives only the certificate that its whole set gives.
+    /// BF21. In clear a private token gives only the certificate common to its set.
     pub(super) fn certificate(&self, data: &[u8], in_channel: bool) -> Reply {
         let [key, version] = key_reference(data).map_err(wrong)?;
         let key = match key {
@@ -117,7 +117,7 @@ impl PersistentCard {
         Ok(tlv::object(TAG_KEY_REFERENCE, &[KEY_CA, *version]))
     }
 
-    /// FF33: every CA key, bare for the classes 00 and 04, in one FF33 for 80 and 84 (clients differ).
+    /// FF33: every CA key, unwrapped for the classes 00 and 04, in one FF33 for 80 and 84 (clients differ).
     pub(super) fn ca_list(&self, cla: u8, data: &[u8]) -> Reply {
         require_length(data, 0)?;
         let mut list = Vec::new();
@@ -147,7 +147,7 @@ impl PersistentCard {
         present(&self.state.identity_certificate)
     }
 
-    /// `54 offset`; the answer holds less than a full part at the end, and nothing behind it.
+    /// `54 offset`; at the end the answer holds less than a full part, and after that nothing.
     pub(super) fn read_part(&self, part: Part, data: &[u8]) -> Reply {
         let mut reader = TlvReader::new(data);
         let offset = usize::from(u16::from_be_bytes(reader.array(TAG_OFFSET).map_err(wrong)?));
@@ -157,7 +157,7 @@ impl PersistentCard {
         Ok(tlv::object(TAG_PART, &piece))
     }
 
-    /// `80 length, 81 SHA-256`: checks what came in parts, then puts it in force. Nothing at all empties the object.
+    /// `80 length, 81 SHA-256`: checks the uploaded parts, then activates them. An empty upload empties the object.
     pub(super) fn commit_part(&mut self, upload: &mut Option<Upload>, part: Part, data: &[u8]) -> Reply {
         let mut reader = TlvReader::new(data);
         let length = usize::from(u16::from_be_bytes(reader.array(0x80).map_err(wrong)?));
@@ -180,7 +180,7 @@ impl PersistentCard {
         }
     }
 
-    /// The identity certificate must hold the identity key.
+    /// Stores the identity certificate, which must certify the identity key.
     pub(super) fn put_identity_certificate(&mut self, data: &[u8]) -> Reply {
         if data.len() > CERTIFICATE_MAX {
             return Err(Status::NO_ROOM);
@@ -194,7 +194,7 @@ impl PersistentCard {
         Ok(Vec::new())
     }
 
-    /// Mode and token id.
+    /// Stores mode and token id.
     pub(super) fn put_mode(&mut self, data: &[u8]) -> Reply {
         require_length(data, 17)?;
         let (mode, id) = data.split_first_chunk::<1>().ok_or(Status::WRONG_LENGTH)?;
@@ -208,7 +208,7 @@ impl PersistentCard {
         Ok(Vec::new())
     }
 
-    /// Sets the card's date back, never forward: for that a certificate has to come.
+    /// Sets the card's date back, never forward: only a certificate can do that.
     pub(super) fn put_date(&mut self, data: &[u8]) -> Reply {
         let digits: [u8; 12] = data.try_into().map_err(|_| Status::WRONG_LENGTH)?;
         if !is_date(&digits) || digits > self.state.date.0 {
@@ -219,7 +219,7 @@ impl PersistentCard {
         Ok(Vec::new())
     }
 
-    /// INTERNAL AUTHENTICATE: the counter is stored before anything is signed, so no two proofs share one.
+    /// INTERNAL AUTHENTICATE: the counter is stored before anything is signed, so that no two proofs share one.
     pub(super) fn prove(&mut self, peer: &SessionPeer, nonce: &[u8]) -> Reply {
         let nonce: [u8; 32] = nonce.try_into().map_err(|_| Status::WRONG_LENGTH)?;
         let (SessionPeer::Terminal(terminal), Some(mode)) = (peer, self.state.mode) else {
@@ -262,7 +262,7 @@ fn key_reference(data: &[u8]) -> Result<[u8; 2], TlvError> {
     Ok(reference)
 }
 
-/// `A6{83{KID KVN}}` at the front of a reader.
+/// Reads `A6{83{KID KVN}}` as the next object.
 pub(super) fn next_key_reference(reader: &mut TlvReader<'_>) -> Result<[u8; 2], TlvError> {
     key_reference(reader.object(TAG_TEMPLATE)?.whole)
 }

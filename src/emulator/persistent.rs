@@ -9,10 +9,10 @@ use crate::{
     crypto::{CryptoError, random::Random},
 };
 
-/// The answer's data with 9000, or an error status.
+/// The data of the answer with 9000, or an error status.
 pub(super) type Reply = Result<Vec<u8>, Status>;
 
-/// What outlives a session.
+/// Everything that outlives a session.
 pub(super) struct PersistentCard {
     pub(super) state: PersistentState,
     store: Box<dyn StateStore + Send>,
@@ -34,7 +34,7 @@ impl PersistentCard {
         self.fault.take()
     }
 
-    /// Changes the persistent state: it is stored first and in force then. When it cannot be stored, nothing changes.
+    /// Changes the persistent state: stored first, and only then active. If it cannot be stored, nothing changes.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut PersistentState)) -> Result<(), Status> {
         let mut next = self.state.clone();
         change(&mut next);

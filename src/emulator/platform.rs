@@ -7,49 +7,49 @@ use crate::{
     token::constants::INS_SELECT,
 };
 
-/// What the reader tells of the card's UID.
+/// How the reader reports the card's UID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uid {
-    /// The same always, and the security domain tells serial numbers: a card that anybody can tell from others.
+    /// Always the same, and the security domain gives serial numbers: the card is identifiable.
     Fixed,
-    /// Another one in each field, and nothing else that tells the card from others.
+    /// Different in each field, and nothing else identifies the card.
     Random,
 }
 
-/// The AID of the issuer's security domain.
+/// The AID of the issuer security domain.
 const SECURITY_DOMAIN: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
-/// GET DATA of the UID (PC/SC part 3, 3.2.2.1.3), as far as its length.
+/// GET DATA of the UID (PC/SC part 3, 3.2.2.1.3), up to its length.
 const GET_UID: [u8; 4] = [0xFF, 0xCA, 0x00, 0x00];
 /// GET DATA of the historical bytes of the ATS, likewise.
 const GET_ATS: [u8; 4] = [0xFF, 0xCA, 0x01, 0x00];
-/// Those of [`super::vpcd::ATR`].
+/// The historical bytes of [`super::vpcd::ATR`].
 const HISTORICAL: [u8; 5] = [0x80, 0x73, 0xC8, 0x21, 0xC0];
-/// What a chip and its operating system are, and then what is of one card only.
+/// The part of the CPLC for chip and operating system; data of the individual card follow.
 const CPLC_KIND: [u8; 10] = [0x47, 0x90, 0xD3, 0x21, 0x47, 0x00, 0x00, 0x00, 0x00, 0x00];
 
-/// The surroundings of one card.
+/// The platform of one card.
 pub struct CardPlatform {
     uid: Uid,
     serial: [u8; 32],
     random: Box<dyn Random + Send>,
     now: [u8; 4],
-    /// The security domain is selected, and the applet is not.
+    /// Whether the security domain is selected, and not the applet.
     selected: bool,
 }
 
 /// Who answers an APDU.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PlatformAnswer {
-    /// The reader: the card has not seen it.
+    /// The reader: the card does not see the command.
     ByReader(Vec<u8>),
-    /// The security domain: the applet is not selected any more.
+    /// The security domain: the applet is no longer selected.
     ByDomain(Vec<u8>),
-    /// Nobody yet: it is for the token.
+    /// Neither: the command is for the token.
     ByNobody,
 }
 
 impl CardPlatform {
-    /// The surroundings of the card with these diversification data.
+    /// The platform of the card with these diversification data.
     ///
     /// # Errors
     /// [`CryptoError`] when there is no randomness.
@@ -58,14 +58,14 @@ impl CardPlatform {
         Ok(Self { uid, serial: sha256(&[diversification]), random, now, selected: false })
     }
 
-    /// The field was taken away, or the card was reset.
+    /// The field was switched off, or the card was reset.
     pub fn reset(&mut self) {
         self.selected = false;
-        // Without randomness it keeps the UID that it has: a card that can be told from others, and never a wrong answer.
+        // Without randomness it keeps its UID: the card is then identifiable, but never answers wrongly.
         self.now = fresh(&mut *self.random).unwrap_or(self.now);
     }
 
-    /// Answers what is not for the applet.
+    /// Answers commands that are not for the applet.
     pub fn answer(&mut self, apdu: &[u8]) -> PlatformAnswer {
         let Some(received) = Received::parse(apdu) else { return PlatformAnswer::ByNobody };
         if received.header == GET_UID {
@@ -93,7 +93,7 @@ impl CardPlatform {
     fn domain(&self, received: &Received<'_>) -> Vec<u8> {
         match received.header {
             [0x80, 0xCA, 0x9F, 0x7F] => done(tlv::object(0x9F7F, &[&CPLC_KIND, &self.serial[..]].concat())),
-            // Diversification data, keys FF of SCP03, challenge and cryptogram; nobody ever opens this channel.
+            // Diversification data, keys FF of SCP03, challenge and cryptogram; this channel is never opened.
             [0x80, 0x50, ..] => done([&self.serial[..10], &[0xFF, 0x03, 0x70], &self.serial[..16]].concat()),
             _ => Status::NO_DATA.0.to_be_bytes().to_vec(),
         }

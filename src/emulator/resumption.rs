@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl SoftwareToken {
-    /// RESUME: `terminal name(8), nonce(16)`. Whoever asks, and whether or not there is a slot of this name, gets a random
-    /// number and a cryptogram; without one it is made under a key that nobody has.
+    /// RESUME: `terminal name(8), nonce(16)`. Everybody gets a random number and a cryptogram, whether or not there is
+    /// a slot of this name; without one the cryptogram is made with a key that nobody has.
     pub(super) fn resume(&mut self, p1: u8, p2: u8, data: &[u8]) -> Reply {
         if !self.card.state.life.is_in_use() {
             return self.wiped(Status::CONDITIONS);
@@ -52,12 +52,12 @@ impl PersistentCard {
         }
         match &self.state.decoy {
             Some(decoy) => Ok(decoy.0.clone()),
-            // A state that an earlier release saved.
+            // The state was saved by an earlier release.
             None => decoy(&mut *self.random).map(|key| key.0).map_err(|e| failed(&e)),
         }
     }
 
-    /// INTERNAL AUTHENTICATE, and a slot: the proof first, for nothing of it may depend on the slot.
+    /// INTERNAL AUTHENTICATE with a slot: the proof comes first, because it must not depend on the slot.
     pub(super) fn prove_with_slot(&mut self, peer: &SessionPeer, nonce: &[u8]) -> Reply {
         let answer = self.prove(peer, nonce)?;
         let SessionPeer::Terminal(terminal) = peer else {
@@ -73,7 +73,7 @@ impl PersistentCard {
         Ok(answer)
     }
 
-    /// Presence in a resumed channel: id, counter, uses left and record. The use is counted before the answer leaves.
+    /// Presence in a resumed channel: id, counter, uses left and record. The use is counted before the answer is sent.
     pub(super) fn resumed_presence(&mut self, place: usize) -> Reply {
         let mode = self.state.mode.ok_or(Status::CONDITIONS)?;
         let slot = self.state.slots.places[place].as_ref().ok_or(Status::CONDITIONS)?;

@@ -11,17 +11,17 @@ use crate::{
     crypto::{Key128, ec::Point},
 };
 
-/// The states of a session. A role is held in [`TokenSession::Channel`] only: at the first valid C-MAC.
+/// The states of a session. Only [`TokenSession::Channel`], after the first valid C-MAC, has a role.
 pub(super) enum TokenSession {
     /// Nothing has happened since SELECT.
     Selected,
-    /// A terminal's certificate was verified; it serves one key agreement.
+    /// A terminal's certificate was verified; it is good for one key agreement.
     CertificateSeen(Box<TerminalCertificate>),
     /// INITIALIZE UPDATE was answered.
     Initialized(Box<Agreed>),
-    /// MUTUAL AUTHENTICATE was answered; whoever sent it has proved nothing yet.
+    /// MUTUAL AUTHENTICATE was answered; the sender has proved nothing yet.
     KeysAgreed(Box<SecureChannel>),
-    /// RESUME was answered; whoever sent it has proved nothing yet.
+    /// RESUME was answered; the sender has proved nothing yet.
     Resumed(Box<ResumedChannel>),
     /// A C-MAC was valid.
     Channel(Box<SecureChannel>),
@@ -33,40 +33,40 @@ impl TokenSession {
     }
 }
 
-/// Secure messaging, and who is at the other end.
+/// Secure messaging, and its peer.
 pub(super) struct SecureChannel {
     pub(super) messaging: Messaging,
     pub(super) peer: SessionPeer,
-    /// The object that is being put in parts.
+    /// The object that is being uploaded in parts.
     pub(super) upload: Option<Upload>,
 }
 
 /// A channel that RESUME began, before its first command.
 pub(super) struct ResumedChannel {
     pub(super) messaging: Messaging,
-    /// The slot whose key it runs under; `None` when nobody has the key.
+    /// The slot whose key it uses; `None` for the decoy, whose key nobody has.
     pub(super) slot: Option<usize>,
 }
 
-/// The other end.
+/// The peer.
 pub(super) enum SessionPeer {
     /// Enrollment, under SCP03.
     Enroller,
     /// A terminal, under SCP11a.
     Terminal(Box<PeerTerminal>),
-    /// A terminal in a resumed channel: it reads, whatever its certificate says.
+    /// A terminal in a resumed channel: it may only read, whatever its certificate allows.
     Resumed,
 }
 
-/// A terminal, as its certificate and the handshake leave it.
+/// A terminal after its certificate and the handshake.
 pub(super) struct PeerTerminal {
     /// Its certificate; `rights` are READ when the channel runs under a set key.
     pub(super) certificate: TerminalCertificate,
-    /// The key in it.
+    /// The key that it certifies.
     pub(super) point: Point,
     /// The channel binding of a presence proof.
     pub(super) binding: [u8; 32],
-    /// What a slot would keep of this handshake.
+    /// The key of this handshake that a slot would store.
     pub(super) resumption: Arc<Key128>,
 }
 
@@ -80,7 +80,7 @@ impl SecureChannel {
     }
 }
 
-/// Parts that have come in, in order, and are not committed.
+/// Parts received in order but not committed.
 pub(super) struct Upload {
     pub(super) part: Part,
     pub(super) data: Vec<u8>,

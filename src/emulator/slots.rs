@@ -14,21 +14,21 @@ use crate::{
     },
 };
 
-/// How many terminals a token remembers.
+/// The number of slots.
 pub(super) const SLOTS: usize = 8;
 
-/// The key of one terminal's last full tap with a slot.
+/// The key of one terminal's last full tap that asked for a slot.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TerminalSlot {
     pub(super) terminal: Hex<[u8; TID]>,
     pub(super) key: SecretKey,
     pub(super) uses_left: u8,
-    /// 12 digits YYMMDDhhmmss: when the terminal's certificate ends.
+    /// 12 digits YYMMDDhhmmss: when the terminal's certificate expires.
     pub(super) not_after: Hex<[u8; 12]>,
 }
 
-/// The slots, and which of them is filled next.
+/// The slots, and which one is filled next.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Slots {
@@ -37,7 +37,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// As after the install: such slots need not stand in the file.
+    /// Whether they are as after installation, and need not be in the file.
     pub(super) fn are_untouched(&self) -> bool {
         self.next == 0 && !self.any_is_filled()
     }
@@ -46,7 +46,7 @@ impl Slots {
         self.places.iter().any(Option::is_some)
     }
 
-    /// Empties any slot of the same terminal, then takes the next place in turn.
+    /// Clears any slot of the same terminal, then fills the next one in turn.
     pub(super) fn fill(&mut self, slot: TerminalSlot) {
         for place in &mut self.places {
             if place.as_ref().is_some_and(|old| old.terminal == slot.terminal) {
@@ -58,7 +58,7 @@ impl Slots {
         self.next = (place + 1) % SLOTS;
     }
 
-    /// Which slot is this terminal's. All are compared, and whole.
+    /// The slot of this terminal. All are compared, in full.
     pub(super) fn of(&self, terminal: &[u8]) -> Option<usize> {
         let mut found = None;
         for (place, slot) in self.places.iter().enumerate() {
@@ -71,7 +71,7 @@ impl Slots {
     }
 }
 
-/// The key for whoever has no slot, made at the install.
+/// The key for terminals without a slot, generated at installation.
 pub(super) fn decoy(random: &mut dyn Random) -> Result<SecretKey, CryptoError> {
     Ok(SecretKey(Key128::new(random::bytes(random)?)))
 }
@@ -80,7 +80,7 @@ pub(super) fn decoy(random: &mut dyn Random) -> Result<SecretKey, CryptoError> {
 mod tests {
     use super::*;
 
-    /// Whether slots stand in the file: a turn that was not saved would give the next terminal another's place.
+    /// Whether the file must contain the slots: a turn that was not saved would give the next terminal another's place.
     #[test]
     fn slots_are_untouched_where_nothing_is_filled_and_the_turn_is_the_firsts() {
         let slot = |terminal: usize| TerminalSlot {
@@ -94,7 +94,7 @@ mod tests {
         for terminal in 1..=SLOTS {
             slots.fill(slot(terminal));
             let emptied = Slots { places: Default::default(), ..slots.clone() };
-            // After a whole turn the first place is the next again.
+            // After a complete turn the first place is next again.
             assert_eq!((slots.are_untouched(), emptied.are_untouched()), (false, terminal == SLOTS), "{terminal}");
         }
     }

@@ -4,13 +4,13 @@ use zeroize::Zeroizing;
 
 use crate::{channel::scp03::StaticKeys, crypto::Key128};
 
-/// Why a file holds no start keys. The contents are never quoted.
+/// Why a file contains no start keys. The contents are never quoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StartKeyError {
     /// Neither one nor three keys.
     #[error("expected one key of 32 hexadecimal digits, or three lines of 32 (ENC, MAC, DEK), found {0} words")]
     Count(usize),
-    /// A word that is no key.
+    /// An invalid key.
     #[error("key {0} is not 32 hexadecimal digits")]
     Digits(usize),
 }

@@ -23,9 +23,9 @@ use crate::{
     },
 };
 
-/// The names of the form; a later release reads every earlier one.
+/// The name of the format; later releases can read every earlier one.
 const SCHEMA: &str = "rollcall.virtual-token/1";
-/// Room for the longest state: objects in hexadecimal. A buffer that never grows leaves no copy of a key behind.
+/// Room for the longest state: a buffer that never grows leaves no copy of a key behind.
 const FILE_CAPACITY: usize = 64 * 1024;
 
 /// Why a saved state cannot be used.
@@ -34,7 +34,7 @@ pub enum StateError {
     /// Not the JSON that a token saves.
     #[error("not the saved state of a virtual token: {0}")]
     Form(String),
-    /// Written by a release that we do not know.
+    /// Written by an unknown release.
     #[error("saved by another release of rollcall (its form is {0:?})")]
     Schema(String),
 }
@@ -62,13 +62,13 @@ impl Life {
         }
     }
 
-    /// ISSUED or BLOCKED: the token belongs to somebody.
+    /// ISSUED or BLOCKED: the token belongs to a user.
     pub(super) const fn is_in_use(self) -> bool {
         matches!(self, Self::Issued | Self::Blocked)
     }
 }
 
-/// The persistent state of one token. Private keys are inside: it cannot be printed.
+/// The persistent state of one token. It contains private keys, and cannot be printed.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PersistentState {
@@ -90,11 +90,12 @@ pub struct PersistentState {
     pub(super) date: Hex<[u8; 12]>,
     /// The use counter of the last proof, 0 before the first one.
     pub(super) counter: u32,
-    /// Which key came into force last: each that does gets the next number.
+    /// The order in which keys were activated: each gets the next number.
     arrivals: u32,
     #[serde(default, skip_serializing_if = "Slots::are_untouched")]
     pub(super) slots: Slots,
-    /// The key that RESUME runs under for whoever has no slot; `None` in the state of a release before it, and once TERMINATED.
+    /// The key that RESUME uses for terminals without a slot; `None` in the state of an earlier release, and once
+    /// TERMINATED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) decoy: Option<SecretKey>,
 }
@@ -107,7 +108,7 @@ pub(super) struct ModeObject {
 }
 
 impl ModeObject {
-    /// The object as it is stored and enters the manifest.
+    /// The object as stored, and as part of the manifest.
     pub(super) fn object(&self) -> Vec<u8> {
         [&[u8::from(self.private)][..], &self.token_id.0].concat()
     }
@@ -138,14 +139,14 @@ pub(super) struct CaKey {
     arrival: u32,
 }
 
-/// A static ECKA key: the pair in force with its certificate, and one that waits for its certificate.
+/// A static ECKA key: the active pair with its certificate, and a pending one that lacks its certificate.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct EckaKey {
     pub(super) in_force: Option<CertifiedKey>,
     pub(super) pending: Option<SecretPair>,
 }
 
-/// A key pair and the certificate that holds its point.
+/// A key pair and the certificate of its public key.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct CertifiedKey {
     pub(super) pair: SecretPair,
@@ -154,12 +155,12 @@ pub(super) struct CertifiedKey {
 }
 
 impl PersistentState {
-    /// The diversification data: which card this is.
+    /// The diversification data, which identify the card.
     pub const fn diversification(&self) -> [u8; 10] {
         self.diversification.0
     }
 
-    /// A BLANK token, as it is after its install: start keys and random diversification data.
+    /// A BLANK token as after installation: with start keys and random diversification data.
     ///
     /// # Errors
     /// [`CryptoError`] when there is no randomness.
@@ -191,15 +192,15 @@ impl PersistentState {
         }
     }
 
-    /// The use counter of the next proof; `None` after the last one that there is.
+    /// The use counter of the next proof; `None` after the last possible one.
     pub(super) const fn next_counter(&self) -> Option<u32> {
         if self.counter == 0 { Some(FIRST_COUNTER) } else { self.counter.checked_add(1) }
     }
 
-    /// Reads the JSON that [`Self::to_file`] wrote, in this release or an earlier one.
+    /// Reads the JSON of [`Self::to_file`], from this release or an earlier one.
     ///
     /// # Errors
-    /// [`StateError::Schema`] for another release's; [`StateError::Form`] for anything else.
+    /// [`StateError::Schema`] for an unknown release; [`StateError::Form`] for anything else.
     pub fn from_file(bytes: &[u8]) -> Result<Self, StateError> {
         #[derive(Deserialize)]
         struct StateHeader {
@@ -216,7 +217,7 @@ impl PersistentState {
     /// The state as JSON, private keys included.
     ///
     /// # Errors
-    /// [`StateError::Form`] when JSON cannot say it.
+    /// [`StateError::Form`] when it cannot be written as JSON.
     pub fn to_file(&self) -> Result<Zeroizing<Vec<u8>>, StateError> {
         let mut out = Zeroizing::new(Vec::with_capacity(FILE_CAPACITY));
         serde_json::to_writer_pretty(&mut *out, self).map_err(|e| StateError::Form(position(&e)))?;
@@ -224,24 +225,24 @@ impl PersistentState {
         Ok(out)
     }
 
-    /// Back to BLANK: everything goes but the start keys and the diversification data.
+    /// Back to BLANK: everything is removed but the start keys and the diversification data.
     pub(super) fn reset(&mut self) {
         let decoy = self.decoy.take();
         *self = Self { decoy, ..Self::empty(self.diversification.0, self.start_keys.take()) };
     }
 
-    /// Emptied for ever. One write of the file holds both the state and the zeros, so there is no half-way.
+    /// Clears everything permanently. One write of the file covers all of it, so there is no intermediate state.
     pub(super) fn terminate(&mut self) {
         *self = Self::empty([0; 10], None);
         self.life = Life::Terminated;
     }
 
-    /// The KVN of the SCP03 keys in force.
+    /// The KVN of the active SCP03 keys.
     pub(super) const fn scp03_kvn(&self) -> u8 {
         if self.token_keys.is_some() { KVN_TOKEN_KEYS } else { KVN_START_KEYS }
     }
 
-    /// The SCP03 keys in force; `None` once TERMINATED.
+    /// The active SCP03 keys; `None` once TERMINATED.
     pub(super) fn scp03_keys(&self) -> Option<StaticKeys> {
         self.token_keys.as_ref().or(self.start_keys.as_ref()).map(AesKeys::to_static)
     }
@@ -251,7 +252,7 @@ impl PersistentState {
         self.token_keys.as_ref().map(AesKeys::to_static)
     }
 
-    /// Puts per-token keys in force and the start keys to sleep.
+    /// Activates per-token keys in place of the start keys.
     pub(super) fn put_token_keys(&mut self, keys: &StaticKeys) {
         self.token_keys = Some(AesKeys::of(keys));
         if self.life == Life::Blank {
@@ -259,7 +260,7 @@ impl PersistentState {
         }
     }
 
-    /// Whether any start key is the well-known test key: whoever saw the enrollment knows the per-token keys.
+    /// Whether any start key is the well-known test key: an observer of the enrollment then knows the per-token keys.
     pub fn has_test_keys(&self) -> bool {
         let test: Key128 = StaticKeys::test().enc;
         self.start_keys.as_ref().is_some_and(|k| [&k.enc, &k.mac, &k.dek].iter().any(|key| key.0 == test))
@@ -275,13 +276,13 @@ impl PersistentState {
         self.arrivals
     }
 
-    /// Puts a CA key in force, as the newest.
+    /// Activates a CA key, as the newest.
     pub(super) fn put_ca_key(&mut self, version: u8, point: Point) {
         let arrival = self.next_arrival();
         self.ca_keys.insert(version, CaKey { point: Hex(point), arrival });
     }
 
-    /// Puts an ECKA key in force with its certificate, as the newest.
+    /// Activates an ECKA key with its certificate, as the newest.
     pub(super) fn certify(&mut self, version: u8, pair: KeyPair, certificate: &[u8]) {
         let arrival = self.next_arrival();
         let certificate = Hex(certificate.to_vec());
@@ -289,24 +290,24 @@ impl PersistentState {
         self.ecka_keys.insert(version, EckaKey { in_force, pending: None });
     }
 
-    /// Stores another certificate of the ECKA key in force.
+    /// Stores another certificate of the active ECKA key.
     pub(super) fn recertify(&mut self, version: u8, certificate: &[u8]) {
         if let Some(key) = self.ecka_keys.get_mut(&version).and_then(|key| key.in_force.as_mut()) {
             key.certificate = Hex(certificate.to_vec());
         }
     }
 
-    /// The CA key that has been there longest.
+    /// The oldest CA key.
     pub(super) fn oldest_ca(&self) -> Option<&CaKey> {
         self.ca_keys.values().min_by_key(|key| key.arrival)
     }
 
-    /// The ECKA key of this version, if it is in force.
+    /// The ECKA key of this version, if it is active.
     pub(super) fn ecka(&self, version: u8) -> Option<&CertifiedKey> {
         self.ecka_keys.get(&version)?.in_force.as_ref()
     }
 
-    /// The set key that has been there longest, and its version.
+    /// The oldest set key, and its version.
     pub(super) fn oldest_set_key(&self) -> Option<(u8, &CertifiedKey)> {
         KVN_SET.iter().filter_map(|v| Some((*v, self.ecka(*v)?))).min_by_key(|(_, key)| key.arrival)
     }
@@ -323,7 +324,7 @@ impl std::fmt::Debug for PersistentState {
     }
 }
 
-/// Where the JSON is wrong. The message of serde may quote the input, and with it a key.
+/// Where the JSON is wrong. serde's message may quote the input, and with it a key.
 fn position(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }

@@ -13,26 +13,26 @@ use crate::{
     files::{self, LockedFile},
 };
 
-/// Why a state could not be kept or read back.
+/// Why a state could not be stored or read back.
 #[derive(Debug, thiserror::Error)]
 pub enum StateStoreError {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("{path}: {source}")]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file contains something else.
     #[error("{path}: {source}")]
     State {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: StateError,
     },
-    /// Another process has this token in use.
+    /// Another process is using this token.
     #[error("{0}: another virtual token uses this state")]
     InUse(PathBuf),
 }
@@ -50,16 +50,16 @@ impl From<StateStoreError> for Failure {
     }
 }
 
-/// Keeps the state of one token. `save` returns when the state would survive a loss of power.
+/// Stores the state of one token. `save` returns once the state would survive a loss of power.
 pub trait StateStore {
-    /// Replaces what was kept, whole or not at all.
+    /// Replaces the stored state, completely or not at all.
     ///
     /// # Errors
-    /// [`StateStoreError`] when it is not known to be kept: then what was kept before stands, or this does.
+    /// [`StateStoreError`] when the result is uncertain: either the previous state is stored, or this one.
     fn save(&mut self, state: &PersistentState) -> Result<(), StateStoreError>;
 }
 
-/// A token that forgets everything when its process ends.
+/// Keeps the state only as long as the process runs.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct VolatileStore;
 
@@ -69,19 +69,19 @@ impl StateStore for VolatileStore {
     }
 }
 
-/// One file, mode 0600, replaced atomically, held by one process at a time.
+/// One file, mode 0600, replaced atomically, used by one process at a time.
 #[derive(Debug)]
 pub struct FileStore {
     path: PathBuf,
-    /// A lock on a file beside it: the file itself is replaced at each save.
+    /// The lock is on a separate file, because the state file is replaced at each save.
     _lock: LockedFile,
 }
 
 impl FileStore {
-    /// Takes the file for this process; it need not exist yet.
+    /// Locks the file for this process; it need not exist yet.
     ///
     /// # Errors
-    /// [`StateStoreError::InUse`] when another token has it; [`StateStoreError::Io`].
+    /// [`StateStoreError::InUse`] when another token uses it; [`StateStoreError::Io`].
     pub fn open(path: &Path) -> Result<Self, StateStoreError> {
         let path = std::path::absolute(path).map_err(|source| io_error(path, source))?;
         let mut lock_path = path.clone().into_os_string();
@@ -97,10 +97,10 @@ impl FileStore {
         }
     }
 
-    /// The saved state; `None` when there is no file.
+    /// The saved state; `None` without a file.
     ///
     /// # Errors
-    /// [`StateStoreError::Io`]; [`StateStoreError::State`] for a file that holds something else.
+    /// [`StateStoreError::Io`]; [`StateStoreError::State`] for a file with other content.
     pub fn load(&self) -> Result<Option<PersistentState>, StateStoreError> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => zeroize::Zeroizing::new(bytes),

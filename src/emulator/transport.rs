@@ -10,13 +10,13 @@ use crate::{
     token::constants::INS_GET_RESPONSE,
 };
 
-/// The most that a short APDU answers without a smaller Le.
+/// The longest answer to a short APDU without a smaller Le.
 const SHORT_ANSWER: usize = 256;
 
-/// What is under way between two APDUs.
+/// What is pending between two APDUs.
 #[derive(Default)]
 pub(super) struct Transport {
-    /// A command of which more is to come.
+    /// An incomplete command.
     pub(super) chain: Option<Chain>,
     /// The rest of an answer.
     pub(super) waiting: Vec<u8>,
@@ -24,22 +24,22 @@ pub(super) struct Transport {
 
 /// The pieces of a command so far.
 pub(super) struct Chain {
-    /// Without the bits that say "more follows".
+    /// Without the "more follows" bits.
     pub(super) header: [u8; 4],
     pub(super) data: Zeroizing<Vec<u8>>,
 }
 
 /// A reassembled command.
 pub(super) struct Whole {
-    /// Without the bits that say "more follows": so it enters the C-MAC.
+    /// Without the "more follows" bits: in this form it is part of the C-MAC.
     pub(super) header: [u8; 4],
     pub(super) data: Zeroizing<Vec<u8>>,
-    /// Lc as it enters the C-MAC: one byte, or `00 hh ll`.
+    /// Lc as it is part of the C-MAC: one byte, or `00 hh ll`.
     pub(super) lc: Vec<u8>,
 }
 
 impl Whole {
-    /// A command that came in one APDU, or in a chain, which counts as one short APDU if it fits into one.
+    /// A command from one APDU, or from a chain, which counts as one short APDU if it would fit into one.
     #[allow(clippy::cast_possible_truncation)] // an APDU has less than 64 KiB
     pub(super) fn new(header: [u8; 4], data: Zeroizing<Vec<u8>>, extended: bool, chained: bool) -> Self {
         let length = data.len();
@@ -55,8 +55,8 @@ pub(super) const fn without_chaining([cla, ins, p1, p2]: [u8; 4]) -> [u8; 4] {
 }
 
 impl Transport {
-    /// The response APDU: all of it to an extended APDU, at most Le bytes to a short one, and then 61xx.
-    /// GET RESPONSE answers as to a short one always.
+    /// The response APDU: complete for an extended APDU, at most Le bytes for a short one, and then 61xx.
+    /// GET RESPONSE always answers as for a short one.
     pub(super) fn respond(&mut self, reply: Result<Vec<u8>, Status>, received: &Received<'_>) -> Vec<u8> {
         let mut data = match reply {
             Ok(data) => data,
@@ -73,7 +73,7 @@ impl Transport {
         data
     }
 
-    /// GET RESPONSE: what waits.
+    /// GET RESPONSE: the rest of the answer.
     pub(super) fn next(&mut self) -> Result<Vec<u8>, Status> {
         if self.waiting.is_empty() { Err(Status::CONDITIONS) } else { Ok(std::mem::take(&mut self.waiting)) }
     }

@@ -18,9 +18,9 @@ use super::{
 };
 use crate::failure::{ExitClass, Failure};
 
-/// A contactless card as PC/SC part 3 shows it, TS to TCK; its capabilities: chaining, extended length.
+/// A contactless card's ATR as PC/SC part 3 defines it, TS to TCK; its capabilities: chaining, extended length.
 pub const ATR: [u8; 10] = [0x3B, 0x85, 0x80, 0x01, 0x80, 0x73, 0xC8, 0x21, 0xC0, 0xDE];
-/// How long the first connection is tried for.
+/// How long the first connection is attempted.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 const POWER_OFF: u8 = 0;
@@ -33,12 +33,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Why the card never got into a reader.
 #[derive(Debug, thiserror::Error)]
 pub enum VpcdError {
-    /// Nobody listens there.
+    /// Nothing listens there.
     #[error("no reader listens at {address}: {source}")]
     Unreachable {
-        /// Where it was tried.
+        /// The address.
         address: String,
-        /// What the system said last.
+        /// The last error of the system.
         source: io::Error,
     },
 }
@@ -50,14 +50,14 @@ impl From<VpcdError> for Failure {
     }
 }
 
-/// What happens to the card, for whoever wants to tell.
+/// Events of the card.
 #[derive(Debug)]
 pub enum CardEvent {
-    /// It is in the reader.
+    /// It was inserted into the reader.
     Inserted,
     /// The reader closed the connection.
     Removed {
-        /// How long the card computed, as its [`CardTiming`] has it.
+        /// How long the card computed, according to its [`CardTiming`].
         busy: Duration,
     },
     /// A change could not be stored; the command was refused with 6F00.
@@ -80,7 +80,7 @@ impl StopHandle {
         let mut state = self.lock();
         state.stopped = true;
         if let Some(connection) = &state.connection {
-            // When the peer has closed it already, there is nothing to shut down.
+            // If the peer has already closed it, there is nothing to shut down.
             let _ = connection.shutdown(Shutdown::Both);
         }
         self.0.1.notify_all();
@@ -94,13 +94,13 @@ impl StopHandle {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits, but not longer than until it is stopped.
+    /// Waits, but no longer than until it is stopped.
     fn pause(&self, length: Duration) {
         let wait = self.0.1.wait_timeout_while(self.lock(), length, |state| !state.stopped);
         drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Remembers the connection, so that [`Self::stop`] can close it. False when it was stopped before.
+    /// Stores the connection, so that [`Self::stop`] can close it. False if it was stopped before.
     fn hold(&self, connection: Option<TcpStream>) -> bool {
         let mut state = self.lock();
         state.connection = connection;
@@ -108,23 +108,23 @@ impl StopHandle {
     }
 }
 
-/// Where the token is put, and how it behaves there.
+/// Where the token is inserted, and how it behaves there.
 pub struct CardSetup<'a> {
     /// Host and port of the reader.
     pub address: &'a str,
-    /// How long the first connection is tried for.
+    /// How long the first connection is attempted.
     pub patience: Duration,
-    /// How long it takes for a command.
+    /// How long commands take.
     pub card_timing: CardTiming,
-    /// The card around the applet, where there is one.
+    /// The card platform, if there is one.
     pub platform: Option<&'a mut CardPlatform>,
 }
 
-/// Puts the token into the reader until it is stopped. A reader that goes away is waited for; one that is not there at
-/// first is an error.
+/// Keeps the token in the reader until stopped. A reader that goes away is waited for; one that is missing at first is
+/// an error.
 ///
 /// # Errors
-/// [`VpcdError::Unreachable`] when no reader was there as long as the patience of `seat` lasts.
+/// [`VpcdError::Unreachable`] when no reader was there within the patience of `seat`.
 pub fn run(
     token: &mut SoftwareToken,
     seat: CardSetup<'_>,
@@ -142,7 +142,7 @@ pub fn run(
                     was_inserted = true;
                     pause = FIRST_PAUSE;
                     tell(CardEvent::Inserted);
-                    // How a connection ends makes no difference: the card is out of the reader.
+                    // However the connection ended, the card is out of the reader.
                     let platform = platform.as_deref_mut();
                     let mut timed = Timed { card_timing, stop, platform, busy: Duration::ZERO };
                     let _ = serve(token, &mut stream, &mut timed, tell);
@@ -176,7 +176,7 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Takes the time of a card, and counts; lets the platform answer what is its own.
+/// Simulates the times of a card and adds them up; lets the platform answer its own commands.
 struct Timed<'a> {
     card_timing: CardTiming,
     stop: &'a StopHandle,
@@ -185,7 +185,7 @@ struct Timed<'a> {
 }
 
 impl Timed<'_> {
-    /// The answer, when a real card would have it. What the software took itself is part of that time.
+    /// The answer, delayed to when a real card would give it. Our own computing counts as part of that time.
     fn process(&mut self, token: &mut SoftwareToken, apdu: &[u8]) -> Vec<u8> {
         let began = Instant::now();
         match self.platform.as_mut().map_or(PlatformAnswer::ByNobody, |platform| platform.answer(apdu)) {
@@ -240,8 +240,8 @@ fn serve(
     }
 }
 
-/// Reads a whole buffer, and acknowledges at once what comes: vpcd 0.8 sends length and payload separately and leaves
-/// Nagle's algorithm on, so its payload waits for our acknowledgement of the length.
+/// Fills a buffer, and acknowledges data at once: vpcd 0.8 sends length and payload separately and leaves Nagle's
+/// algorithm on, so its payload waits for our acknowledgement of the length.
 fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
     acknowledge_at_once(stream);
     stream.read_exact(buffer)
@@ -249,14 +249,14 @@ fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn acknowledge_at_once(stream: &TcpStream) {
-    // The kernel forgets this setting by and by, so it is set anew around each read. Without it, it is only slow.
+    // The kernel drops this setting eventually, so it is set again around each read. Without it, it is only slow.
     let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
 }
 
 #[cfg(not(target_os = "linux"))]
 fn acknowledge_at_once(_: &TcpStream) {}
 
-/// In one write: the driver reads length and payload separately and would wait for a second packet.
+/// Sends in one write: the driver reads length and payload separately and would wait for a second packet.
 fn send(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
     let length = u16::try_from(answer.len()).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
     stream.write_all(&[&length.to_be_bytes(), answer].concat())

@@ -5,31 +5,31 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The longest head that is read, in bytes: room for some hundred of what a version 2 may add.
+/// The longest header that is read, in bytes: room for some hundred bytes of what version 2 may add.
 pub const HEAD_MAX: usize = 2048;
 
-/// How many bytes are needed to tell one version from the other; no head is shorter.
+/// How many bytes are needed to tell the versions apart; no header is shorter.
 const FIRST: usize = 12;
-/// With these bytes version 2 begins.
+/// The first bytes of version 2.
 const SIGNATURE: [u8; FIRST] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// Version 2 up to the length of the rest: the signature, version and command, family and transport, the length.
+/// The fixed part of version 2: the signature, version and command, family and transport, the length of the rest.
 const FIXED: usize = FIRST + 4;
-/// The longest line of version 1, with its end.
+/// The longest line of version 1, including its end.
 const LINE_MAX: usize = 107;
 
-/// Why bytes are not the head of a proxy.
+/// Why bytes are not a PROXY header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
     /// It begins with neither version.
     #[error("it does not begin with one")]
     None,
-    /// A line of version 1 that is not as the specification has it.
+    /// A line of version 1 that violates the specification.
     #[error("a line that is not as version 1 has it")]
     Line,
-    /// Bytes that are not as version 2 has them.
+    /// Bytes of version 2 that violate the specification.
     #[error("bytes that are not as version 2 has them")]
     Binary,
-    /// Version 2 with UDP, or with a socket of Unix.
+    /// Version 2 with UDP or a Unix socket.
     #[error("it speaks of a connection that is not TCP")]
     Transport,
     /// Longer than [`HEAD_MAX`].
@@ -37,19 +37,19 @@ pub enum HeadError {
     Long,
 }
 
-/// What the reader of a head does next.
+/// What the reader of a header does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadStep {
-    /// Read so many more bytes, at least 1; all of them belong to the head.
+    /// Read this many more bytes, at least 1; all of them belong to the header.
     Read(usize),
-    /// The head is whole: who connected to the proxy. `None` when the proxy speaks for itself, as its health checks do.
+    /// The header is complete: the client's address. `None` when the proxy connects for itself, for a health check.
     Done(Option<SocketAddr>),
 }
 
-/// What comes after these bytes, with which a connection began.
+/// What to do after these first bytes of a connection.
 ///
 /// # Errors
-/// [`HeadError`] as soon as it cannot become a head any more.
+/// [`HeadError`] as soon as they can no longer become a header.
 pub fn next_step(head: &[u8]) -> Result<HeadStep, HeadError> {
     if head.len() < FIRST {
         return Ok(HeadStep::Read(FIRST - head.len()));
@@ -59,7 +59,7 @@ pub fn next_step(head: &[u8]) -> Result<HeadStep, HeadError> {
     }
     let line = head.strip_prefix(b"PROXY ").ok_or(HeadError::None)?;
     let (body, ended) = line.strip_suffix(b"\r\n").map_or((line, false), |body| (body, true));
-    // The end may be half there.
+    // Only half of the line end may have arrived.
     let body = if ended { body } else { body.strip_suffix(b"\r").unwrap_or(body) };
     if head.len() > LINE_MAX || !body.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         return Err(HeadError::Line);
@@ -67,12 +67,12 @@ pub fn next_step(head: &[u8]) -> Result<HeadStep, HeadError> {
     if ended { text(body).map(HeadStep::Done) } else { Ok(HeadStep::Read(1)) }
 }
 
-/// What stands in a line of version 1 behind `PROXY`.
+/// Parses a line of version 1 after `PROXY`.
 fn text(line: &[u8]) -> Result<Option<SocketAddr>, HeadError> {
     let line = str::from_utf8(line).map_err(|_| HeadError::Line)?;
     let fields: Vec<&str> = line.split(' ').collect();
     match fields[..] {
-        // What else stands there is to be passed over.
+        // The rest of such a line is to be ignored.
         ["UNKNOWN", ..] => Ok(None),
         [family @ ("TCP4" | "TCP6"), source, target, source_port, target_port] => {
             let address = |text: &str| match family {
@@ -90,7 +90,7 @@ fn text(line: &[u8]) -> Result<Option<SocketAddr>, HeadError> {
     }
 }
 
-/// 0 to 65535, without zeros in front and without a sign.
+/// 0 to 65535, without leading zeros or a sign.
 fn port(digits: &str) -> Option<u16> {
     let plain = digits.bytes().all(|digit| digit.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     digits.parse().ok().filter(|_| plain)
@@ -99,10 +99,10 @@ fn port(digits: &str) -> Option<u16> {
 fn binary(head: &[u8]) -> Result<HeadStep, HeadError> {
     let Some((fixed, rest)) = head.split_at_checked(FIXED) else { return Ok(HeadStep::Read(FIXED - head.len())) };
     let [command, family, high, low] = [fixed[FIRST], fixed[FIRST + 1], fixed[FIRST + 2], fixed[FIRST + 3]];
-    // Addresses come twice, and behind each kind two ports.
+    // Two addresses of the family, and after them two ports.
     let length: usize = u16::from_be_bytes([high, low]).into();
     let addresses = match (command, family) {
-        // LOCAL: a receiver passes over all that follows.
+        // LOCAL: a receiver ignores all that follows.
         (0x20, _) => None,
         (0x21, 0x00) => Some(0),
         (0x21, 0x11) => Some(2 * 4 + 4),
@@ -129,7 +129,7 @@ fn binary(head: &[u8]) -> Result<HeadStep, HeadError> {
     Ok(HeadStep::Done(source(addresses)))
 }
 
-/// The first of two addresses and the first of two ports, which stand behind both.
+/// The first of two addresses and the first of two ports, which follow both.
 fn source(addresses: &[u8]) -> Option<SocketAddr> {
     let (both, ports) = addresses.split_last_chunk::<4>()?;
     let (first, _) = both.split_at(both.len() / 2);
@@ -140,7 +140,7 @@ fn source(addresses: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.to_canonical(), u16::from_be_bytes([ports[0], ports[1]])))
 }
 
-/// Passes over what version 2 adds: a kind, two bytes of length, a value, and so on up to the end.
+/// Skips the extensions of version 2: a type, two bytes of length, a value, and so on to the end.
 fn skip(mut more: &[u8]) -> Result<(), HeadError> {
     while let Some((&[_, high, low], rest)) = more.split_first_chunk::<3>() {
         more = rest.get(u16::from_be_bytes([high, low]).into()..).ok_or(HeadError::Binary)?;
@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads from these bytes as a connection is read: what the head says, and how many bytes are left.
+    /// Reads from these bytes as from a connection: the content of the header, and how many bytes remain.
     fn read(sent: &[u8]) -> Result<(Option<SocketAddr>, usize), Option<HeadError>> {
         let mut at = 0;
         loop {

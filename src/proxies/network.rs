@@ -2,27 +2,27 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-/// Addresses that begin with the same bits.
+/// A range of addresses with a common prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
-    /// 0 to 32, or to 128.
+    /// The prefix length: 0 to 32, or to 128.
     fixed: u8,
 }
 
-/// The text is no network.
+/// The text is not a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected an address, or a network whose other bits are 0: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32")]
 pub struct BadNetwork;
 
 impl Network {
-    /// Whether this address is one of it; an IPv4 address may also come as IPv6 does (`::ffff:192.0.2.7`).
+    /// Whether this address is in the network; an IPv4 address may also be given as `::ffff:192.0.2.7`.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4() && (bits(address) ^ bits(self.address)) & self.mask() == 0
     }
 
-    /// The fixed bits, from the highest of 128 on.
+    /// The prefix as a mask, aligned to the highest of 128 bits.
     const fn mask(&self) -> u128 {
         match self.fixed {
             0 => 0,
@@ -31,7 +31,7 @@ impl Network {
     }
 }
 
-/// The bits of an address, from the highest of 128 on.
+/// The bits of an address, aligned to the highest of 128 bits.
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
@@ -54,7 +54,7 @@ impl FromStr for Network {
             Some(_) => return Err(BadNetwork),
         };
         let network = Self { address, fixed };
-        // The listener sees IPv4 as such, and one bit too many is a slip of the pen that would be found late.
+        // The listener sees IPv4 as such, and an extra bit is a typo that would be noticed late.
         let plain = address == address.to_canonical() && bits(address) & !network.mask() == 0;
         plain.then_some(network).ok_or(BadNetwork)
     }

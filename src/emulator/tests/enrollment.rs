@@ -68,7 +68,7 @@ fn private_mode_from_blank_to_a_verified_proof() {
     let terminal = *rig.terminal.public();
     let expected = Expected { terminal: &terminal, nonce: &[9; 32], token_id: &rig.id, binding: &open.binding };
     Proof::parse_answer(&answer).unwrap().check(&expected, &identity_point(&rig)).unwrap();
-    // A channel under the set key reads, whatever the certificate says.
+    // A channel under the set key may only read, whatever the certificate allows.
     assert_eq!(rig.status(&mut open, "04DA0101", "A0"), 0x6982);
     assert_eq!(rig.status(&mut open, "84F0409F", ""), 0x6982);
     let mut open = rig.role(ADMIN);
@@ -85,7 +85,7 @@ fn enrollment_answers() {
     let check = crate::crypto::aes::check_value(&keys.enc).unwrap();
     assert_eq!(rig.accept(&mut open, "84D80081", &data), [&[1][..], &check, &check, &check].concat());
     assert_eq!(rig.select()[22], 0x0F);
-    // The per-token keys are in force, and INITIALIZE UPDATE names them.
+    // The per-token keys are active, and INITIALIZE UPDATE names them.
     assert_eq!(&rig.raw("80500000 08 0001020304050607 00")[20..26], "010360");
     let mut open = rig.scp03(&keys);
     assert_eq!(rig.accept(&mut open, "84D80010", &ca_key(3, &rig.ca.public().clone())), [3]);
@@ -122,7 +122,7 @@ fn what_is_missing_keeps_a_token_from_being_issued() {
                 _ => {}
             })
             .unwrap();
-        // Missing parts come before a wrong manifest.
+        // Missing parts are reported before a wrong manifest.
         let manifest = if gone == "nothing" { rig.manifest() } else { [0; 32] };
         assert_eq!(rig.bytes(&mut open, "84F0401F", &manifest).status.0, expected, "{gone}");
     }
@@ -136,13 +136,13 @@ fn the_manifest_covers_every_byte() {
     manifest[31] ^= 1;
     assert_eq!(rig.bytes(&mut open, "84F0401F", &manifest).status.0, 0x6A80);
     assert_eq!(rig.bytes(&mut open, "84F0401F", &manifest[1..]).status.0, 0x6700);
-    // Another record is another manifest.
+    // Another record changes the manifest.
     let manifest = rig.manifest();
     rig.accept(&mut open, "84DA0101", b"\xA0");
     assert_eq!(rig.bytes(&mut open, "84F0401F", &manifest).status.0, 0x6A80);
     rig.accept(&mut open, "84DA0101", &RECORD);
     assert_eq!(rig.bytes(&mut open, "84F0401F", &manifest).status.0, 0x9000);
-    // The answer carried its MAC; the session ends with the state.
+    // The answer had its MAC; the session ends with the state.
     assert_eq!(rig.status(&mut open, "84DA0101", "A0"), 0x6985);
     assert_eq!(rig.raw("80500000080001020304050607"), "6985");
 }
@@ -153,7 +153,7 @@ fn reset_leads_back_to_blank_and_keeps_the_session() {
     let mut open = rig.prepare(true);
     let diversification = rig.token.state().diversification;
     assert_eq!(rig.status(&mut open, "84F04007", ""), 0x9000);
-    // The DEK of the session stays, although the keys are gone.
+    // The session keeps its DEK although the keys are gone.
     let data = put_keys(&rig.keys.clone(), open.messaging.dek().unwrap());
     assert_eq!(rig.bytes(&mut open, "84D80081", &data).status.0, 0x9000);
     assert_eq!(rig.status(&mut open, "84F04007", ""), 0x9000);

@@ -40,7 +40,7 @@ fn a_terminated_token_is_empty_for_ever() {
         if blocked {
             rig.accept(&mut open, "84F0409F", &[]);
         }
-        // The answer still carries its MAC.
+        // The answer still has its MAC.
         rig.accept(&mut open, "84F0407F", &[]);
         assert_eq!(rig.status(&mut open, "04CA0100", ""), 0x6985);
         for apdu in
@@ -86,7 +86,7 @@ fn scp03_ends_and_scp11_begins_with_issued() {
     assert_eq!(rig.raw("84823300 10 00000000000000000000000000000000"), "6985");
 }
 
-/// The plain answers of a token, up to the first C-MAC, without what has to differ.
+/// What a token answers in plain, up to the first C-MAC, without the parts that must differ.
 fn face(rig: &mut Rig) -> Vec<String> {
     let mut face = vec![hex::encode(rig.select())];
     let plain =
@@ -110,14 +110,14 @@ fn tokens_of_a_set_have_one_face() {
     let mut two = Rig::blank();
     (two.ca, two.set, two.terminal) = (one.ca.clone(), one.set.clone(), one.terminal.clone());
     two.enroll(true);
-    // The certificate of the set is one file, not one for each token.
+    // The certificate of the set is the same file on all its tokens.
     let shared = one.token.state().ecka(1).unwrap().certificate.0.clone();
     two.token.card.change(|state| state.recertify(1, &shared)).unwrap();
     let expected = face(&mut one);
     assert_eq!(face(&mut two), expected);
     assert_eq!(expected[4], "6A88");
     assert_eq!(expected[5], "6A88");
-    // Blocked, used, with a newer set key, with another date: the same face.
+    // Blocked, used, with a newer set key, with another date: the same answers.
     let mut open = two.role(ADMIN);
     two.accept(&mut open, "84F0409F", &[]);
     assert_eq!(face(&mut two), expected);
@@ -129,7 +129,7 @@ fn tokens_of_a_set_have_one_face() {
     two.set_key(&mut open, 2);
     two.accept(&mut open, "04DA0104", b"250101000000");
     assert_eq!(face(&mut two), expected);
-    // Inside a channel all certificates are there.
+    // Inside a channel all certificates can be read.
     for kvn in ["01", "02", "41"] {
         let mut open = two.under_set_key(READ);
         let status = two.status(&mut open, "04CABF21", &format!("A604830211{kvn}"));
@@ -161,10 +161,10 @@ fn set_keys_are_checked() {
     assert_eq!(put("84D80011", &own), 0x6A80);
     assert_eq!(put("84D80111", &good), 0x6A80);
     assert_eq!(put("84D80211", &good), 0x9000);
-    // It waits: it is not there yet, for anybody.
+    // It is pending, and not readable by anybody yet.
     assert_eq!(put("84E40000", &[0xD0, 1, 0x11, 0xD2, 1, 2]), 0x6A88);
     assert_eq!(put("84CABF21", &[0xA6, 4, 0x83, 2, 0x11, 2]), 0x6A88);
-    // Open mode has none.
+    // In open mode there is no set key.
     let id = rig.id;
     rig.accept(&mut open, "84DA0100", &[&[0][..], &id].concat());
     assert_eq!(rig.bytes(&mut open, "84D80011", &good).status.0, 0x6985);
@@ -181,18 +181,18 @@ fn the_date_only_follows_terminals_that_prove_themselves() {
         ..Draft::new(ADMIN, rig.terminal.public(), &rig.ca)
     };
     let own = rig.own_point();
-    // A handshake that nobody finishes moves nothing; the first C-MAC does.
+    // An unfinished handshake does not move the date; the first C-MAC does.
     let later = draft(&rig, "261108000000", "261115000000");
     let mut open = rig.agree(&later, 0x41, &own);
     assert_eq!(date(&rig), NOW);
     assert_eq!(rig.status(&mut open, "04CA0100", ""), 0x9000);
     assert_eq!(date(&rig), "261108000000");
-    // One post-dated certificate moves it by three months at most.
+    // One post-dated certificate advances it by at most three months.
     let far = draft(&rig, "400101000000", "400108000000");
     let mut open = rig.agree(&far, 0x41, &own);
     assert_eq!(rig.status(&mut open, "04FF0000", ""), 0x6D00, "an unknown instruction counts too");
     assert_eq!(date(&rig), "270208000000");
-    // One that ended before is refused, and wiped.
+    // A certificate that expired before the date is refused, and the session wiped.
     let old = draft(&rig, "270101000000", "270207235959");
     let mut open = rig.agree(&old, 0x41, &own);
     assert_eq!(rig.status(&mut open, "04CA0100", ""), 0x6985);
@@ -201,7 +201,7 @@ fn the_date_only_follows_terminals_that_prove_themselves() {
     let mut open = rig.agree(&last, 0x41, &own);
     assert_eq!(rig.status(&mut open, "04CA0100", ""), 0x9000);
     assert_eq!(date(&rig), "270208000000", "never back");
-    // An administrator sets it back, and only back.
+    // An administrator may only set it back.
     for (digits, status) in [
         ("270208000001", 0x6A80),
         ("270208000000", 0x9000),

@@ -6,7 +6,7 @@ use crate::{
     crypto::{ec::Point, sha256},
 };
 
-/// A certificate for this key of exactly this length: the signature is 70 to 72 bytes long, so it is tried for.
+/// A certificate for this key of exactly this length, by retrying: the signature is 70 to 72 bytes long.
 fn of_length(rig: &Rig, class: u8, point: &Point, length: usize) -> Vec<u8> {
     let subject = uuid::Uuid::from_bytes(rig.id).to_string().into_bytes();
     let mut draft = Draft { subject, ..Draft::new(class, point, &rig.ca) };
@@ -42,7 +42,7 @@ fn before_issued_select_names_nobody() {
         rig.prepare(private);
         let answer = rig.select();
         let inside = only(only(&answer, 0x6F).unwrap().get(12..).unwrap(), 0xA5).unwrap();
-        // Version, state, KVN and CA are told, and no id of a token or of a set.
+        // Only version, state, KVN and CA are given, and no id of a token or a set.
         assert_eq!(inside.len(), 4 + 3 + 3 + 10, "{inside:02X?}");
     }
 }
@@ -77,7 +77,7 @@ fn a_record_and_its_parts_have_their_room() {
         rig.accept(&mut open, &format!("84DA{name}"), &commit);
         let read = rig.accept(&mut open, &format!("84B1{name}"), &tlv::object(0x54, &last.to_be_bytes()));
         assert_eq!(only(&read, 0x53).unwrap(), vec![9; rest]);
-        // What was committed is gone from where it waited.
+        // A committed upload is no longer pending.
         assert_eq!(rig.bytes(&mut open, &format!("84DA{name}"), &commit).status.0, 0x6A80);
     }
 }

@@ -58,7 +58,7 @@ fn the_security_domain_tells_who_the_card_is_while_it_is_selected() {
     };
     assert_eq!(answer.len(), 10 + 3 + 16 + 2);
     assert_eq!(ask(&mut card, "80CA004200"), PlatformAnswer::ByDomain(vec![0x6A, 0x88]));
-    // The token is selected instead, or the field was away.
+    // The token is selected instead, or the field was off.
     assert_eq!(ask(&mut card, OURS), PlatformAnswer::ByNobody);
     assert_eq!(ask(&mut card, cplc), PlatformAnswer::ByNobody);
     select(&mut card);

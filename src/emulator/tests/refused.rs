@@ -12,7 +12,7 @@ use crate::{
     emulator::{PersistentState, SoftwareToken},
 };
 
-/// A session under SCP03 whose MAC key and chaining value are known.
+/// A session under SCP03 with known MAC key and chaining value.
 struct Scp03Session {
     rig: Rig,
     enc: Key128,
@@ -38,7 +38,7 @@ impl Scp03Session {
         Self { rig, enc, mac, chain }
     }
 
-    /// Sends these bytes as they are, followed by the MAC that belongs to them.
+    /// Sends these bytes unchanged, followed by their MAC.
     fn send(&mut self, header: [u8; 4], data: &[u8], extended: bool) -> u16 {
         let length = u16::try_from(data.len() + 8).unwrap().to_be_bytes();
         let lc = if extended { vec![0, length[0], length[1]] } else { vec![length[1]] };
@@ -48,7 +48,7 @@ impl Scp03Session {
         u16::from_be_bytes(*answer.last_chunk().unwrap())
     }
 
-    /// Whether the session goes on: GET DATA FF34 in it says that there is nothing, and outside that it may not be.
+    /// Whether the session is alive: GET DATA FF34 inside it finds nothing, and outside it is not permitted.
     fn lives(&mut self) -> bool {
         match self.send([0x84, 0xCA, 0xFF, 0x34], &[], false) {
             0x6A88 => true,
@@ -63,7 +63,7 @@ fn only_a_sound_unknown_command_leaves_the_session() {
     for (header, status, survives) in [
         ([0x84, 0xFF, 0, 0], 0x6D00, true),
         ([0x04, 0xFF, 0, 0], 0x6D00, true),
-        // Sound, but in plain, in a chain, or in no class of ours.
+        // Well-formed, but in plain, in a chain, or in an unknown class.
         ([0x80, 0xFF, 0, 0], 0x6D00, false),
         ([0x00, 0xFF, 0, 0], 0x6D00, false),
         ([0x94, 0xFF, 0, 0], 0x6D00, false),
@@ -88,12 +88,12 @@ fn an_unknown_command_inside_a_chain_ends_the_session() {
 
 #[test]
 fn an_unknown_command_may_be_as_long_as_any() {
-    // With its MAC, 512 bytes at most. Only whole blocks are a command that opens.
+    // At most 512 bytes with the MAC. Only whole blocks can be opened.
     for (length, status, survives) in
         [(0, 0x6D00, true), (496, 0x6D00, false), (504, 0x6D00, false), (505, 0x6700, false)]
     {
         let mut known = Scp03Session::new();
-        // It opens to zeros, which end in no padding; any other bytes might.
+        // It decrypts to zeros, which lack padding; other bytes might end in valid padding.
         let mut data = aes::cbc_encrypt(&known.enc, &[0; 16], &vec![0; length / 16 * 16]).unwrap();
         data.resize(length, 0);
         assert_eq!(known.send([0x84, 0xFF, 0, 0], &data, true), status, "{length}");
@@ -131,7 +131,7 @@ fn before_select_there_is_only_select() {
 fn a_terminal_certificate_has_at_most_416_bytes() {
     let mut rig = Rig::issued();
     let good = Draft::new(READ, rig.terminal.public(), &rig.ca);
-    // The signature is 70 to 72 bytes long, so each length is tried for.
+    // The signature is 70 to 72 bytes long, so each length is reached by retrying.
     let of_length = |length: usize| {
         let mut filled = (0..60).cycle().map(|filler| {
             let mut draft = good.clone();

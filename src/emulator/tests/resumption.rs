@@ -17,10 +17,10 @@ use crate::{
 
 pub(super) const SLOT: &str = "04880101";
 pub(super) const PRESENCE: &str = "04880201";
-/// The first counter of a token whose next full tap would count one more.
+/// Where the first counter is in the answer.
 const COUNTER_AT: std::ops::Range<usize> = 20..24;
 
-/// A full tap with a slot: the key of this meeting.
+/// A full tap with a slot; returns its resumption key.
 pub(super) fn filled(rig: &mut Rig) -> Key128 {
     let mut open = rig.role(READ);
     rig.accept(&mut open, SLOT, &[7; 32]);
@@ -48,11 +48,11 @@ fn writes(rig: &Rig) -> usize {
     rig.saved.0.lock().unwrap().len()
 }
 
-/// Whether the session is over: what is secured is refused before its MAC is looked at.
+/// Whether the session is over: a secured command is then refused before its MAC is checked.
 fn is_over(rig: &mut Rig) -> bool {
     let (status, before) = (rig.raw("04CA0100 08 0000000000000000"), writes(rig));
     assert_eq!((status.as_str(), writes(rig)), ("6982", before));
-    // Only a session without keys takes this in plain.
+    // Only a session without keys accepts this in plain.
     rig.raw("80CAFF3300").ends_with("9000")
 }
 
@@ -69,7 +69,7 @@ fn a_full_tap_with_a_slot_is_one_without_to_the_byte() {
         let before = writes(&rig);
         let with_slot = rig.accept(&mut open, SLOT, &[7; 32]);
         assert_eq!(writes(&rig) - before, 2, "the counter, and the slot");
-        // Id, and then the counter, which is one more.
+        // The id, and then the counter, which is one higher.
         assert_eq!(plain[..20], with_slot[..20]);
         let counter = |answer: &[u8]| u32::from_be_bytes(answer[COUNTER_AT].try_into().unwrap());
         assert_eq!(counter(&plain) + 1, counter(&with_slot));
@@ -190,7 +190,7 @@ fn resume_is_refused_in_every_other_state() {
     rig.accept(&mut open, PRESENCE, &[]);
     assert_eq!(rig.raw(&resume), "6982");
     assert!(is_over(&mut rig));
-    // Before ISSUED: life cycle before P1 P2 and length; and under INITIALIZE UPDATE.
+    // Before ISSUED the life cycle is checked before P1 P2 and length; and after INITIALIZE UPDATE.
     let mut rig = Rig::blank();
     for apdu in [&resume[..], "80860101", "80860000"] {
         assert_eq!(rig.raw(apdu), "6985", "{apdu}");
@@ -200,8 +200,8 @@ fn resume_is_refused_in_every_other_state() {
     assert_eq!(rig.raw("84823300 10 00000000000000000000000000000000"), "6985", "the agreement is gone");
 }
 
-/// A stranger learns nothing: with a slot or without, blocked or not, the answer has one form and nothing is written; and
-/// the handshake begins at once after a miss.
+/// A stranger learns nothing: with a slot or without, blocked or not, the answer has one format and nothing is written;
+/// and the handshake can begin right after a miss.
 #[test]
 fn a_stranger_sees_the_same_of_every_token() {
     let mut rig = Rig::issued();
@@ -239,7 +239,7 @@ fn a_stranger_sees_the_same_of_every_token() {
     assert!(rig.send(&Command::new(0x80, 0x2A, 3, 0x10).data(certificate)).status.is_ok());
 }
 
-/// Under the decoy no C-MAC is good, not even one by who knows it.
+/// No C-MAC under the decoy is valid, even if made with the decoy itself.
 #[test]
 fn a_miss_has_no_good_mac() {
     let mut rig = Rig::issued();
@@ -266,7 +266,7 @@ fn a_slot_serves_64_times_and_not_once_more() {
     assert!(!String::from_utf8_lossy(&file).contains("uses_left"), "the slot is empty");
 }
 
-/// A use is counted when its C-MAC is good, and only then.
+/// A use is counted exactly when its C-MAC is valid.
 #[test]
 fn a_use_is_counted_before_its_answer() {
     let mut rig = Rig::issued();
@@ -296,9 +296,9 @@ fn eight_terminals_have_a_slot_each_and_the_ninth_takes_the_first() {
     for (n, (terminal, key)) in known.iter().enumerate() {
         assert_eq!(holds(&mut rig, terminal, key), n > 0, "{n}");
     }
-    // One terminal's key is of no use under another's name.
+    // A terminal's key is useless under another's name.
     assert!(resume(&mut rig, terminal_id(known[1].0.public()), &[known[2].1.clone()]).is_none());
-    // A new key of the same terminal ends the old one, and takes the next place.
+    // A new key of the same terminal replaces the old one, in the next place.
     rig.terminal = known[5].0.clone();
     let newer = filled(&mut rig);
     assert!(!holds(&mut rig, &known[5].0, &known[5].1));
@@ -322,7 +322,7 @@ fn what_was_said_once_opens_nothing_twice() {
     };
     let wrapped = messaging(&first).wrap(&Command::new(0, 0x88, 2, 1).answered(), ApduFormat::Short).unwrap();
     assert!(rig.send(&wrapped).status.is_ok());
-    // Presence replayed in its own channel, and RESUME replayed with the same nonce: the token's is another.
+    // Presence replayed in its own channel; and RESUME replayed with the same nonce, though the token's differs.
     assert_eq!(rig.send(&wrapped).status.0, 0x6982);
     rig.select();
     let second = rig.send(&command);
@@ -345,7 +345,7 @@ fn a_certificate_that_ended_resumes_nothing() {
     let mut open = rig.agree(&short, 0x41, &point);
     rig.accept(&mut open, SLOT, &[7; 32]);
     let key = open.resumption.clone();
-    // Another terminal of the same week moves the card's date: to the last moment, and one second beyond.
+    // Another terminal of the same week advances the card's date: to the last valid moment, and one second beyond.
     let (ours, other) = (rig.terminal.clone(), new_key());
     for (not_before, status) in [("261108000000", 0x9000), ("261108000001", 0x6985)] {
         rig.terminal = other.clone();
@@ -361,8 +361,8 @@ fn a_certificate_that_ended_resumes_nothing() {
     assert!(resume(&mut rig, tid, &[key]).is_none(), "the slot is empty");
 }
 
-/// Each command that changes keys, state or date empties all slots, in a write of its own before its first; refused, it
-/// empties none.
+/// Each command that changes keys, state or date clears all slots, in a separate write before its own first; if
+/// refused, it clears none.
 #[test]
 fn changes_of_keys_state_and_date_empty_the_slots() {
     let point = new_key();
@@ -393,7 +393,7 @@ fn changes_of_keys_state_and_date_empty_the_slots() {
     }
 }
 
-/// STORE DATA of a certificate, DELETE KEY, and PUT KEY of a set key; and unblocked again, the slot does not come back.
+/// STORE DATA of a certificate, DELETE KEY, and PUT KEY of a set key; and unblocking does not restore the slot.
 #[test]
 fn rotation_and_unblocking_leave_no_slot() {
     let mut rig = Rig::issued_private();
@@ -421,7 +421,7 @@ fn rotation_and_unblocking_leave_no_slot() {
     assert!(resume(&mut rig, tid, &[last.unwrap()]).is_none());
 }
 
-/// Slots outlive the power, and the file of a token without any is one that earlier releases read.
+/// Slots survive a loss of power, and earlier releases can read the file of a token without any.
 #[test]
 fn slots_are_part_of_the_saved_state() {
     let mut rig = Rig::issued();
@@ -433,7 +433,7 @@ fn slots_are_part_of_the_saved_state() {
     assert_eq!(*state.to_file().unwrap(), *file);
     rig.token = SoftwareToken::new(state, Box::new(Recorder::default()), Box::new(SystemRandom));
     resumed(&mut rig, &key);
-    // A state of a release without slots and decoy answers RESUME all the same.
+    // The state of a release without slots and decoy answers RESUME all the same.
     let old = String::from_utf8(untouched.to_vec()).unwrap();
     let without: String = old.lines().filter(|line| !line.contains("decoy")).collect::<Vec<_>>().join("\n");
     let without = without.replace("\"arrivals\": 2,", "\"arrivals\": 2");

@@ -24,7 +24,7 @@ use crate::{
     emulator::{PersistentState, SoftwareToken, StateStore, StateStoreError},
 };
 
-/// What a token saved last, and whether saving fails.
+/// The states that a token saved, and whether saving fails.
 #[derive(Clone, Default)]
 pub(super) struct Recorder(pub(super) Arc<Mutex<Vec<Vec<u8>>>>, pub(super) Arc<Mutex<bool>>);
 
@@ -51,7 +51,7 @@ pub(super) fn new_key() -> KeyPair {
     KeyPair::generate(&mut SystemRandom).unwrap()
 }
 
-/// A certificate to be: every field can be bent before it is signed.
+/// A draft of a certificate: every field can be altered before it is signed.
 #[derive(Clone)]
 pub(super) struct Draft {
     pub(super) class: u8,
@@ -120,7 +120,7 @@ pub(super) fn extension(arc: u8, critical: bool, value: &[u8]) -> Vec<u8> {
     tlv::object(0x30, &[&[6, 3, 0x55, 0x1D, arc][..], flag, &tlv::object(4, value)].concat())
 }
 
-/// A token and everything that stands around it.
+/// A token and its environment.
 pub(super) struct Rig {
     pub(super) token: SoftwareToken,
     pub(super) saved: Recorder,
@@ -130,7 +130,7 @@ pub(super) struct Rig {
     pub(super) start: StaticKeys,
     pub(super) keys: StaticKeys,
     pub(super) id: [u8; 16],
-    /// Manifest entries of what was put, by their first bytes.
+    /// Manifest entries of the stored objects, in order.
     pub(super) entries: Vec<Vec<u8>>,
     pub(super) private: bool,
 }
@@ -139,13 +139,13 @@ pub(super) struct Rig {
 pub(super) struct Open {
     pub(super) messaging: Messaging,
     pub(super) binding: [u8; 32],
-    /// What a slot would keep; zeros under SCP03.
+    /// The key that a slot would store; zeros under SCP03.
     pub(super) resumption: Key128,
     pub(super) format: ApduFormat,
 }
 
 impl Rig {
-    /// A BLANK token with start keys of its own, selected.
+    /// A selected BLANK token with its own start keys.
     pub(super) fn blank() -> Self {
         Self::with_start_keys(StaticKeys::all(&Key128::new([0x77; 16])), Box::new(SystemRandom))
     }
@@ -261,7 +261,7 @@ impl Rig {
         open.messaging.unwrap(&response).unwrap()
     }
 
-    /// A command in the channel, by header and data in hexadecimal; the status comes back.
+    /// Sends a command in the channel, header and data in hexadecimal; returns the status.
     pub(super) fn status(&mut self, open: &mut Open, header: &str, data: &str) -> u16 {
         self.answer(open, header, data).status.0
     }
@@ -292,7 +292,7 @@ impl Rig {
         sha256(&[&entries.concat()])
     }
 
-    /// Everything up to, and without, SET STATUS ISSUED. The session stays open.
+    /// The enrollment up to, but without, SET STATUS ISSUED. The session stays open.
     pub(super) fn prepare(&mut self, private: bool) -> Open {
         self.private = private;
         let (start, keys) = (self.start.clone(), self.keys.clone());

@@ -10,7 +10,7 @@ use crate::{
     proof::FIRST_COUNTER,
 };
 
-/// A private token with everything on it, saved by release 0.1. Its keys protect nothing.
+/// A complete private token saved by release 0.1. Its keys protect nothing.
 const FIRST_FORM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/saved/virtual-token-1.json");
 /// The CA that certified it.
 const CA: [u8; 32] = [0x42; 32];
@@ -64,7 +64,7 @@ fn a_change_is_stored_before_the_answer_and_nothing_else_is() {
     }
     let last = rig.saved.0.lock().unwrap().last().unwrap().clone();
     assert_eq!(*rig.token.state().to_file().unwrap(), last);
-    // No write before the first valid C-MAC: a stranger cannot wear a card out.
+    // Nothing is written before the first valid C-MAC: a stranger cannot wear out a card.
     let before_handshake = count(&rig);
     rig.select();
     rig.role(ADMIN);

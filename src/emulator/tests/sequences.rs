@@ -26,7 +26,7 @@ const NAMES: [u16; 28] = [
     0x400F, 0x401F, 0x409F, 0x407F, 0x0081, 0x0010, 0x0011, 0x0021, 0x0310, 0x8310, 0x4111, 0x3300, 0x0400, 0x0111,
 ];
 
-/// Data objects of the protocol, right and nearly right.
+/// Data objects of the protocol, valid and nearly valid.
 fn data() -> impl Strategy<Value = Vec<u8>> {
     let words = [
         "",
@@ -81,7 +81,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Sends bytes and holds the token to its promise.
+/// Sends bytes and checks the invariants.
 fn send(rig: &mut Rig, apdu: &[u8]) -> Result<(), TestCaseError> {
     let answer = rig.token.process(apdu);
     let status = answer.last_chunk::<2>().copied();

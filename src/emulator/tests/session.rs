@@ -20,7 +20,7 @@ fn certificate_seen(rig: &mut Rig) {
     assert!(rig.send(&command).status.is_ok());
 }
 
-/// Whether a verified certificate is still there: a wrong MUTUAL AUTHENTICATE tells, and uses it up.
+/// Whether a verified certificate is held: an invalid MUTUAL AUTHENTICATE shows that, and consumes it.
 fn has_certificate(rig: &mut Rig) -> bool {
     match rig.raw("80824111 00").as_str() {
         "6A80" => true,
@@ -53,7 +53,7 @@ fn a_certificate_survives_get_data_and_nothing_else() {
         certificate_seen(&mut rig);
         assert_eq!(rig.raw(apdu), status, "{apdu}");
         if apdu.starts_with("90CA") {
-            // The chain goes on, and a command with another header breaks it.
+            // The chain continues, and a command with another header breaks it.
             assert_eq!(rig.raw("80824111 00"), "6883");
         }
         assert_eq!(has_certificate(&mut rig), survives, "{apdu}");
@@ -86,12 +86,12 @@ fn key_agreement_refusals() {
     }
 }
 
-/// An unknown extension with this BOOLEAN: only FF is true in DER, and false is not written (X.690, 11.1 and 11.5).
+/// An unknown extension with this BOOLEAN: only FF is true in DER, and false is omitted (X.690, 11.1 and 11.5).
 fn with_flag(flag: &[u8]) -> Vec<u8> {
     tlv::object(0x30, &[&[6, 3, 0x55, 0x1D, 14][..], flag, &[4, 1, 0]].concat())
 }
 
-/// What waits of one session's answer is nobody's in the next.
+/// The rest of an answer is not available to the next session.
 #[test]
 fn a_reset_drops_the_rest_of_an_answer_and_an_open_chain() {
     let mut rig = Rig::issued();
@@ -169,7 +169,7 @@ fn terminal_certificates_that_the_card_refuses() {
         let command = Command::new(0x80, 0x2A, p1, p2).data(good_der.clone());
         assert_eq!(rig.send(&command).status.0, status, "{p1} {p2}");
     }
-    // Dates are nobody's business here, and an unknown extension that is not critical is passed over.
+    // Dates are not checked here, and an unknown extension that is not critical is ignored.
     for draft in [
         bend(&|d| d.not_after = "010101000000".into()),
         bend(&|d| d.more_extensions = extension(14, false, &[4, 1, 0])),
@@ -241,12 +241,12 @@ fn a_bad_mac_wipes() {
         assert_eq!(rig.raw(apdu), "6982", "{apdu}");
         assert_eq!(rig.status(&mut open, HEARTBEAT, ""), 0x6982);
     }
-    // A good MAC serves once.
+    // A valid MAC can be used once.
     let mut open = rig.role(READ);
     let wrapped = open.messaging.wrap(&Command::new(4, 0xCA, 1, 0), ApduFormat::Short).unwrap();
     assert!(rig.send(&wrapped).status.is_ok());
     assert_eq!(rig.send(&wrapped).status, Status::SECURITY);
-    // The heading is under the MAC.
+    // The header is covered by the MAC.
     let mut open = rig.role(READ);
     let wrapped = open.messaging.wrap(&Command::new(4, 0xCA, 1, 0), ApduFormat::Short).unwrap();
     let bent = Command::new(4, 0xCA, 1, 1).data(wrapped.payload());
@@ -272,13 +272,13 @@ fn lc_counts_as_it_was_sent() {
     let part = [&[0x54, 2, 0, 0, 0x53, 0x81, 224][..], &[7; 224]].concat();
     let wrapped = rig.bytes(&mut open, "04D70102", &[&part[..]].concat());
     assert!(wrapped.status.is_ok());
-    // Lc in another form than sent is a wrong MAC.
+    // Lc in another form than sent makes the MAC wrong.
     let wrapped = open.messaging.wrap(&Command::new(4, 0xCA, 1, 0), ApduFormat::Short).unwrap();
     let apdu = format!("04CA010000{:04X}{}", wrapped.payload().len(), hex::encode(wrapped.payload()));
     assert_eq!(rig.raw(&apdu), "6982");
 }
 
-/// A terminal that makes its own MACs, to send what ours never sends.
+/// A terminal that makes its own MACs, to send what our code never sends.
 fn sealed(rig: &mut Rig, padded: &[u8]) -> String {
     certificate_seen(rig);
     let ephemeral = new_key();
@@ -328,7 +328,7 @@ fn scp03_authenticates_directly_after_initialize_update() {
         assert_eq!(rig.raw(apdu), status, "{apdu}");
         assert_eq!(rig.raw("84823300 10 00000000000000000000000000000000"), "6985", "{apdu}");
     }
-    // GET RESPONSE does not come between.
+    // GET RESPONSE does not intervene.
     assert!(rig.raw("80500000 08 0001020304050607 0A").ends_with("6113"));
     assert!(rig.raw("00C0000000").ends_with("9000"));
     assert_eq!(rig.raw("84823300 10 00000000000000000000000000000000"), "6300");
@@ -340,7 +340,7 @@ fn scp03_authenticates_directly_after_initialize_update() {
         assert_eq!(rig.raw(apdu), status);
     }
     assert!(rig.raw("8050FF00 08 0001020304050607").ends_with("9000"));
-    // A right cryptogram with a wrong MAC is something else than a wrong key.
+    // A correct cryptogram with a wrong MAC is distinguished from a wrong key.
     let (command, state) = crate::channel::scp03::begin([7; 8]);
     let (_, choose) = state.handle(rig.send(&command)).unwrap();
     let crate::channel::Step::Send(command, _) = choose.with(&start).unwrap() else { panic!("no step") };

@@ -18,7 +18,7 @@ const LEN: u16 = 0x6700;
 const BAD: u16 = 0x6A80;
 const CON: u16 = 0x6985;
 
-/// The statuses of all rows with one byte that fits none of them.
+/// The statuses of all rows with one byte that is valid for none of them.
 fn row(rig: &mut Rig, open: &mut Open) -> Vec<u16> {
     ALL.iter().map(|header| rig.status(open, header, "EE")).collect()
 }
@@ -145,7 +145,7 @@ fn writing_in_parts() {
         let data = hex::decode(bad.replace(' ', "")).unwrap();
         assert_eq!(put("04D70102", data), 0x6A80, "{bad}");
     }
-    // Refusals left the progress; offset 0 begins anew, and a part of another object forgets the first.
+    // Refusals kept the progress; offset 0 starts over, and a part of another object discards the first.
     assert_eq!(put("04DA0102", commit(&[1; 224])), 0x9000);
     assert_eq!(put("04DA0102", commit(&[1; 224])), 0x6A80, "committed already");
     assert_eq!(put("04D70102", part(0, &[3])), 0x9000);
@@ -156,7 +156,7 @@ fn writing_in_parts() {
     assert_eq!(put("04D70103", part(0, &[7])), 0x9000);
     assert_eq!(put("04DA0102", commit(&[6])), 0x6A80);
     assert_eq!(rig.token.state().details.0, [4, 5]);
-    // An empty part and an empty commit take the object away.
+    // An empty part and an empty commit remove the object.
     let mut put = |header: &str, data: Vec<u8>| rig.bytes(&mut open, header, &data).status.0;
     assert_eq!(put("04D70102", part(0, &[])), 0x9000);
     assert_eq!(put("04DA0102", commit(&[])), 0x9000);
@@ -219,7 +219,7 @@ fn scp03_keys() {
     assert_eq!(put("84D80080", &good), 0x6A80);
     assert_eq!(put("84D80001", &good), 0x6A80);
     assert_eq!(put("84D8FF81", &good), 0x9000);
-    // The session's DEK stays; the version in force is another now.
+    // The session keeps its DEK, but another version is active now.
     assert_eq!(put("84D8FF81", &good), 0x6A80);
     let long: Vec<u8> = good.chunks(22).enumerate().fold(vec![1], |mut out, (i, _)| {
         let block = &good[1 + i * 22..];
@@ -255,7 +255,7 @@ fn ca_keys_alternate() {
     let mut off = ca_key(4, &second);
     off[67] ^= 1;
     assert_eq!(rig.bytes(&mut open, "84D80010", &off).status.0, 0x6A80);
-    // The last one stays.
+    // The last one cannot be deleted.
     assert_eq!(rig.status(&mut open, "84E40000", "D00110D20103"), 0x6985);
     assert_eq!(rig.status(&mut open, "84E40000", "D00110D20104"), 0x6A88);
     assert_eq!(rig.accept(&mut open, "84D80410", &ca_key(4, &second)), [4]);
@@ -266,7 +266,7 @@ fn ca_keys_alternate() {
     assert_eq!(rig.bytes(&mut open, "04CA0083", &lookup[..23]).status.0, 0x6A80);
     let nobody = tlv::object(0xA6, &tlv::object(0x42, &[0; 20]));
     assert_eq!(rig.bytes(&mut open, "04CA0083", &nobody).status.0, 0x6A88);
-    // SELECT names the one that has been there longest; one that is put again counts as the newest.
+    // SELECT names the oldest; one that is stored again counts as the newest.
     assert_eq!(rig.select()[28..36], id(&first)[..8]);
     let mut open = rig.role(ADMIN);
     rig.accept(&mut open, "84D80310", &ca_key(3, &first));
@@ -298,7 +298,7 @@ fn store_data_and_the_own_key() {
     }
     assert_eq!(put("84F10111", &[0x41, 0xF0, 1, 0]), 0x6A80);
     assert_eq!(put("84F10015", &[0x41, 0xF0, 1, 0]), 0x6A80);
-    // A new own key waits: the old pair stands until a certificate of the new one comes.
+    // A new own key is pending: the old pair stays active until a certificate of the new one is stored.
     let answer = rig.accept(&mut open, "84F14111", &[0x41, 0xF0, 1, 0]);
     let point = crate::crypto::ec::Point::parse(tlv::only(&answer, 0xB0).unwrap()).unwrap();
     assert_eq!(rig.bytes(&mut open, "84E29000", &store(0x41, &certificate)).status.0, 0x6A80);

@@ -29,10 +29,10 @@ fn tap(rig: &mut Rig, depth: Depth) -> Tapped {
     tap_with(rig, depth, &NoMemory, &mut |_, answer| answer).0
 }
 
-/// What comes between a command and its answer.
+/// Alters an answer, given its command.
 type Change<'a> = &'a mut dyn FnMut(&[u8], Vec<u8>) -> Vec<u8>;
 
-/// A token whose answers are changed on their way; it keeps the commands.
+/// A token whose answers are altered in transit; it records the commands.
 struct Between<'a> {
     rig: &'a mut Rig,
     change: Change<'a>,
@@ -150,7 +150,7 @@ fn a_certificate_that_our_own_ca_key_refuses_is_offered_once() {
     }
 }
 
-/// Remembers the same certificate for everything.
+/// Has the same certificate cached for everything.
 struct Remembers(Vec<u8>);
 
 impl TokenMemory for Remembers {
@@ -170,7 +170,7 @@ fn a_card_that_is_another_after_it_was_selected_again_is_refused() {
         let mut change = |command: &[u8], mut answer: Vec<u8>| {
             selected += usize::from(command[1] == SELECT);
             if command[1] == SELECT && selected == 2 && other {
-                // Another CA key first: the same token would not have changed it in the middle of a tap.
+                // Another CA key first: the same token would not have changed it during a tap.
                 let at = answer.len() - 2 - 18 - 1;
                 answer[at] ^= 1;
             }

@@ -11,7 +11,7 @@ use crate::{
     emulator::{PersistentState, SoftwareToken},
 };
 
-/// How many uses each of these keys has left, by the number of the command's writes that were done when the power went.
+/// How many uses each of these keys has left, by the number of writes completed when power was lost.
 fn left_after_each_write<const N: usize>(
     rig: &mut Rig,
     terminal: &KeyPair,
@@ -25,7 +25,7 @@ fn left_after_each_write<const N: usize>(
     states.map(|file| keys.each_ref().map(|key| left(rig, file, terminal, key))).collect()
 }
 
-/// What a card with this saved state gives under the key.
+/// How many uses a card with this saved state grants under the key.
 fn left(rig: &mut Rig, file: &[u8], terminal: &KeyPair, key: &Key128) -> Option<u8> {
     let state = PersistentState::from_file(file).unwrap();
     let torn = SoftwareToken::new(state, Box::new(Recorder::default()), Box::new(SystemRandom));

@@ -136,22 +136,22 @@ fn long_answers_wait_for_get_response() {
         let first = rig.raw(&apdu);
         assert_eq!(first, format!("{}61{:02X}", &certificate[..512], length - 256));
     }
-    // 256 or more wait: 6100.
+    // 256 or more are waiting: 6100.
     let first = rig.raw(&format!("{ask}01"));
     assert_eq!(first, format!("{}6100", &certificate[..2]));
-    // Every class, any P1 P2, Le as it likes.
+    // Any class, any P1 P2, any Le.
     assert_eq!(rig.raw("80C0000001"), format!("{}6100", &certificate[2..4]));
     let rest = length - 2 - 200;
     assert_eq!(rig.raw("84C01234C8"), format!("{}61{rest:02X}", &certificate[4..404]));
     assert_eq!(rig.raw("04C00000"), format!("{}9000", &certificate[404..]));
     assert_eq!(rig.raw("00C0000000"), "6985");
-    // Extended: whole, and GET RESPONSE has nothing to do.
+    // Extended: complete, and nothing is left for GET RESPONSE.
     assert_eq!(rig.raw("00CABF21 000006 A60483021141 0000"), format!("{certificate}9000"));
     assert_eq!(rig.raw("00CABF21 000006 A60483021141"), format!("{certificate}9000"));
-    // In pieces of at most 256 also when GET RESPONSE is extended.
+    // In pieces of at most 256 even when GET RESPONSE is extended.
     rig.raw(&format!("{ask}01"));
     assert_eq!(rig.raw("00C00000000000").len(), 2 * 258);
-    // Any other command drops what waits.
+    // Any other command discards the rest.
     rig.raw(&format!("{ask}01"));
     rig.raw("00CAFF3400");
     assert_eq!(rig.raw("00C0000000"), "6985");
@@ -166,14 +166,14 @@ fn a_certificate_comes_in_any_chain() {
     let piece = |head: &str, data: &[u8]| format!("{head}{:02X}{}", data.len(), hex::encode(data));
     let pass = |rig: &mut Rig, last: &str| {
         assert_eq!(rig.raw(last), "9000");
-        // Without the certificate this would be 6985.
+        // Without the certificate the status would be 6985.
         assert_eq!(rig.raw("80824111 02 0102"), "6A80");
     };
     // Chaining bit, P1 bit, both, and empty pieces between.
     for heads in [["902A0310", "902A0310"], ["802A8310", "802A8310"], ["902A8310", "802A8310"]] {
         assert_eq!(rig.raw(&piece(heads[0], a)), "9000");
         assert_eq!(rig.raw(heads[1]), "9000");
-        // Without data the extended form is not told from the short one: Le alone makes no piece odd.
+        // Without data, extended and short forms are indistinguishable: Le alone makes no piece invalid.
         assert_eq!(rig.raw(&format!("{}00", heads[1])), "9000");
         assert_eq!(rig.raw(&format!("{}000000", heads[1])), "9000");
         assert_eq!(rig.raw(&piece(heads[1], b)), "9000");
@@ -203,7 +203,7 @@ fn odd_chains_are_refused_and_wipe() {
     ] {
         assert_eq!(rig.raw("902A0310 02 3082"), "9000");
         assert_eq!(rig.raw(second), status, "{second}");
-        // The chain is gone: the same piece begins a new one, and its single byte is no certificate.
+        // The chain is gone: the same piece begins a new one, and its single byte is not a certificate.
         assert_eq!(rig.raw("802A0310 01 00"), "6A80");
     }
     assert_eq!(rig.raw("902A0310 000001 00"), "6883");

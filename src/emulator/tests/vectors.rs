@@ -23,7 +23,7 @@ use crate::{
     proof::{Expected, Proof},
 };
 
-/// Gives these bytes, once.
+/// Gives these bytes once.
 struct Script(Vec<u8>);
 
 impl Random for Script {
@@ -69,7 +69,7 @@ fn send(token: &mut SoftwareToken, header: [u8; 4], data: &[u8]) -> Response {
     exchange(token, &command, ApduFormat::Extended).unwrap()
 }
 
-/// Sends the APDUs of an exchange as they stand in the vector, and collects the whole answer.
+/// Sends the APDUs of an exchange as in the vector, and collects the complete answer.
 fn play(token: &mut SoftwareToken, step: &Value) -> Vec<u8> {
     let mut answer = Vec::new();
     for apdu in step["apdus"].as_array().unwrap() {
@@ -137,11 +137,12 @@ fn scp11a() {
         let expected = [bytes(&step["wrapped"]), bytes(&step["status"])].concat();
         assert_eq!(play(&mut token, step), expected, "{}", step["name"]);
     }
-    // Its C-MAC is right, but the vector's terminal may only read.
+    // Its C-MAC is valid, but the vector's terminal may only read.
     assert_eq!(play(&mut token, &steps[4]), [0x69, 0x82]);
 }
 
-/// The handshake of `scp11a`, with a slot, and then each dialect of a resumed channel: every byte of the token's answers.
+/// The handshake of `scp11a` with a slot, and then each dialect of a resumed channel: every byte of the token's
+/// answers.
 #[test]
 fn fast_tap() {
     let (vector, whole) = (load("fast_tap"), load("scp11a"));
@@ -158,7 +159,7 @@ fn fast_tap() {
     agree(&mut token);
     assert!(send(&mut token, [0x80, 0x2A, 3, 0x10], &bytes(&whole["terminal"]["certificate"])).status.is_ok());
     assert!(send(&mut token, [0x80, 0x82, 0x41, 0x11], &bytes(&whole["mutual_authenticate"]["data"])).status.is_ok());
-    // The signature in it is random, and so is the length of the answer.
+    // Its signature is random, and so is the length of the answer.
     assert!(play(&mut token, &vector["full"]).ends_with(&[0x90, 0]));
     for dialogue in dialogues {
         agree(&mut token);
@@ -205,7 +206,7 @@ fn scp03() {
         let expected = [bytes(&step["wrapped"]), bytes(&step["status"])].concat();
         assert_eq!(play(&mut token, step), expected, "{}", step["name"]);
         if step["name"] == "PUT KEY, CA" {
-            // As our own terminal would put it.
+            // As our own terminal would store it.
             let point = Point::parse(&bytes(&step["data"])[3..68]).unwrap();
             assert_eq!(bytes(&step["data"]), ca_key(3, &point));
         }

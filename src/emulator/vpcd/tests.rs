@@ -35,7 +35,7 @@ impl Driver {
 
 fn send(card: &mut TcpStream, frame: &[u8]) {
     let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
-    // As vpcd 0.8 does it: in two writes.
+    // In two writes, as vpcd 0.8 does.
     card.write_all(&length).unwrap();
     card.write_all(frame).unwrap();
 }
@@ -72,13 +72,13 @@ fn frames_controls_and_the_way_out() {
     assert!(ask(&mut card, SELECT).ends_with("9000"));
     assert_eq!(ask(&mut card, "04"), hex::encode_upper(ATR));
     assert_eq!(ask(&mut card, "00CAFF3300"), "6A88");
-    // Nonsense is answered too; an unknown control is not.
+    // Malformed APDUs are answered; an unknown control byte is not.
     assert_eq!(ask(&mut card, "00CAFF"), "6700");
     assert_eq!(ask(&mut card, ""), "6700");
     send(&mut card, &[9]);
     send(&mut card, &[RESET]);
     assert_eq!(ask(&mut card, "00CAFF3300"), "6D00");
-    // The reader goes and comes back: the same card connects again, and has forgotten its session.
+    // The reader goes away and comes back: the same card reconnects, and has lost its session.
     assert!(ask(&mut card, SELECT).ends_with("9000"));
     drop(card);
     let mut card = driver.card();
@@ -91,7 +91,7 @@ fn frames_controls_and_the_way_out() {
     );
 }
 
-/// What a card computed is counted; a token that is being stopped takes no time for it.
+/// Computing time is added up; a token that is being stopped does not wait.
 #[test]
 fn the_time_of_every_command_is_added_up() {
     let (mut token, stop, card_timing) = (token(), StopHandle::default(), CardTiming::J3r180);
