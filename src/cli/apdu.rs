@@ -28,16 +28,16 @@ use crate::{
     },
 };
 
-/// A script is no more than a person would read.
+/// More than a person would write.
 const SCRIPT_MAX: u64 = 1024 * 1024;
 
-/// Sends everything in one transaction, until an answer is not what was expected: then the status is 1.
+/// Sends everything in one transaction, until an answer differs from the expectation: the status is then 1.
 ///
 /// # Errors
 /// `apdu.syntax` before a card is touched; that of the reader, the keys, the link or the channel, with the line or the
 /// number of the command; that of [`Printer::item`].
 pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    // Everything is read before the card is touched.
+    // Read everything before touching the card.
     let steps = steps(args)?;
     let reader = one_reader(&settings.readers, settings.limits.exchange)?;
     let terminal = terminal_context(settings);
@@ -64,7 +64,7 @@ pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     })
 }
 
-/// What went to the card in place of the command, for people.
+/// What was sent to the card in place of the command, for people.
 fn followed(told: &Exchanged) -> String {
     let line = |one: &CarriedApdu| ["  T=0: ", &one.command, "  ", &one.data, &one.status, "\n"].concat();
     told.followed.iter().map(line).collect()
@@ -90,7 +90,7 @@ fn steps(args: &ApduArgs) -> Result<Vec<(usize, ScriptStep)>, Failure> {
     if steps.iter().any(|(_, step)| matches!(step, ScriptStep::Send { .. })) {
         return Ok(steps);
     }
-    // A script that was emptied by accident is no success.
+    // A script that was emptied by accident must not succeed.
     Err(Failure::new(ExitClass::Data, "apdu.syntax", "there is no command in what was given")
         .hint("write HEX, HEX=9000 or HEX=9000,61xx; see rollcall apdu --help"))
 }
@@ -136,7 +136,7 @@ fn carried(one: &CarriedCommand) -> CarriedApdu {
     }
 }
 
-/// The data objects of an answer, where it is made of them altogether.
+/// The data objects of an answer, if it consists only of them.
 fn decoded(data: &[u8]) -> Vec<Tlv> {
     let objects = if data.is_empty() { None } else { tlv::tree(data) };
     let shown = objects.unwrap_or_default().into_iter().map(|(depth, object)| Tlv {

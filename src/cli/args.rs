@@ -308,7 +308,7 @@ pub struct UserPatchArgs {
 }
 
 impl UserPatchArgs {
-    /// What was typed.
+    /// The changes as typed.
     pub fn patch(&self) -> UserPatch {
         UserPatch { id: self.id.clone(), name: self.name.clone(), fields: self.fields.iter().cloned().collect() }
     }
@@ -372,7 +372,7 @@ pub struct CompletionsArgs {
     pub links: bool,
 }
 
-/// What the scripts of shells ask for.
+/// What shell scripts ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownHere {
     /// Aliases and the names of readers.
@@ -389,7 +389,7 @@ pub enum KnownHere {
 }
 
 impl CompletionsArgs {
-    /// What is asked for where no shell is named.
+    /// What is asked for if no shell is named.
     pub const fn known(&self) -> KnownHere {
         match self {
             Self { users: true, .. } => KnownHere::Users,

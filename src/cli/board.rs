@@ -24,11 +24,11 @@ use crate::{
     },
 };
 
-/// Serves the board that the command line or the configuration asks for, with the list as the watch has it. What is given
-/// back is to be told what happens, and serves it as long as it lives.
+/// Serves the board that the command line or the configuration asks for, starting with the watch's list. The result is
+/// to be given every event, and serves the board as long as it lives.
 ///
 /// # Errors
-/// `board.…`; `csv.…` for the file of who is expected; that of the store.
+/// `board.…`; `csv.…` for the file of expected users; that of the store.
 pub fn start(
     args: &WatchArgs,
     settings: &Settings,
@@ -49,7 +49,7 @@ pub fn start(
     }))
 }
 
-/// Whether a watch is to read portraits.
+/// Whether a watch should read portraits.
 pub const fn shows_portraits(args: &WatchArgs, settings: &Settings) -> bool {
     settings.board.portraits && (args.board.is_some() || settings.board.listen.is_some())
 }
@@ -57,13 +57,13 @@ pub const fn shows_portraits(args: &WatchArgs, settings: &Settings) -> bool {
 fn show(hub: &BoardHub, state_folder: &Path, event: &WatchEvent<'_>) {
     match event {
         WatchEvent::Presence(event) => hub.event(event),
-        // Without randomness the initials stay.
+        // Without randomness the page keeps the initials.
         WatchEvent::Portrait(token_id, portrait) => {
             let _ = hub.portrait(*token_id, portrait.0.clone(), Timestamp::now(), &mut SystemRandom);
         }
         WatchEvent::Server(ServerEvent::Lost(_)) => hub.server(true, Timestamp::now()),
         WatchEvent::Server(ServerEvent::Back) => hub.server(false, Timestamp::now()),
-        // What others wrote meanwhile came in between what was told.
+        // Changes by other processes came in between the events.
         WatchEvent::Store(StoreNotice::Back { .. }) => {
             with_stored_list(state_folder, |list| hub.reset(RollSnapshot::from(list)));
         }
@@ -82,7 +82,7 @@ pub fn run(args: &BoardArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let (links, now) = (Links::at(&settings.state_folder), Timestamp::now());
     match &args.command {
         BoardCommand::Link { admits_for, label } => {
-            // One that is served says where: it may have been started with an address of its own.
+            // A board that is served announces its address, which may differ from the configuration.
             let served = ServedAddress::read(&settings.state_folder);
             let listen = served.or(settings.board.listen).or(settings.server.board).unwrap_or(BoardSettings::DEFAULT);
             let address = url_of(listen, &settings.board.hosts, true);
@@ -109,7 +109,7 @@ pub fn run(args: &BoardArgs, settings: &Settings, out: &mut Printer) -> Result<u
     Ok(0)
 }
 
-/// No board is served over the network, nor would be one that is started without an address.
+/// No board is served over the network, nor would one without an explicit address be.
 fn only_here(listen: SocketAddr) -> Failure {
     let here = url_of(listen, &[], false).unwrap_or_default();
     let message = format!("no board is served over the network; on this machine it needs no link: {here}");

@@ -12,10 +12,10 @@ use crate::{
     terminal::user_csv,
 };
 
-/// Where a board is to listen, if there is to be one.
+/// The address of the board, if there is to be one.
 ///
 /// # Errors
-/// That nobody shows who is missing of those `expected`.
+/// When there is no board that could show who of those `expected` is missing.
 pub fn address(
     typed: Option<BoardAddress>,
     configured: Option<SocketAddr>,
@@ -31,10 +31,10 @@ pub fn address(
     }
 }
 
-/// What shows this list, and who of those `expected` is missing.
+/// A hub with this list, and the `expected` users.
 ///
 /// # Errors
-/// `csv.…` for the file of who is expected; `crypto.failed`.
+/// `csv.…` for the file of expected users; `crypto.failed`.
 pub fn hub(
     snapshot: RollSnapshot,
     names: ReaderNames,
@@ -44,7 +44,7 @@ pub fn hub(
     build(snapshot, names, expected, settings).map(Arc::new)
 }
 
-/// The same before a list was read: pages wait for it.
+/// As [`hub`], before a list was read: pages wait for it.
 ///
 /// # Errors
 /// As [`hub`].
@@ -66,7 +66,7 @@ fn build(
     Ok(if settings.board.portraits { hub.with_portraits() } else { hub })
 }
 
-/// Serves it, and says where.
+/// Serves the board, and reports its address.
 ///
 /// # Errors
 /// `board.…`.
@@ -81,7 +81,7 @@ pub fn serve(listen: SocketAddr, hub: Arc<BoardHub>, settings: &Settings, out: &
 
 fn options(listen: SocketAddr, settings: &Settings) -> Result<BoardOptions, Failure> {
     let board = &settings.board;
-    // A path in the file is one beside the file.
+    // Paths in the file are relative to it.
     let beside = |path: &Path| settings.config_folder.join(path);
     let tls = match (&board.certificate, &board.key) {
         (Some(certificate), Some(key)) => Some((beside(certificate), beside(key))),

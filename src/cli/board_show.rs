@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use crate::terminal::watch::WatchEvent;
 
-/// What shows browsers each thing that happens; it waits for nobody.
+/// Passes events to browsers, without ever waiting for one.
 pub struct BoardShow {
-    /// Shows it.
+    /// Shows an event.
     pub show: Box<dyn Fn(&WatchEvent<'_>)>,
     /// Whether a portrait of this token is wanted.
     pub wants_portrait: Box<dyn Fn(Uuid) -> bool>,

@@ -27,17 +27,17 @@ use crate::reader::pcsc::list_within;
 use crate::reader::select::Aliases;
 use crate::terminal::presence::{TerminalStore, TerminalStoreError};
 
-/// How long somebody who pressed Tab waits for a PC/SC service that does not answer.
+/// How long Tab waits for a PC/SC service that does not answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What is put behind the script of bash: a function around the one that was generated.
+/// Appended to the bash script: a function around the generated one.
 const BASH: &str = include_str!("complete/values.bash");
-/// What is put behind the script of fish: it joins what several lines say of one option, or one command.
+/// Appended to the fish script: merges several lines about one option, or one command.
 const FISH: &str = include_str!("complete/values.fish");
-/// What is put into the script of zsh: functions that the lines of [`asked_by_zsh`] name.
+/// Inserted into the zsh script: the functions that the lines of [`asked_by_zsh`] name.
 const ZSH: &str = include_str!("complete/values.zsh");
 
-/// Prints the completions for a shell, or what may stand in a place of the line.
+/// Prints the completion script of a shell, or the values that a script asks for.
 ///
 /// # Errors
 /// That of [`Printer::document`].
@@ -55,7 +55,7 @@ pub fn run(args: &CompletionsArgs, global: &Global, out: &mut Printer) -> Result
     Ok(0)
 }
 
-/// The script of a shell.
+/// The completion script of a shell.
 fn script(shell: Shell) -> String {
     let (mut script, mut command) = (Vec::new(), with_help(offering(Cli::command())));
     clap_complete::generate(shell, &mut command, "rollcall", &mut script);
@@ -68,7 +68,7 @@ fn script(shell: Shell) -> String {
     }
 }
 
-/// The definition with values of arguments of which there are more than can be listed: those that a shell offers.
+/// The definition, with the values of arguments that shells offer themselves because there are too many to list.
 fn offering(command: Command) -> Command {
     let name = command.get_name().to_owned();
     let command = command.mut_args(|argument| {
@@ -84,14 +84,14 @@ fn offering(command: Command) -> Command {
     names.iter().fold(command, |command, name| command.mut_subcommand(name, offering))
 }
 
-/// The definition with the words of all commands behind `help`, as commands below it: shells offer one word after the other.
+/// The definition, with all commands as subcommands of `help`: shells offer one word after the other.
 fn with_help(command: Command) -> Command {
     let words = help::topics(&command, "");
     let options = Command::new(help::OPTIONS).about("What every command takes");
     command.mut_subcommand("help", |own| help::topic("help", &own).subcommands(words).subcommand(options))
 }
 
-/// The first line says whose completions these are, and the last ones call them.
+/// Adds our functions between the first line, which names the completed command, and the last ones, which call them.
 fn zsh(script: &str) -> String {
     let (first, rest) = script.split_once('\n').unwrap_or((script, ""));
     let mut all = format!("{first}\n{ZSH}");
@@ -105,7 +105,7 @@ fn zsh(script: &str) -> String {
     all
 }
 
-/// The function for a value that this line of zsh's script describes, where it is one that is known here.
+/// The function for the value that this line of the zsh script describes, if there is one.
 fn asked_by_zsh(line: &str) -> Option<&'static str> {
     let is = |parts: &[&str]| parts.iter().any(|part| line.contains(part));
     if is(&["--reader=["]) {
@@ -123,7 +123,7 @@ fn asked_by_zsh(line: &str) -> Option<&'static str> {
     }
 }
 
-/// The aliases of the configuration and the names of the readers, a line each; what cannot be had is left out.
+/// The aliases and the names of the readers, one per line; what cannot be determined is left out.
 fn readers(global: &Global) -> String {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name)).unwrap_or_default();
     let there = list_within(PATIENCE).unwrap_or_default();
@@ -135,26 +135,26 @@ fn of_readers(aliases: &Aliases, names: impl Iterator<Item = String>) -> String 
     lines(aliases.keys().cloned().chain(names))
 }
 
-/// A line each.
+/// One per line.
 fn lines(names: impl Iterator<Item = String>) -> String {
-    // A name that would break the line, or do something to a terminal, can still be typed in part.
+    // A name that would break the line, or control a terminal, can still be typed in part.
     let sound = |name: &String| !name.trim().is_empty() && !name.chars().any(char::is_control);
     names.filter(sound).map(|name| name + "\n").collect()
 }
 
-/// What the store of this terminal holds; nothing where there is none, or it cannot be read.
+/// Ids from the store of this terminal; none if there is no store, or it cannot be read.
 fn stored(global: &Global, ask: fn(&TerminalStore) -> Result<BTreeSet<String>, TerminalStoreError>) -> String {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name)).ok();
     let store = settings.and_then(|settings| TerminalStore::open_if_there(&settings.state_folder).ok().flatten());
     lines(store.and_then(|store| ask(&store).ok()).unwrap_or_default().into_iter())
 }
 
-/// The ids of all users that are known here.
+/// The ids of all known users.
 fn users(store: &TerminalStore) -> Result<BTreeSet<String>, TerminalStoreError> {
     Ok(store.people()?.into_iter().map(|(id, _)| id).collect())
 }
 
-/// The ids of the tokens that were issued here, have been on the list, or are denied.
+/// The ids of the tokens that were issued here, were on the list, or are denied.
 fn tokens(store: &TerminalStore) -> Result<BTreeSet<String>, TerminalStoreError> {
     let issued = store.cards(None)?.into_iter().map(|card| card.token_id);
     let seen = store.known()?.into_iter().map(|entry| entry.token_id);
@@ -162,14 +162,14 @@ fn tokens(store: &TerminalStore) -> Result<BTreeSet<String>, TerminalStoreError>
     Ok(issued.chain(seen).chain(denied).map(|id: Uuid| id.to_string()).collect())
 }
 
-/// The sets of which anything is here.
+/// The sets of which there are files here.
 fn sets(global: &Global) -> String {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name)).ok();
     let known = settings.and_then(|settings| PkiDir::new(settings.pki_folder()).sets().ok());
     lines(known.unwrap_or_default().iter().map(ToString::to_string))
 }
 
-/// The links to the board that are valid.
+/// The valid links to the board.
 #[cfg(feature = "board")]
 fn links(global: &Global) -> String {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name)).ok();
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(of_readers(&aliases, names), "north door\nACS [PICC] 00 00\nÖsterreich 01\n");
     }
 
-    /// The generator's text is changed there, and a later version of it could write another.
+    /// The script patches the generator's output, which a later version may change.
     #[test]
     fn every_reader_option_of_zsh_asks_for_the_readers() {
         let script = script(Shell::Zsh);

@@ -8,12 +8,12 @@ use super::printer::Printer;
 use crate::config::Settings;
 use crate::failure::{ExitClass, Failure};
 
-/// What is typed where a token is meant: the first group of its id.
+/// What is typed to confirm a token: the first group of its id.
 pub fn short(id: Uuid) -> String {
     id.to_string().chars().take(8).collect()
 }
 
-/// Goes on with `--yes`, or when `word` was typed at the terminal. `what` says what will happen: "this takes 3 users
+/// Succeeds with `--yes`, or if `word` is typed at the terminal. `what` says what will happen: "this takes 3 users
 /// off the list".
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// This terminal.
+/// The context of this terminal.
 pub fn terminal_context(settings: &Settings) -> TerminalContext {
     TerminalContext {
         state_folder: settings.state_folder.clone(),
@@ -33,13 +33,13 @@ pub fn terminal_context(settings: &Settings) -> TerminalContext {
     }
 }
 
-/// The server that this terminal is to ask, where there is one.
+/// How to reach this terminal's server, if there is one.
 pub fn server_access(settings: &Settings) -> Option<ServerAccess> {
     let url = settings.server.url.clone()?;
     Some(ServerAccess { url, timeout: settings.server.timeout, pki: PkiDir::new(settings.pki_folder()) })
 }
 
-/// Connects to the server that this terminal is to ask, with its certificate.
+/// Connects to this terminal's server, with the terminal's certificate.
 ///
 /// # Errors
 /// `server.not-configured` without a URL; that of the certificates and of the connection.
@@ -59,7 +59,7 @@ pub fn store(settings: &Settings) -> Result<TerminalStore, Failure> {
     Ok(TerminalStore::open(&settings.state_folder)?)
 }
 
-/// What taps cards here.
+/// The terminal that taps cards.
 ///
 /// # Errors
 /// That of the keys and the store, `pki.…` and `store.…`.
@@ -67,7 +67,7 @@ pub fn tap_terminal(settings: &Settings, depth: Depth) -> Result<TapTerminal, Fa
     TapTerminal::open(&terminal_context(settings), settings.limits.tap, depth)
 }
 
-/// The server that is asked about tokens, where there is one, or where there has to be one.
+/// The server to look tokens up at, if it is configured or required.
 ///
 /// # Errors
 /// As [`connect`].
@@ -78,7 +78,7 @@ pub fn lookup_server(settings: &Settings) -> Result<Option<ServerClient>, Failur
     connect(settings).map(Some)
 }
 
-/// Whose word about a user counts, and for how long.
+/// Which source of user information counts, and for how long.
 pub fn admission_rules(settings: &Settings) -> Rules {
     let age = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
     Rules {
@@ -92,7 +92,7 @@ pub fn admission_rules(settings: &Settings) -> Rules {
     }
 }
 
-/// The readers that are meant; with `keeps`, tokens at readers in mode field keep their channel, and are asked over it.
+/// The selected readers; with `keeps`, tokens at readers in mode field keep their channel for heartbeats.
 pub fn pool_policy(settings: &Settings, keeps: bool) -> PoolPolicy {
     PoolPolicy {
         readers: settings.readers.clone(),
@@ -101,7 +101,7 @@ pub fn pool_policy(settings: &Settings, keeps: bool) -> PoolPolicy {
     }
 }
 
-/// Warns of a certificate that ends soon, while it still can be renewed at leisure.
+/// Warns of a certificate that expires soon, while there is still time to renew it.
 pub fn warn_of_end(terminal: &TapTerminal, out: &mut Printer) {
     let keys = terminal.keys.current();
     let end = keys.certificate.not_after();
@@ -113,7 +113,7 @@ pub fn warn_of_end(terminal: &TapTerminal, out: &mut Printer) {
     }
 }
 
-/// Gives the list as the store has it, where it can be read.
+/// Passes on the list from the store, if it can be read.
 pub fn with_stored_list(state_folder: &Path, show: impl FnOnce(&PresenceList)) {
     if let Ok(Some(mut store)) = TerminalStore::open_if_there(state_folder)
         && let Ok(list) = store.list()

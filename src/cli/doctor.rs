@@ -15,18 +15,18 @@ use crate::config::{Global, OutputFormat, Settings};
 use crate::doctor::{self, Finding, ProbeContext, examine};
 use crate::failure::{ExitClass, Failure, number_of};
 
-/// Runs every probe; the status is 1 when there is a fault.
+/// Runs every probe; the status is 1 when there is an error.
 ///
 /// # Errors
-/// That of the bundle's file or of the output; with `--replay`, that of the trace. What is found to be wrong is the
+/// That of the bundle's file or of the output; with `--replay`, that of the trace. Findings only affect the
 /// status.
 pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, Failure> {
-    // No configuration either: a trace brings all that it needs.
+    // Without a configuration: a trace has all that is needed.
     if let Some(trace) = &args.replay {
         return replay::run(trace, out);
     }
     let environment = |name: &str| std::env::var_os(name);
-    // A configuration that cannot be read is one of the things that are looked for.
+    // An unreadable configuration is one of the possible findings.
     let (settings, unconfigured) = match Settings::resolve(global, &environment) {
         Ok(settings) => (settings, None),
         Err(failure) => {
@@ -60,7 +60,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
     Ok(u8::from(objects.iter().any(|one| one.severity == Severity::Fault)))
 }
 
-/// For its owner only, and never over a file that is there.
+/// Writes the bundle, readable only by its owner, and never over an existing file.
 fn bundle(path: &Path, settings: &Settings, objects: &[FindingView]) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         Failure::new(ExitClass::Io, "bundle.file", format!("{} cannot be written: {error}", path.display()))
@@ -72,7 +72,7 @@ fn bundle(path: &Path, settings: &Settings, objects: &[FindingView]) -> Result<(
     doctor::bundle::write(file, settings, json.as_bytes()).map_err(failed)
 }
 
-/// A home folder tells whose it is.
+/// Hides the home folder, which reveals its owner.
 fn nameless(text: &str, home: Option<&Path>) -> String {
     match home.and_then(Path::to_str).filter(|home| home.len() > 1) {
         Some(home) => text.replace(home, "~"),
@@ -105,13 +105,13 @@ fn object(depth: usize, finding: Finding) -> FindingView {
     }
 }
 
-/// The tree, each fault with its remedy below it, and last how many there are.
+/// The tree, each fault followed by its remedy, and at the end the number of findings.
 fn text(objects: &[FindingView], screen: &Screen) -> String {
     let mut lines = Vec::new();
     let mut above: Vec<Option<&String>> = Vec::new();
     for one in objects {
         above.truncate(one.depth);
-        // What it is about is said once, by the first that looks at it.
+        // The subject is printed once, by the first finding about it.
         let subject = one.subject.as_ref().filter(|_| above.last() != Some(&one.subject.as_ref()));
         above.resize(one.depth + 1, one.subject.as_ref());
         let indent = 2 * one.depth;
@@ -139,7 +139,7 @@ pub(super) fn errors_and_warnings(errors: usize, warnings: usize) -> String {
     format!("{}, {}", number_of(errors, "error"), number_of(warnings, "warning"))
 }
 
-/// What was found, and what to do about it.
+/// A finding, and its remedy.
 pub(super) struct FoundText<'a> {
     pub what: &'a str,
     pub code: Option<&'a str>,
@@ -148,7 +148,7 @@ pub(super) struct FoundText<'a> {
 }
 
 impl FoundText<'_> {
-    /// The line that begins with `head`, and below it the one of the remedy, so far from the edge.
+    /// The line that begins with `head`, and the remedy below it, each with its indentation.
     pub(super) fn lines(&self, head: [Cell; 2], (indent, below): (usize, usize), screen: &Screen) -> Vec<String> {
         let mut cells = Vec::from(head);
         cells.push(localised(self.what, screen).into());
@@ -161,14 +161,14 @@ impl FoundText<'_> {
     }
 }
 
-/// With its times as people see them.
+/// The text with its times in local time.
 fn localised<'a>(text: &'a str, screen: &Screen) -> Cow<'a, str> {
     screen.clock.as_ref().map_or(Cow::Borrowed(text), |clock| clock.localised(text))
 }
 
-/// How long round trips took, as bars.
+/// The distribution of round-trip times, as bars.
 fn histogram(one: &FindingView, indent: usize, screen: &Screen) -> Vec<String> {
-    // A bar has room behind the numbers, and is not longer than it needs to be to be compared.
+    // A bar uses the space after the numbers, but no more than is needed to compare.
     let room = screen.width.map_or(40, |width| width.saturating_sub(indent + 19).clamp(1, 40));
     let room = u64::try_from(room).unwrap_or(1);
     let Some(buckets) = one.facts.get("histogram").and_then(|buckets| buckets.as_array()) else {

@@ -8,7 +8,7 @@ use clap::{Arg, Command, CommandFactory};
 
 use super::args::Cli;
 
-/// The command line without the variables that are empty: whoever sets `NAME=` means none.
+/// The command line without empty variables: `NAME=` means that it is not set.
 pub fn without(command: Command, is_empty: &dyn Fn(&OsStr) -> bool) -> Command {
     let command = command.mut_args(|arg| match arg.get_env() {
         Some(name) if is_empty(name) => arg.env(Resettable::Reset),
@@ -17,7 +17,7 @@ pub fn without(command: Command, is_empty: &dyn Fn(&OsStr) -> bool) -> Command {
     command.mut_subcommands(|command| without(command, is_empty))
 }
 
-/// The variable that brought the value which is refused: its option was not typed.
+/// The variable that supplied the rejected value, if its option was not typed.
 pub fn variable_of(error: &clap::Error, typed: impl Iterator<Item = OsString>) -> Option<String> {
     let Some(ContextValue::String(refused)) = error.get(ContextKind::InvalidArg) else { return None };
     let mut command = Cli::command();
@@ -35,7 +35,7 @@ pub fn variable_of(error: &clap::Error, typed: impl Iterator<Item = OsString>) -
     (!words.any(|word| is_typed(&word))).then_some(name)
 }
 
-/// The option that errors call so.
+/// The option with this name in error messages.
 fn find<'a>(command: &'a Command, called: &str) -> Option<&'a Arg> {
     let own = command.get_arguments().find(|arg| arg.get_env().is_some() && arg.to_string() == called);
     own.or_else(|| command.get_subcommands().find_map(|command| find(command, called)))

@@ -9,7 +9,7 @@ use super::args::{Cli, HelpArgs};
 use super::printer::Printer;
 use crate::failure::{ExitClass, Failure};
 
-/// What stands before the error where nothing but `rollcall` was typed.
+/// Printed before the error when only `rollcall` was typed.
 pub const FIRST_STEPS: &str = "\
 Rollcall is a terminal for NFC and PC/SC smart cards: it knows, with proof, who is here. Begin with:
 
@@ -20,7 +20,7 @@ Rollcall is a terminal for NFC and PC/SC smart cards: it knows, with proof, who 
 All commands: rollcall help
 ";
 
-/// Two examples of every command and of every group of commands, by its words.
+/// Two examples of every command and group of commands, by its words.
 const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("", ["rollcall doctor", "rollcall scan --output ndjson"]),
     ("users", ["rollcall users", "rollcall users history --since today"]),
@@ -187,31 +187,31 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("help", ["rollcall help users history", "rollcall help options"]),
 ];
 
-/// The word behind `rollcall help` for what every command takes.
+/// The word after `rollcall help` for the options of every command.
 pub const OPTIONS: &str = "options";
 
-/// The examples of the command of these words, one a line.
+/// The examples of the command with these words.
 pub fn examples(words: &str) -> Option<&'static [&'static str; 2]> {
     EXAMPLES.iter().find(|(command, _)| *command == words).map(|(_, examples)| examples)
 }
 
-/// What may stand behind `rollcall help` and these words, which are those of this command, each with what may follow it.
+/// The words that may follow `rollcall help` and these words of this command, each with its own followers.
 pub fn topics(command: &Command, words: &str) -> Vec<Command> {
     let below = EXAMPLES.iter().filter_map(|(all, _)| {
         let (before, name) = all.rsplit_once(' ').unwrap_or(("", all));
-        // Help of `help` is what is typed already.
+        // `help help` is what is being typed.
         let below = command.find_subcommand(name).filter(|_| before == words && name != "help")?;
         Some(topic(name, below).subcommands(topics(below, all)))
     });
     below.collect()
 }
 
-/// A command of this name without anything but what it is for.
+/// A command with this name, and only its summary.
 pub fn topic(name: &'static str, command: &Command) -> Command {
     Command::new(name).about(command.get_about().cloned().unwrap_or_default()).disable_help_subcommand(true)
 }
 
-/// The help that these arguments ask for. It is made only when it is asked for: it takes longer than the parsing.
+/// The help that these arguments ask for. It is built only on request, because that takes longer than parsing.
 pub fn asked_for(arguments: impl IntoIterator<Item = OsString>) -> Option<String> {
     let error = described().try_get_matches_from(arguments).err()?;
     Some(error.render().to_string())
@@ -238,10 +238,10 @@ fn unknown(command: &str) -> Failure {
         .hint("rollcall help lists the commands")
 }
 
-/// The definition with what only the help needs.
+/// The definition with additions that only the help needs.
 fn described() -> Command {
     let mut all = Cli::command();
-    // From here on every command has the options of all commands.
+    // From here on every command has the global options.
     all.build();
     describe(all, "")
 }
@@ -262,7 +262,7 @@ fn describe(command: Command, words: &str) -> Command {
     command.after_help(format!("{text}{common}")).after_long_help(format!("{own}{text}{common}"))
 }
 
-/// What every command takes.
+/// The options of every command.
 fn options() -> String {
     let only = |option: clap::Arg| if option.is_global_set() { option } else { option.hide(true) };
     let all = Cli::command().mut_args(only).disable_version_flag(true).disable_help_flag(true);
@@ -286,7 +286,7 @@ mod tests {
         std::iter::once(words.to_owned()).chain(below).collect()
     }
 
-    /// As a shell takes a line apart, as far as the examples need it.
+    /// Splits a line as a shell does, as far as the examples need it.
     fn words(line: &str) -> Vec<String> {
         let quoted = line.split('"').enumerate();
         let parts =

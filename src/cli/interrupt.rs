@@ -17,13 +17,14 @@ use signal_hook::low_level::exit;
 use crate::failure::{ExitClass, Failure};
 use crate::terminal::thread::no_thread;
 
-/// How long after the first signal another one is the same.
+/// How soon after the first signal another one counts as the same.
 const ECHO: Duration = Duration::from_millis(500);
 
-/// What the first signal calls.
+/// Called at the first signal.
 type Wake = Box<dyn FnOnce() + Send>;
 
-/// Asks the command to end while it exists. The thread that listens stays: what hangs after the command can be ended, too.
+/// Asks the command to end while it exists. The listening thread remains, so that what hangs afterwards can be ended,
+/// too.
 pub struct Interrupt {
     number: Arc<AtomicU8>,
     wake: Arc<Mutex<Option<Wake>>>,
@@ -31,7 +32,8 @@ pub struct Interrupt {
 
 impl Interrupt {
     /// From now on the first signal calls `wake` (once, on a thread of its own; it sends to the channel that the
-    /// command waits on), and one that comes later than `ECHO` after it ends the process with its status, whatever hangs.
+    /// command waits on), and one that comes later than `ECHO` after it ends the process with its status, whatever
+    /// hangs.
     ///
     /// # Errors
     /// `interrupt.install` when signals cannot be handled, `system.no-thread` without a thread for them.
@@ -60,8 +62,8 @@ impl Interrupt {
         Ok(Self { number, wake })
     }
 
-    /// As [`Self::install`], for a command that stays: SIGHUP does not end it. Its log is what it says on stderr, so there is
-    /// no file of a log to open again; a trace is not a log, and goes on in the file it began.
+    /// As [`Self::install`], for a long-running command: SIGHUP does not end it. Its log goes to stderr, so there is no
+    /// log file to reopen; a trace is not a log, and continues in its file.
     ///
     /// # Errors
     /// As [`Self::install`].
@@ -70,7 +72,7 @@ impl Interrupt {
         Self::install(wake)
     }
 
-    /// The signal that came: exit status 130 or 143.
+    /// The signal received: exit status 130 or 143.
     pub fn signal(&self) -> Option<ExitClass> {
         match self.number.load(Ordering::SeqCst) {
             0 => None,
@@ -78,7 +80,7 @@ impl Interrupt {
         }
     }
 
-    /// The exit status that a signal asks for, if one came.
+    /// The exit status for the signal, if one was received.
     pub fn exit_status(&self) -> Option<u8> {
         self.signal().map(ExitClass::exit_status)
     }
@@ -86,7 +88,7 @@ impl Interrupt {
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        // What it would call holds channels of the command that is over.
+        // The callback holds channels of the command that has ended.
         let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(wake);
     }
@@ -96,18 +98,18 @@ fn not_handled(error: &io::Error) -> Failure {
     Failure::new(ExitClass::Bug, "interrupt.install", format!("signals cannot be handled: {error}"))
 }
 
-/// What a signal means.
+/// The meaning of a signal.
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning {
-    /// The command is to end.
+    /// End the command.
     End,
-    /// Nothing more than the one before.
+    /// A repetition of the one before.
     Echo,
-    /// The process is to end, whatever is under way.
+    /// End the process immediately.
     EndAtOnce,
 }
 
-/// Since when the command is asked to end.
+/// When the command was asked to end.
 #[derive(Debug, Default)]
 struct Patience {
     asked: Option<Instant>,
@@ -133,7 +135,7 @@ mod tests {
     use std::process::Command;
     use std::sync::mpsc;
 
-    /// Set in the process that the test below starts.
+    /// Set in the child process that the test below starts.
     const CHILD: &str = "ROLLCALL_TEST_SIGNAL";
 
     #[test]
@@ -144,7 +146,7 @@ mod tests {
         assert_eq!(told, [Meaning::End, Meaning::Echo, Meaning::Echo, Meaning::EndAtOnce, Meaning::EndAtOnce]);
     }
 
-    /// Signals are the whole process's, so the test starts itself once more and watches how that ends.
+    /// Signals affect the whole process, so the test runs itself as a child and observes how that ends.
     #[test]
     fn the_first_signal_wakes_and_a_later_one_ends_the_process() {
         if let Ok(signal) = std::env::var(CHILD) {
@@ -160,7 +162,7 @@ mod tests {
         }
     }
 
-    /// In a process of its own, as above: without the handler it would end by the signal.
+    /// In a child process, as above: without the handler the signal would end it.
     #[test]
     fn who_stays_is_not_ended_by_a_hang_up() {
         if std::env::var_os(CHILD).is_some() {
@@ -186,7 +188,7 @@ mod tests {
         let number = u8::try_from(signal).unwrap();
         assert_eq!(interrupt.signal(), Some(ExitClass::Signal(number)));
         assert_eq!(interrupt.exit_status(), Some(128 + number));
-        // The command is over, and something hangs: it is asked again until it counts.
+        // The command is over, and something hangs: signals are sent until one counts.
         drop(interrupt);
         loop {
             raise(signal).unwrap();

@@ -14,7 +14,7 @@ use crate::{
     terminal::administration::terminals,
 };
 
-/// A terminal that the server registers and certifies.
+/// Has the server register and certify a terminal.
 ///
 /// # Errors
 /// `file.exists`; that of the server; `pki.…` when the bundle cannot be made or written; that of the output.
@@ -30,7 +30,7 @@ pub fn through_server(
     write(&terminals::through_server(server, name, role, days)?, role, file, out)
 }
 
-/// A terminal that the CA here certifies.
+/// Certifies a terminal with the local CA.
 ///
 /// # Errors
 /// `file.exists`; `pki.…` when the CA cannot certify, or the bundle cannot be written; that of the output.
@@ -47,7 +47,7 @@ pub fn by_ca(
     write(&terminals::by_ca(pki, clock_check, name, role, days)?, role, file, out)
 }
 
-/// Refuses to write over a file that is there.
+/// Refuses to overwrite an existing file.
 ///
 /// # Errors
 /// `file.exists`.

@@ -10,12 +10,12 @@ use jiff::{
 
 use super::printer::Printer;
 
-/// The time in the zone here where what was typed depends on it, and otherwise in UTC: then no zone is looked for.
+/// The current time in the local zone if the input depends on it, and otherwise in UTC, without looking up a zone.
 pub fn here_if(is_local: bool, now: Timestamp, out: &mut Printer) -> Zoned {
     now.to_zoned(if is_local { out.zone() } else { TimeZone::UTC })
 }
 
-/// What the clock showed, and where it was: the offset where that was typed, and otherwise here.
+/// The current time at the typed offset, or else in the local zone.
 pub fn shifted(now: &Zoned, offset: Option<Offset>) -> Cow<'_, Zoned> {
     match offset {
         Some(offset) => Cow::Owned(now.with_time_zone(TimeZone::fixed(offset))),
@@ -23,14 +23,14 @@ pub fn shifted(now: &Zoned, offset: Option<Offset>) -> Cow<'_, Zoned> {
     }
 }
 
-/// `17:30` or `17:30:05`, and nothing else that might be read as a time.
+/// Parses `17:30` or `17:30:05`, and nothing else that could be read as a time.
 pub fn time_of_day(text: &str) -> Option<Time> {
     let shown = |text: &str| text.len() == 8 && text.bytes().enumerate().all(|(at, b)| digit_or_colon(at, b));
     let long = if text.len() == 5 { format!("{text}:00") } else { text.to_owned() };
     if shown(&long) { long.parse().ok() } else { None }
 }
 
-/// A time of day, and the offset that may stand behind it: `02:30`, `02:30+01:00`, `02:30 +01:00`.
+/// A time of day with an optional offset: `02:30`, `02:30+01:00`, `02:30 +01:00`.
 pub fn time_with_offset(text: &str) -> Option<(Time, Option<Offset>)> {
     match offset_behind(text) {
         Some((text, offset)) => Some((time_of_day(text)?, Some(offset))),
@@ -38,13 +38,13 @@ pub fn time_with_offset(text: &str) -> Option<(Time, Option<Offset>)> {
     }
 }
 
-/// `2026-11-22 17:30 +01:00`, as text shows a time of another day.
+/// Parses `2026-11-22 17:30 +01:00`, as text output shows a time of another day.
 pub fn moment_with_offset(text: &str) -> Option<Timestamp> {
     let (text, offset) = offset_behind(text)?;
     offset.to_timestamp(date_and_time(text)?).ok()
 }
 
-/// The offset at the end, and what stands before it, with a blank between them or none.
+/// The offset at the end, and the text before it, with or without a blank between them.
 fn offset_behind(text: &str) -> Option<(&str, Offset)> {
     let at = text.len().checked_sub(6)?;
     let (before, offset) = (text.get(..at)?, text.get(at..)?);
@@ -61,19 +61,19 @@ const fn digit_or_colon(at: usize, byte: u8) -> bool {
     if at % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() }
 }
 
-/// `2026-11-22` and nothing else: another text that has a date in it is none.
+/// Parses `2026-11-22` and nothing else, such as a longer text that contains a date.
 pub fn date(text: &str) -> Option<Date> {
     text.parse().ok().filter(|date: &Date| date.to_string() == text)
 }
 
-/// `2026-11-22T17:30`, with seconds or a blank as it may be.
+/// Parses `2026-11-22T17:30`, optionally with seconds, or a blank instead of the `T`.
 pub fn date_and_time(text: &str) -> Option<DateTime> {
     let (day, time) = text.split_once(['T', ' '])?;
     Some(date(day)?.to_datetime(time_of_day(time)?))
 }
 
-/// When the clock shows this on yesterday, today and tomorrow, in order: twice in the night in which it is set back, and
-/// an hour later where it was set forward over it.
+/// When the clock shows this time yesterday, today and tomorrow, in order: twice in the night in which it is set back,
+/// and an hour later if it was set forward over it.
 pub fn occurrences(time: Time, now: &Zoned) -> Vec<Timestamp> {
     let today = now.date();
     let days = [today.yesterday().ok(), Some(today), today.tomorrow().ok()];
@@ -82,19 +82,18 @@ pub fn occurrences(time: Time, now: &Zoned) -> Vec<Timestamp> {
     found
 }
 
-/// The moments at which the clock shows this: the earlier one, and the later one if there are two.
+/// The instants at which the clock shows this: the earlier one, and the later one if there are two.
 fn readings(shown: DateTime, now: &Zoned) -> impl Iterator<Item = Timestamp> {
     let moment = || now.time_zone().to_ambiguous_zoned(shown);
     [moment().compatible(), moment().later()].into_iter().flatten().map(|at| at.timestamp())
 }
 
-/// The moment at which the clock shows this, or the earlier one of two.
+/// The instant at which the clock shows this; the earlier of two.
 pub fn moment(shown: DateTime, now: &Zoned) -> Option<Timestamp> {
     readings(shown, now).next()
 }
 
-/// What has to be said of a time that was typed without an offset, where the clock shows it twice or never on the day of
-/// what is meant.
+/// A remark on a time typed without an offset, if the clock shows it twice or never on that day.
 pub fn remark(typed: Time, meant: Timestamp, now: &Zoned) -> Option<String> {
     let here = meant.to_zoned(now.time_zone().clone());
     let shown = here.date().to_datetime(typed);
@@ -147,7 +146,7 @@ mod tests {
     }
 
     proptest! {
-        /// What text shows can be typed, and means the same to the minute.
+        /// What text output shows can be typed, and means the same to the minute.
         #[test]
         fn what_is_shown_is_read_back(second in -2_000_000_000_i64..4_000_000_000) {
             let at = Timestamp::from_second(second).unwrap();

@@ -21,13 +21,13 @@ use page::{ManPage, bold, escaped, italic};
 
 pub use settings::{SETTINGS, Setting};
 
-/// The day of the release, as the change log has it.
+/// The day of the release, as in the change log.
 pub const RELEASED: &str = "2026-11-29";
 
-/// How many examples a page has whose command only has others below it.
+/// How many examples are on the page of a command that only has subcommands.
 const EXAMPLES_OF_ALL: usize = 8;
 
-/// Variables that are no options, and what they do.
+/// Variables that are not options, and their meaning.
 const VARIABLES: &[(&str, &str)] = &[
     ("ROLLCALL_HOME", "The folder of the configuration and of all state, in place of those below FILES."),
     ("ROLLCALL_SERVER_URL", "Where the server is: `https://host:port`, in place of `url` in config.toml."),
@@ -46,7 +46,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("PCSCLITE_CSOCK_NAME", "The socket of the PC/SC service, where it is not the system's."),
 ];
 
-/// Files and folders, without `ROLLCALL_HOME`.
+/// Files and folders, when `ROLLCALL_HOME` is not set.
 const FILES: &[(&str, &str)] = &[
     (
         "~/.config/rollcall/config.toml",
@@ -83,7 +83,7 @@ fn write_all(command: &Command, above: Option<&str>, folder: &Path) -> io::Resul
     fs::write(folder.join(format!("{}.1", name(command))), command_page(command, above))
 }
 
-/// man(1) looks for a page of section 5 in a folder of that section.
+/// Pages of section 5 go beside the folder `man1`, because man(1) expects a folder for each section.
 fn write_settings(folder: &Path) -> io::Result<()> {
     let beside = folder.file_name().filter(|name| *name == "man1").map(|_| folder.with_file_name("man5"));
     let folder = beside.unwrap_or_else(|| folder.to_owned());
@@ -141,7 +141,7 @@ fn command_page(command: &Command, above: Option<&str>) -> String {
     page.into_source()
 }
 
-/// The parts of a call: its own options, the options of every command as one, what stands without a name, a command.
+/// The parts of the synopsis: own options, the global options as one, positional arguments, a subcommand.
 fn calls(command: &Command) -> Vec<String> {
     let own = own(command).filter(|arg| !matches!(arg.get_action(), ArgAction::Help | ArgAction::Version));
     let (named, placed): (Vec<_>, Vec<_>) = own.partition(|arg| !arg.is_positional());
@@ -158,12 +158,12 @@ fn calls(command: &Command) -> Vec<String> {
     named.chain([format!("[{}]", italic("GLOBAL OPTIONS"))]).chain(placed).chain(below).collect()
 }
 
-/// What is shown of a command's arguments, without the options of every command.
+/// The visible arguments of a command, without the global options.
 fn own(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_global_set())
 }
 
-/// An option with its value, marked; `all`: with its short form.
+/// An option with its value, as markup; `all`: with its short form.
 fn call(arg: &Arg, all: bool) -> String {
     let short = arg.get_short().filter(|_| all).map(|short| bold(&escaped(&format!("-{short}"))));
     let long = arg.get_long().map(|long| bold(&escaped(&format!("--{long}"))));
@@ -180,7 +180,7 @@ fn call(arg: &Arg, all: bool) -> String {
     }
 }
 
-/// The names of an argument's values, marked.
+/// The names of an argument's values, as markup.
 fn values(arg: &Arg) -> String {
     match arg.get_value_names() {
         Some(names) => names.iter().map(|name| italic(&escaped(name))).collect::<Vec<_>>().join(" "),
@@ -188,7 +188,7 @@ fn values(arg: &Arg) -> String {
     }
 }
 
-/// OPTIONS, then a section for each heading, that of the options of every command last.
+/// OPTIONS, then a section for each heading, that of the global options last.
 fn options(page: &mut ManPage, command: &Command) {
     let shown: Vec<_> = command.get_arguments().filter(|arg| !arg.is_hide_set()).collect();
     let mut headings = vec![None];
@@ -207,10 +207,10 @@ fn options(page: &mut ManPage, command: &Command) {
     }
 }
 
-/// What an argument means, its fixed values, and the variable that stands for it.
+/// The meaning of an argument, its fixed values, and its environment variable.
 fn meaning(arg: &Arg) -> String {
     let text = match arg.get_action() {
-        // The texts of clap speak of its own ways.
+        // clap's own texts describe its own behaviour.
         ArgAction::Help | ArgAction::HelpLong | ArgAction::HelpShort => "Print help.".to_owned(),
         ArgAction::Version => "Print the version.".to_owned(),
         _ => format!("{}.", arg.get_help().map(ToString::to_string).unwrap_or_default()),
@@ -237,7 +237,7 @@ fn meaning(arg: &Arg) -> String {
     parts.join(" ")
 }
 
-/// With a small letter in front, unless it begins with an abbreviation.
+/// Starts with a lower-case letter, unless it begins with an abbreviation.
 fn lower(text: &str) -> String {
     let mut letters = text.chars();
     match (letters.next(), letters.clone().next()) {
@@ -248,7 +248,7 @@ fn lower(text: &str) -> String {
     }
 }
 
-/// One example of each command below, up to [`EXAMPLES_OF_ALL`].
+/// One example of each subcommand, up to [`EXAMPLES_OF_ALL`].
 fn examples_below(command: &Command) -> Vec<&'static str> {
     fn collect(command: &Command, into: &mut Vec<&'static str>) {
         let words = typed(command).strip_prefix("rollcall").unwrap_or_default().trim_start();
@@ -272,7 +272,7 @@ fn exit_status(page: &mut ManPage) {
     page.item("130, 143", "Ended by a signal.");
 }
 
-/// The command's own options that a variable may hold, then what is no option.
+/// The variables of the command's own options, then those that are not options.
 fn environment(page: &mut ManPage, command: &Command) {
     let options = command.get_arguments().filter(|option| !option.is_hide_set()).filter_map(|option| {
         let variable = option.get_env()?.to_string_lossy().into_owned();

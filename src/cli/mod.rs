@@ -63,7 +63,7 @@ use printer::{OutputOptions, Printer};
 /// The whole program: parses the command line, runs the command, and ends the process with its exit status.
 pub fn run() -> ! {
     report_panics();
-    // An empty variable is one that is not set.
+    // An empty variable counts as unset.
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let mut command = environment::without(Cli::command(), &is_empty);
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
@@ -76,7 +76,7 @@ pub fn run() -> ! {
     leave(status)
 }
 
-/// Without the destructors of the libraries: that of PC/SC Lite takes its lists from the threads that are leaving their cards.
+/// Exits without the libraries' destructors: that of PC/SC Lite frees its lists while threads still leave their cards.
 fn leave(status: u8) -> ! {
     signal_hook::low_level::exit(status.into())
 }
@@ -85,7 +85,7 @@ fn execute(cli: Cli) -> u8 {
     let mut out = Printer::new(OutputOptions::of_process(&unconfigured(&cli.global)));
     let done = trace::begin(&cli.global, &cli.command).and_then(|()| dispatch(cli, &mut out));
     trace::end(&mut out);
-    // What was begun is completed in any case, and the first failure counts.
+    // Output that was begun is completed in any case, and the first failure counts.
     let ended = out.end();
     done.and_then(|status| ended.map(|()| status)).unwrap_or_else(|failure| {
         out.error(&failure);
@@ -96,7 +96,7 @@ fn execute(cli: Cli) -> u8 {
 fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
     let Cli { global, command } = cli;
     match command {
-        // About the program itself: these need no configuration, and work with a broken one.
+        // These need no configuration, and work with a broken one.
         CliCommand::Schema(args) => schema::run(&args, out),
         CliCommand::Completions(args) => complete::run(&args, &global, out),
         CliCommand::Man(args) => man::run(&args, out),
@@ -128,7 +128,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
     }
 }
 
-/// What was meant by all that was typed; from here on the printer follows it.
+/// Resolves the settings; from here on the printer follows them.
 fn configure(global: &Global, out: &mut Printer) -> Result<Settings, Failure> {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name))?;
     out.set_options(OutputOptions::of_process(&settings));
@@ -136,8 +136,8 @@ fn configure(global: &Global, out: &mut Printer) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-/// For what needs nothing of this terminal: where no file was named, only the form of the output is lost with what cannot be
-/// read.
+/// For commands that need nothing of this terminal: unless a file was named, an unreadable configuration costs only the
+/// output format.
 fn configure_if_sound(global: &Global, out: &mut Printer) -> Result<Settings, Failure> {
     match configure(global, out) {
         Err(failure) if global.config.is_none() => {
@@ -155,7 +155,7 @@ fn unconfigured(global: &Global) -> Settings {
     Settings::unconfigured(global, &|name| std::env::var_os(name))
 }
 
-/// Help and version are results; everything else is a failure of usage.
+/// Help and version are results; everything else is a usage error.
 fn refuse(error: &clap::Error) -> u8 {
     let mut out = Printer::new(OutputOptions::of_process(&unconfigured(&Global::default())));
     match error.kind() {
@@ -176,7 +176,7 @@ fn refuse(error: &clap::Error) -> u8 {
     }
 }
 
-/// A panic is a bug of ours, on whatever thread: it is told, and the process ends.
+/// A panic on any thread is a bug of ours: it is reported, and the process ends.
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
@@ -195,10 +195,10 @@ mod tests {
     use super::*;
     use std::process;
 
-    /// Set in the process that the test below starts.
+    /// Set in the child process that the test below starts.
     const CHILD: &str = "ROLLCALL_TEST_PANIC";
 
-    /// The help tells the exit statuses in one breath, the manual in a list.
+    /// The help lists the exit statuses in a sentence, the manual in a list.
     #[test]
     fn the_help_tells_every_exit_status() {
         let help = Cli::command().get_after_help().unwrap().to_string();
@@ -212,7 +212,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// A hook is the whole process's, so the test starts itself once more and watches how that ends.
+    /// A panic hook affects the whole process, so the test runs itself as a child and observes how that ends.
     #[test]
     fn a_panic_on_any_thread_is_reported_as_a_bug_and_ends_the_process() {
         if std::env::var_os(CHILD).is_some() {

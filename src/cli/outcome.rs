@@ -11,7 +11,7 @@ use crate::{
     token::open::Evidence,
 };
 
-/// Where the time went, for who asked with `-v`.
+/// The timings, for `-v`.
 pub fn account(outcome: &TapOutcome) -> String {
     let Timings { connect, authenticate, read, total, inside } = outcome.timings;
     let ms = |time: std::time::Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
@@ -36,7 +36,7 @@ pub fn account(outcome: &TapOutcome) -> String {
     )
 }
 
-/// The object `rollcall.scan/1`; `proof` puts the message of the presence proof into it.
+/// The object `rollcall.scan/1`; `proof` includes the message of the presence proof.
 pub fn scan_view(outcome: &TapOutcome, proof: bool) -> views::ScanView {
     let (admitted, holder) = (outcome.decision.admitted(), outcome.decision.holder());
     let timings = outcome.timings;
@@ -67,7 +67,7 @@ pub fn scan_view(outcome: &TapOutcome, proof: bool) -> views::ScanView {
     }
 }
 
-/// `message` puts the message itself and the certificate of its key into it. A resumed channel has no proof.
+/// `message` includes the message and the identity certificate. A resumed channel has no proof.
 fn proof_view(evidence: &Evidence, server_nonce: bool, message: bool) -> Option<views::ProofView> {
     let Evidence::Proof { proof, identity_certificate } = evidence else { return None };
     Some(views::ProofView {

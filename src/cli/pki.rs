@@ -89,7 +89,7 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     list(&home, report.as_ref(), settings, now, out)
 }
 
-/// A terminal does not choose for itself how long it is let in.
+/// A terminal must not choose its own validity.
 fn not_here() -> Failure {
     let what = "the server decides how long this terminal's certificates are valid";
     Failure::new(ExitClass::Usage, "pki.days", what).hint(Remedy::with(
@@ -98,7 +98,7 @@ fn not_here() -> Failure {
     ))
 }
 
-/// A terminal whose certificate has ended cannot ask for another one: its server does not hear it.
+/// A terminal with an expired certificate cannot ask for another one: its server refuses it.
 fn too_late(failure: Failure) -> Failure {
     if failure.code != "pki.terminal-expired" {
         return failure;
@@ -106,7 +106,7 @@ fn too_late(failure: Failure) -> Failure {
     failure.hint(bundle_from_server("it is too late for that; an administrator makes a new bundle under the same name"))
 }
 
-/// A terminal whose keys came in a bundle cannot renew them by itself where no server does.
+/// A terminal whose keys came in a bundle cannot renew them itself without a server.
 fn elsewhere(home: &PkiDir, error: &PkiError) -> Failure {
     let is_from_bundle = matches!(error, PkiError::NoCaKey(_)) && home.folder().join("terminal-tls.key").exists();
     let failure = error.to_failure();
@@ -117,7 +117,7 @@ fn elsewhere(home: &PkiDir, error: &PkiError) -> Failure {
     failure.hint(place.renewal(CertificateClass::Tls(TlsUse::Client), true))
 }
 
-/// Another set in the place of this one, or the end of it.
+/// Replaces a set, or finishes its replacement.
 fn rotate_set(id: SetId, finish: bool, settings: &Settings, home: &PkiDir, out: &mut Printer) -> Result<u8, Failure> {
     if finish {
         let left = home.set_rotation(id)?.left();
@@ -129,7 +129,7 @@ fn rotate_set(id: SetId, finish: bool, settings: &Settings, home: &PkiDir, out: 
         return out.object(&set_rotation_view(&rotation, true)).map(|()| 0);
     }
     let clock_check = ClockCheck::skipped_if(settings.yes);
-    // Only where the CA key lies is a set made.
+    // Sets are made only beside the CA key.
     let mut ca = home.load_ca(clock_check)?;
     let mut create = || home.create_set(&mut ca, Timestamp::now(), &mut SystemRandom);
     let rotation = home.begin_set_rotation(id, &mut create)?;
@@ -138,7 +138,7 @@ fn rotate_set(id: SetId, finish: bool, settings: &Settings, home: &PkiDir, out: 
     Ok(0)
 }
 
-/// How far it is, as an object.
+/// The progress of the rotation, as an object.
 pub fn set_rotation_view(rotation: &SetRotation, finished: bool) -> SetRotationView {
     SetRotationView {
         schema: Schema::default(),
@@ -151,7 +151,7 @@ pub fn set_rotation_view(rotation: &SetRotation, finished: bool) -> SetRotationV
     }
 }
 
-/// Through the server where there is one: it has to know who may ask.
+/// Through the server if there is one, because it has to know the terminals.
 fn terminal(
     settings: &Settings,
     home: &PkiDir,
@@ -168,7 +168,7 @@ fn terminal(
     issue::by_ca(home, clock_check, name, role, days, file, out)
 }
 
-/// Keys and certificates, and the address of the server, where nobody has written one yet.
+/// Imports keys and certificates, and the server's address if none is configured.
 fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) -> Result<(), Failure> {
     let failed = |path: &Path, error| PkiError::Io { path: path.to_owned(), error };
     let mut json = Zeroizing::new(Vec::with_capacity(BUNDLE + 1));
@@ -187,7 +187,7 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
                 new.name,
                 At(new.end)
             );
-            // An identity that has ended is of no use to anybody; one that has not may be somebody else's terminal.
+            // An expired identity is useless; a valid one may belong to another terminal.
             if old.end > now && old.name != new.name {
                 return home.import(&bundle).map_err(Failure::from);
             }
@@ -200,7 +200,7 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
     }
     let config = settings.config_folder.join("config.toml");
     let Some(url) = &bundle.server else { return Ok(()) };
-    // The configuration has the port, and a bundle may leave 443 out.
+    // The configuration includes the port; a bundle may omit 443.
     if url.parse::<ServerUrl>().is_ok_and(|url| settings.server.url.as_ref() == Some(&url.to_string())) {
         return Ok(());
     }
@@ -214,7 +214,7 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
     Ok(())
 }
 
-/// One line of what was done, and where.
+/// Reports in one line what was done, and where.
 fn tell(home: &PkiDir, report: &IssueReport, out: &mut Printer) {
     let folder = home.folder().display();
     let count = |outcome| report.files.iter().filter(|file| file.outcome == outcome).count();
@@ -233,7 +233,7 @@ fn tell(home: &PkiDir, report: &IssueReport, out: &mut Printer) {
     }
 }
 
-/// Everything that is there, and what is wrong with it.
+/// Lists everything, and what is wrong with it.
 fn list(
     home: &PkiDir,
     report: Option<&IssueReport>,
@@ -249,7 +249,7 @@ fn list(
     out.list(&objects, "there are no keys and certificates here: make them with rollcall pki init")?;
     let mut told: Vec<String> = Vec::new();
     for (what, hint) in items.iter().filter_map(|item| trouble(item, place, now)) {
-        // A key that cannot be used makes its certificate useless too: that is one trouble, not two.
+        // A key that cannot be used also makes its certificate useless: report that once.
         if !told.contains(&what) {
             out.warning(&what, hint.as_deref());
             told.push(what);
@@ -259,7 +259,7 @@ fn list(
     Ok(if broken { ExitClass::No.exit_status() } else { 0 })
 }
 
-/// What should not stay so, and what to do about it.
+/// What should be corrected, and how.
 fn trouble(item: &InventoryItem, place: CertificatePlace, now: Timestamp) -> Option<(String, Option<String>)> {
     if let Some(error) = item.error() {
         let failure = error.to_failure();

@@ -10,7 +10,7 @@ use crate::{
     pki::{ClockCheck, IssueReport, PkiDir, PkiError, server_names},
 };
 
-/// Begins a rotation, or ends one. Both may be killed anywhere: the next run goes on.
+/// Begins or finishes a rotation. Either may be killed at any point: the next run continues.
 ///
 /// # Errors
 /// `pki.rotation-server` for a store that this program cannot open; that of the store, of [`confirm`], and `pki.…`.
@@ -30,7 +30,7 @@ pub fn run(
         return end(settings, home, store.as_ref(), out).map(|()| None);
     }
     if home.previous()?.is_some() {
-        // A run that was killed may have left the store behind.
+        // A killed run may not have updated the store.
         store.map_or(Ok(()), |store| store.recertify(home, ClockCheck::skipped_if(settings.yes), out))?;
         return Err(PkiError::RotationUnderWay.into());
     }
@@ -55,7 +55,7 @@ fn end(settings: &Settings, home: &PkiDir, store: Option<&LocalStore>, out: &mut
     let others = if store.is_some() { ", and every terminal that was not renewed" } else { "" };
     let what = format!("not moved, and strangers from now on: {}{others}", number_of(left, "token"));
     confirm(settings, out, &what, "finish")?;
-    // Tokens that were registered before the server knew of the new CA.
+    // Includes tokens that were registered before the server knew the new CA.
     store.map_or(Ok(()), |store| store.recertify(home, ClockCheck::skipped_if(settings.yes), out))?;
     Ok(home.finish_rotation()?)
 }

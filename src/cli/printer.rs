@@ -34,11 +34,11 @@ use crate::failure::{ExitClass, Failure};
 pub use column::{Column, Printable};
 use progress::{ProgressLine, Stand};
 
-/// How it is printed.
+/// How output is formatted.
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(clippy::struct_excessive_bools)] // three independent switches, and one of them for each stream
 pub struct OutputOptions {
-    /// The form of the results.
+    /// The output format.
     pub format: OutputFormat,
     /// The program for which csv is written.
     pub csv_for: Option<CsvReader>,
@@ -46,22 +46,22 @@ pub struct OutputOptions {
     pub colour_out: bool,
     /// Colour on stderr.
     pub colour_err: bool,
-    /// How wide stdout is; nothing where it is as wide as it needs to be.
+    /// The width of stdout; none if unlimited.
     pub width: Option<usize>,
-    /// Progress may be shown: stderr is a terminal that moves its cursor.
+    /// Whether progress may be shown: stderr is a terminal that can move its cursor.
     pub progress: bool,
-    /// A whole screen may be shown: so is stdout.
+    /// Whether a whole screen may be shown: the same holds for stdout.
     pub live: bool,
-    /// Times are those of the clock on the wall here; otherwise in UTC.
+    /// Whether times are local; otherwise in UTC.
     pub is_local: bool,
-    /// Details are told.
+    /// Whether details are printed.
     pub verbose: bool,
-    /// stderr is the journal: lines begin with their priority (sd-daemon(3)).
+    /// Whether stderr is the journal: lines then begin with their priority (sd-daemon(3)).
     pub journal: bool,
 }
 
 impl OutputOptions {
-    /// What the settings mean for the streams of this process.
+    /// The options that the settings imply for the streams of this process.
     pub fn of_process(settings: &Settings) -> Self {
         let terminal = io::stderr().is_terminal();
         let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
@@ -80,7 +80,7 @@ impl OutputOptions {
     }
 }
 
-/// That stdout cannot be written.
+/// The failure to write stdout.
 pub fn output_failed(error: &io::Error) -> Failure {
     Failure::new(ExitClass::Io, "output.failed", format!("stdout cannot be written: {error}")).hint("is the disk full?")
 }
@@ -94,7 +94,7 @@ fn coloured(colour: Colour, terminal: bool) -> bool {
     }
 }
 
-/// How far the results on stdout are.
+/// The state of the results on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Nothing,
@@ -107,7 +107,7 @@ pub struct Printer {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     stage: Stage,
-    /// The byte order mark stands there.
+    /// Whether the byte order mark was written.
     marked: bool,
     closed: bool,
     work: Option<ProgressLine>,
@@ -125,28 +125,28 @@ impl Printer {
         Self { options, out, err, stage: Stage::Nothing, marked: false, closed: false, work: None, zone: None }
     }
 
-    /// The form of the results.
+    /// The output format.
     pub const fn format(&self) -> OutputFormat {
         self.options.format
     }
 
-    /// How it is printed now.
+    /// The current options.
     pub const fn options(&self) -> OutputOptions {
         self.options
     }
 
-    /// Other options, from now on.
+    /// Changes the options.
     pub const fn set_options(&mut self, options: OutputOptions) {
         self.options = options;
     }
 
-    /// Notes, warnings and errors go there from now on, without colour.
+    /// From now on notes, warnings and errors go there, without colour.
     pub fn divert(&mut self, err: Box<dyn Write + Send>) {
         self.err = err;
         self.options.colour_err = false;
     }
 
-    /// The time zone here; UTC where that is asked for. It is looked for once, and a warning says that nobody knows it.
+    /// The local time zone, or UTC if requested. It is looked up once; a warning says if it is unknown.
     pub fn zone(&mut self) -> TimeZone {
         if !self.options.is_local {
             return TimeZone::UTC;
@@ -162,22 +162,22 @@ impl Printer {
         zone
     }
 
-    /// What stdout is, for text.
+    /// The properties of stdout, for text.
     pub fn screen(&mut self) -> Screen {
         let clock = self.options.is_local.then(|| WallClock::now(self.zone()));
         Screen { width: self.options.width, colour: self.options.colour_out, clock }
     }
 
-    /// Nobody reads stdout any more. A command that stays ends now, with success.
+    /// Whether nobody reads stdout any more. A long-running command then ends with success.
     pub const fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Begins a list whose objects are printed as they come: the header of csv, the beginning of the JSON array.
+    /// Begins a list whose objects are printed one by one: the header of csv, the beginning of the JSON array.
     ///
     /// # Errors
-    /// `output.failed` when stdout cannot be written; that nobody reads it any more is no failure. The same holds for
-    /// all that is printed.
+    /// `output.failed` when stdout cannot be written; that nobody reads it any more is not a failure. The same applies
+    /// to everything that is printed.
     pub fn begin<R: Printable>(&mut self) -> Result<(), Failure> {
         if self.stage != Stage::Nothing {
             return Ok(());
@@ -201,7 +201,7 @@ impl Printer {
         self.flush()
     }
 
-    /// A whole list: a table for people. `nobody` is said on stderr, for people, when it is empty.
+    /// Prints a whole list: a table for people. If it is empty, `nobody` is printed on stderr for people.
     ///
     /// # Errors
     /// As [`Self::begin`].
@@ -226,7 +226,7 @@ impl Printer {
         self.end()
     }
 
-    /// The one object that a command is about.
+    /// Prints the one object of a command.
     ///
     /// # Errors
     /// As [`Self::begin`].
@@ -245,7 +245,7 @@ impl Printer {
         self.flush()
     }
 
-    /// The object of a command that tells people in a note what it did: for programs only.
+    /// Prints the object of a command that informs people by a note: for programs only.
     ///
     /// # Errors
     /// As [`Self::begin`].
@@ -253,7 +253,7 @@ impl Printer {
         if self.options.format == OutputFormat::Text { Ok(()) } else { self.object(object) }
     }
 
-    /// The header of csv with all columns that these objects have, and a record for each.
+    /// The csv header with all columns that these objects have, and a record for each.
     fn records<R: Printable>(&mut self, objects: &[&R]) -> Result<(), Failure> {
         let free = R::free_columns(objects);
         self.csv(R::header().into_iter().chain(free.iter().map(String::as_str)))?;
@@ -265,7 +265,7 @@ impl Printer {
         self.flush()
     }
 
-    /// A document that has one form only: a manual page, a schema.
+    /// Prints a document that has only one format: a manual page, a schema.
     ///
     /// # Errors
     /// As [`Self::begin`].
@@ -274,7 +274,7 @@ impl Printer {
         self.flush()
     }
 
-    /// Completes what was begun.
+    /// Completes the output.
     ///
     /// # Errors
     /// As [`Self::begin`].
@@ -287,20 +287,20 @@ impl Printer {
         self.flush()
     }
 
-    /// Something worth knowing.
+    /// Prints a piece of information.
     pub fn note(&mut self, text: &str) {
         let text = self.localised(text);
         self.say(Style::Dim, "note: ", &text);
     }
 
-    /// Lines for somebody who does not know yet what to type.
+    /// Prints lines for a new user.
     pub fn guide(&mut self, text: &str) {
         for line in text.lines() {
             self.say(Style::Plain, "", line);
         }
     }
 
-    /// Something worth knowing for who asked with `-v`.
+    /// Prints a detail, with `-v`.
     pub fn detail(&mut self, text: &str) {
         if self.options.verbose {
             let text = self.localised(text);
@@ -308,7 +308,7 @@ impl Printer {
         }
     }
 
-    /// Something that should not stay so.
+    /// Prints a warning.
     pub fn warning(&mut self, text: &str, hint: Option<&str>) {
         let text = self.localised(text);
         self.say(Style::Warning, "warning: ", &text);
@@ -317,9 +317,9 @@ impl Printer {
         }
     }
 
-    /// A failure: what happened, what to do about it, and the code.
+    /// Prints a failure: what happened, what to do about it, and the code.
     pub fn error(&mut self, failure: &Failure) {
-        // What was typed is quoted as it is.
+        // Typed input is quoted unchanged.
         let message = if failure.code == "usage" { failure.message.clone() } else { self.localised(&failure.message) };
         self.say(Style::Bad, "error: ", &message);
         if let Some(hint) = &failure.hint {
@@ -328,7 +328,7 @@ impl Printer {
         self.say(Style::Dim, "code: ", failure.code);
     }
 
-    /// Messages have their times in UTC until they are shown.
+    /// Converts the UTC times of messages for display.
     fn localised(&mut self, text: &str) -> String {
         if !self.options.is_local || !wall_clock::has_utc(text) {
             return text.to_owned();
@@ -336,7 +336,7 @@ impl Printer {
         WallClock::now(self.zone()).localised(text).into_owned()
     }
 
-    /// A question to who sits at the terminal; the answer is typed on the same line.
+    /// Asks the user a question; the answer is typed on the same line.
     pub fn question(&mut self, text: &str) {
         let text = format!("{} ", sanitize::line(text));
         if let Some(work) = &mut self.work {
@@ -345,19 +345,19 @@ impl Printer {
         let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
     }
 
-    /// Ends the line of a question that got no answer.
+    /// Ends the line of an unanswered question.
     pub fn end_line(&mut self) {
-        // Whoever reads it may be gone.
+        // The reader of stderr may be gone.
         let _ = self.err.write_all(b"\n");
     }
 
-    /// Where a longer work stands: `done` of `of`, where it is known of how many. On a terminal that is one line, which is
-    /// written over; elsewhere there is a line when it takes long.
+    /// Shows progress: `done` of `of`, if the total is known. On a terminal it is one line that is overwritten;
+    /// elsewhere a line is printed if it takes long.
     pub fn progress(&mut self, text: &str, done: u64, of: Option<u64>) {
         self.show(text, Stand { done, of, is_long: false });
     }
 
-    /// Where a work stands that takes minutes to hours: with the rate and the time that is left.
+    /// Shows the progress of work that takes minutes to hours, with the rate and the time left.
     pub fn work(&mut self, text: &str, done: u64, of: u64) {
         self.show(text, Stand { done, of: Some(of), is_long: true });
     }
@@ -376,7 +376,7 @@ impl Printer {
         }
     }
 
-    /// Takes the progress away.
+    /// Removes the progress line.
     pub fn progress_end(&mut self) {
         self.work = None;
     }
@@ -439,7 +439,7 @@ impl Printer {
         }
     }
 
-    /// Lines behind the first are indented below it. That stderr cannot be written is nothing that could be told.
+    /// Lines after the first are indented. A failure to write stderr cannot be reported.
     fn say(&mut self, style: Style, label: &str, text: &str) {
         let before = if self.options.journal { journal::priority(style) } else { "" };
         let indented = sanitize::lines(text).replace('\n', &format!("\n{before}{}", " ".repeat(label.len())));

@@ -32,8 +32,8 @@ const CERTIFICATE: u64 = 16 * 1024;
 /// Runs the command.
 ///
 /// # Errors
-/// `proof.unreadable` and `proof.input` for a file; `pki.…` for the CA of this terminal; that of the output. A proof that
-/// does not hold is the status.
+/// `proof.unreadable` and `proof.input` for a file; `pki.…` for the CA of this terminal; that of the output. A proof
+/// that is not valid only affects the status.
 pub fn run(args: &ProofArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let ProofCommand::Verify(args) = &args.command;
     verify(args, settings, out)
@@ -63,14 +63,14 @@ fn verify(args: &ProofVerifyArgs, settings: &Settings, out: &mut Printer) -> Res
         reports.push(view(&check_proof(&shown, &expected), now));
     }
     match reports.as_slice() {
-        // A list that was given stays one for programs.
+        // For programs, a list in the input remains a list.
         [one] if !found.list || settings.format == OutputFormat::Text => out.object(one)?,
         all => out.list(all, "")?,
     }
     Ok(if reports.iter().all(|report| report.verified) { 0 } else { ExitClass::No.exit_status() })
 }
 
-/// A proof as a file has it.
+/// A proof found in the file.
 #[derive(Debug)]
 struct FoundProof {
     cose: Vec<u8>,
@@ -84,11 +84,11 @@ struct Found {
     proofs: Vec<FoundProof>,
     /// Objects without a proof.
     without: usize,
-    /// It was a list, or there were several objects.
+    /// Whether the input was a list, or had several objects.
     list: bool,
 }
 
-/// JSON begins with a bracket, and a message with the tag 18 (D2).
+/// Finds the proofs: JSON begins with a bracket, a message with the tag 18 (D2).
 fn proofs(input: &[u8], path: &Path) -> Result<Found, Failure> {
     let text = files::without_mark(input).trim_ascii_start();
     if !text.is_empty() && !matches!(text[0], b'{' | b'[') {
@@ -116,7 +116,7 @@ fn proofs(input: &[u8], path: &Path) -> Result<Found, Failure> {
     Ok(Found { without: objects.len() - proofs.len(), list: list || objects.len() > 1, proofs })
 }
 
-/// The proof of one object, where it has one.
+/// The proof in an object, if it has one.
 fn proof(object: &Value, path: &Path) -> Result<Option<FoundProof>, Failure> {
     let proof = &object["proof"];
     let binary = |name: &str| match &proof[name] {
@@ -164,7 +164,7 @@ fn view(report: &ProofReport, now: Timestamp) -> ProofReportView {
     }
 }
 
-/// The CA that is named, or those that this terminal trusts.
+/// The named CA, or those that this terminal trusts.
 fn authorities(named: Option<&Path>, settings: &Settings) -> Result<Vec<Point>, Failure> {
     let Some(path) = named else {
         return Ok(PkiDir::new(settings.pki_folder()).load_trusted()?);
@@ -175,7 +175,7 @@ fn authorities(named: Option<&Path>, settings: &Settings) -> Result<Vec<Point>, 
     Ok(vec![*authority.point()])
 }
 
-/// A certificate as DER; PEM begins with a dash.
+/// A certificate as DER; PEM is recognised by its dash.
 fn certificate(path: &Path) -> Result<Vec<u8>, Failure> {
     let content = read(path, CERTIFICATE)?;
     if content.first() == Some(&0x30) {

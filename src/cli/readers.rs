@@ -28,13 +28,13 @@ use crate::terminal::presence::{self, EventKind};
 use crate::terminal::readers::{ReaderChange, ReadersWatch, no_reader};
 use crate::terminal::survey::{SelectAnswer, survey};
 
-/// How soon a reader is asked again of which nobody can say whether it is meant.
+/// How soon an undecided reader is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Lists the readers, or with `--watch` tells what happens to them.
+/// Lists the readers, or with `--watch` reports their events.
 ///
 /// # Errors
-/// `pcsc.…` when the service does not answer; that of a reader that was named and is not there; that of the output.
+/// `pcsc.…` when the service does not answer; that of a named reader that is missing; that of the output.
 pub fn run(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     if args.watch { watch(settings, out) } else { show(args, settings, out) }
 }
@@ -52,9 +52,9 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let ignored = all.iter().filter(|reader| settings.readers.ignores(&reader.name));
     let ignored = ignored.map(|reader| object(&reader.name, &reader.slot, reader.exclusive, settings));
     found.extend(ignored.map(|view| ReaderView { ignored: true, ..view }));
-    // A table for people has neither.
+    // A table for people shows neither.
     if args.explain || out.format() != OutputFormat::Text {
-        // Each driver is asked once: one that hangs takes its time.
+        // Ask each driver only once: a hanging one takes its time.
         let patterns: Vec<_> = all.iter().map(|reader| ReaderIdentity::of(&reader.name).pattern()).collect();
         let names_one = |pattern: &&String| patterns.iter().flatten().filter(|other| other == pattern).count() == 1;
         for view in &mut found {
@@ -71,7 +71,7 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     Ok(0)
 }
 
-/// What the list of pcsc-tools calls the cards, where it is installed.
+/// Adds the names of the cards from the list of pcsc-tools, if it is installed.
 fn name(readers: &mut [ReaderView]) {
     let mut list = String::new();
     let read = File::open(names::LIST).and_then(|file| file.take(names::LIST_MAX).read_to_string(&mut list));
@@ -84,7 +84,7 @@ fn name(readers: &mut [ReaderView]) {
     }
 }
 
-/// For people: what names each reader for good, its card's answer to reset, and its names.
+/// For people: each reader's stable pattern, its card's answer to reset, and the card's names.
 fn explained(readers: &[ReaderView], screen: &Screen) -> String {
     let mut text = String::new();
     let mut line = |cells: &[Cell], indent: usize, above: &str| {
@@ -109,7 +109,7 @@ fn explained(readers: &[ReaderView], screen: &Screen) -> String {
     text
 }
 
-/// What is shown of a reader, and of what its card said.
+/// The view of a reader, with what its card answered.
 fn answered(reader: &ReaderState, answer: SelectAnswer, settings: &Settings) -> ReaderView {
     let mut view = object(&reader.name, &reader.slot, reader.exclusive, settings);
     match answer {
@@ -122,7 +122,7 @@ fn answered(reader: &ReaderState, answer: SelectAnswer, settings: &Settings) -> 
     view
 }
 
-/// What is known without asking any card.
+/// The view without asking any card.
 fn object(name: &str, slot: &Slot, exclusive: bool, settings: &Settings) -> ReaderView {
     let state = match slot {
         Slot::Unavailable => views::ReaderStateView::Unavailable,
@@ -152,9 +152,9 @@ fn shown(field: Field) -> AtrField {
     AtrField { name: field.name, bytes: hex::encode_upper(field.bytes), meaning: field.meaning }
 }
 
-/// Only looks: no card is asked anything, so that nobody's session is disturbed.
+/// Only observes: no card is asked anything, so that no session is disturbed.
 fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    // A service that is not there now is a failure; one that goes away later is an event.
+    // A service that is missing now is a failure; one that goes away later is an event.
     list()?;
     let mut events = EventLoop::new();
     let stopper = events.stopper();
@@ -166,11 +166,11 @@ fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     Ok(interrupt.exit_status().unwrap_or(0))
 }
 
-/// Prints what happens to the readers, as it comes.
+/// Prints the events of readers as they come.
 struct ReadersPrinter<'a> {
     settings: &'a Settings,
     watch: ReadersWatch,
-    /// The number of the last event that was printed.
+    /// The number of the last printed event.
     seq: u64,
     out: &'a mut Printer,
 }
@@ -203,7 +203,7 @@ impl ReadersPrinter<'_> {
     }
 
     fn change(&mut self, change: ReaderChange) -> Result<(), Failure> {
-        // The records of csv are all readers.
+        // In csv every record is a reader.
         let csv = self.out.format() == OutputFormat::Csv;
         let empty = |reader: &str| object(reader, &Slot::Empty, false, self.settings);
         match change {
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// What the door's reader goes through, and one that is not meant beside it.
+    /// The events of the door's reader, and of one that is not selected.
     fn printed(format: OutputFormat) -> String {
         let (door, other) = ("Door 00 00".to_owned(), "Desk 00 00".to_owned());
         let aliases = Aliases::from([("north door".into(), "door".into())]);
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(numbers, [1, 2, 3, 4]);
     }
 
-    /// As with an alias that goes by serial number, for a reader that another program holds.
+    /// As with an alias by serial number, for a reader that another program holds.
     #[test]
     fn one_that_could_not_be_asked_is_asked_again_and_told() {
         let (settings, choice) = (Settings::default(), Rc::new(Cell::new(ReaderChoice::Undecided)));

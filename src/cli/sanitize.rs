@@ -3,19 +3,19 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character does something instead of being shown: control characters (C1 too, which some terminals obey),
-/// line and paragraph separators, and the marks that change the direction of what follows.
+/// Whether a character has an effect instead of being shown: control characters (C1 too, which some terminals obey),
+/// line and paragraph separators, and the marks that change the text direction.
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
-/// On one line, with everything that steers made visible: `\n`, `\u{1b}`.
+/// On one line, with all such characters made visible: `\n`, `\u{1b}`.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// The same, but line ends stay.
+/// The same, but line ends are kept.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c == '\n')
 }
@@ -39,10 +39,10 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A cell of a csv file that no spreadsheet takes for a formula: one that begins like a formula gets a leading
-/// apostrophe (OWASP). Line ends stay, they are quoted; other control characters are made visible. What is read back is the
-/// same text (`terminal::user_csv::said`): so an apostrophe that stands there already, a `\u{`, and blanks at the beginning and
-/// the end are marked as well.
+/// A csv cell that no spreadsheet takes for a formula: one that begins like a formula gets a leading apostrophe
+/// (OWASP). Line ends stay, since they are quoted; other control characters are made visible. Reading it back
+/// (`terminal::user_csv::said`) gives the original text: so existing leading apostrophes, `\u{`, and leading and
+/// trailing blanks are marked as well.
 pub fn cell(text: &str) -> Cow<'_, str> {
     let marked = if text.contains("\\u{") { Cow::Owned(text.replace("\\u{", "\\u{5c}u{")) } else { text.into() };
     let shown = match escaped(&marked, |c| matches!(c, '\n' | '\r' | '\t')) {
@@ -54,7 +54,7 @@ pub fn cell(text: &str) -> Cow<'_, str> {
     if shown.trim_start_matches('\'').starts_with(formula) { Cow::Owned(format!("'{shown}")) } else { shown }
 }
 
-/// The blanks around a text as `\u{20}`: readers of tables drop those around a cell.
+/// Leading and trailing blanks as `\u{20}`, because readers of tables drop them.
 fn with_blanks(text: Cow<'_, str>) -> Cow<'_, str> {
     let is_blank = |c: char| c.is_whitespace() && !c.is_control();
     let (before, rest) = text.split_at(text.len() - text.trim_start_matches(is_blank).len());

@@ -35,7 +35,7 @@ use crate::{
 ///
 /// # Errors
 /// `scan.…`, `pcsc.…`, `pki.…`, `store.…` and that of the server before a card is touched; later that of the store, the
-/// file or the output. A card that is not let in is an object of the list.
+/// file or the output. A card that is not admitted is an object in the output.
 pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     if args.out.is_some() {
         record_form(settings.format)?;
@@ -54,7 +54,7 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
             out.note(&format!("this terminal's certificates were renewed, and end at {}", views::At(end)));
             terminal = tap_terminal(settings, depth);
         }
-        // What is wrong with a certificate the next line says; a server that is away is asked by the next scan.
+        // The next line reports faults of a certificate; the next scan asks an unreachable server again.
         Err(failure) if failure.code.starts_with("pki.") => {}
         Err(failure) => out.warning(&format!("this terminal's certificates were not renewed: {failure}"), None),
     }
@@ -94,20 +94,20 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
 
 /// Where the objects go.
 enum ScanSink {
-    /// All of them to stdout.
+    /// All to stdout.
     Stdout,
-    /// Those of tokens that were read into a file; of the others, stderr tells.
+    /// Those of tokens that were read into a file; stderr reports the others.
     File(Records),
 }
 
-/// Prints what happens.
+/// Prints the outcomes.
 struct ScanPrinter<'a> {
     out: &'a mut Printer,
     proof: bool,
     sink: ScanSink,
-    /// How many tokens are waited for.
+    /// How many tokens to wait for.
     count: Option<usize>,
-    /// How many tokens the file brought.
+    /// How many tokens were already in the file.
     known: usize,
     outage: ServiceOutage,
 }
@@ -169,7 +169,7 @@ impl ScanPrinter<'_> {
         }
     }
 
-    /// The answer of a scan that waited.
+    /// The result of a scan that waited.
     fn told_enough(&self, found: usize) -> Result<u8, Failure> {
         match self.count {
             _ if self.out.is_closed() => Ok(0),

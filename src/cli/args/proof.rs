@@ -15,7 +15,7 @@ pub struct ProofArgs {
 }
 
 impl ProofArgs {
-    /// Whether the CA of this terminal is needed.
+    /// Whether it needs this terminal's CA.
     pub const fn needs_home(&self) -> bool {
         let ProofCommand::Verify(args) = &self.command;
         args.ca.is_none()

@@ -3,19 +3,19 @@
 use clap::Command;
 use clap_complete::Shell;
 
-/// How the generator asks whether the first word of the command is this one.
+/// The generator's test that the first word of the command is this one.
 const USING: &str = "__fish_rollcall_using_subcommand ";
-/// How it asks for any further word.
+/// The generator's test for any further word.
 const SEEN: &str = "; and __fish_seen_subcommand_from ";
 
-/// The script that was generated for these commands, and what it lacks.
+/// The generated script, completed for these commands.
 pub fn completed(script: &str, program: &Command) -> String {
     let mut all = script.to_owned();
     for first in program.get_subcommands() {
         for second in first.get_subcommands().filter(|command| command.has_subcommands()) {
             let group = format!("{USING}{}{SEEN}{}", first.get_name(), second.get_name());
             let names: Vec<_> = second.get_subcommands().map(Command::get_name).collect();
-            // Behind `server terminal add` the generator would go on offering add, list and revoke.
+            // After `server terminal add` the generator would keep offering add, list and revoke.
             let open = format!("\"{group}; and not __fish_seen_subcommand_from {}\"", names.join(" "));
             all = all.replace(&format!("\"{group}\""), &open);
             all.extend(second.get_subcommands().map(|third| options(&group, third)));
@@ -24,7 +24,7 @@ pub fn completed(script: &str, program: &Command) -> String {
     all + &values(program, "")
 }
 
-/// What completes the options of the third word, which the generator writes for no more than two.
+/// Completes the options of third-level commands, because the generator handles only two levels.
 fn options(group: &str, third: &Command) -> String {
     let mut alone = Command::new("rollcall").subcommand(Command::new("GROUP").subcommand(third.clone()));
     let mut script = Vec::new();
@@ -32,12 +32,12 @@ fn options(group: &str, third: &Command) -> String {
     let (two, three) =
         (format!("\"{USING}GROUP{SEEN}{}\"", third.get_name()), format!("\"{group}{SEEN}{}\"", third.get_name()));
     let script = String::from_utf8_lossy(&script);
-    // One for each option; with fixed values it goes on for several lines.
+    // One for each option; with fixed values it spans several lines.
     let all = script.split("\ncomplete ").filter(|one| one.contains(&two));
     all.flat_map(|one| ["complete ".to_owned(), one.trim_end().replace(&two, &three), "\n".to_owned()]).collect()
 }
 
-/// The fixed values of arguments that are no options, of this command and those below it.
+/// The fixed values of positional arguments, of this command and those below it.
 fn values(command: &Command, condition: &str) -> String {
     let mut lines = String::new();
     for below in command.get_subcommands() {

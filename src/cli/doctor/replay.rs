@@ -13,7 +13,7 @@ use crate::{
     token::trace_points::DIGEST,
 };
 
-/// Plays the file. The exit status is that of a scan with the same outcomes.
+/// Replays the file. The exit status is that of a scan with the same outcomes.
 ///
 /// # Errors
 /// `trace.…` for a trace that cannot be read or played; that of [`Printer::item`].

@@ -37,14 +37,14 @@ use crate::{
     token::record::Layout,
 };
 
-/// Differences that are told; the others are counted.
+/// How many differences are listed; the others are counted.
 const TOLD: usize = 20;
 
 /// Runs the command.
 ///
 /// # Errors
 /// `csv.…`, `batch.…`, `pki.…`, `confirm.…` before a card is touched; later that of the store or of the output. A card
-/// that cannot be enrolled is an object of the list.
+/// that cannot be enrolled is an object in the output.
 pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let EnrollArgs { batch: args, private, .. } = enroll;
     let Some(file) = &args.from else { return Ok(ExitClass::Usage.exit_status()) };
@@ -106,8 +106,8 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
     end(stop, count, signal.exit_status(), out)
 }
 
-/// What the rows make of what the server, or without one this terminal, knows of their users: what has no column stays.
-/// A dry run asks no server.
+/// Merges the rows with what the server, or without one this terminal, knows of their users: what has no column stays.
+/// A dry run does not ask a server.
 fn rows(
     table: &UserTable,
     portraits: &Portraits,
@@ -138,7 +138,7 @@ fn rows(
     rows
 }
 
-/// Gives cards to these rows only, where some were named.
+/// Restricts the batch to these rows, if any are named.
 fn limit(ledger: &mut BatchLedger, only: &[String]) -> Result<(), Failure> {
     if only.is_empty() {
         return Ok(());
@@ -149,7 +149,7 @@ fn limit(ledger: &mut BatchLedger, only: &[String]) -> Result<(), Failure> {
     })
 }
 
-/// What the file says otherwise than the journal, before anything is done.
+/// Reports differences between file and journal, before anything is done.
 fn tell(differences: &[RowDifference], has_server: bool, out: &mut Printer) {
     for difference in differences.iter().take(TOLD) {
         let text = difference.in_words();
@@ -166,13 +166,13 @@ fn tell(differences: &[RowDifference], has_server: bool, out: &mut Printer) {
     }
 }
 
-/// The hint where rows are of users who have a card already.
+/// The hint for rows of users who already have a card.
 const SECOND_CARDS: &str = "leave their rows out with --only; for second cards: --second-card, or --yes";
 
-/// What is said of rows of users who have a card already, which is not the one that the journal knows.
+/// The warning about rows of users who already have a card other than the one in the journal.
 fn second_cards(ledger: &BatchLedger, enrollment: &EnrollmentContext) -> Result<Option<String>, Failure> {
     let waiting: Vec<_> = ledger.waiting().collect();
-    // Who is in the file or its journal under another id is somebody else, or was told of above.
+    // A user in the file or journal under another id is a different one, or was reported above.
     let have = with_tokens(&waiting, |id| ledger.has(id), enrollment)?;
     let who = match have.as_slice() {
         [] => return Ok(None),
@@ -182,7 +182,7 @@ fn second_cards(ledger: &BatchLedger, enrollment: &EnrollmentContext) -> Result<
     Ok(Some(format!("{who} a card already, and this makes a second one")))
 }
 
-/// These are asked about before the first card.
+/// Asks for confirmation of second cards before the first card.
 fn ask_for_seconds(
     ledger: &BatchLedger,
     enrollment: &EnrollmentContext,
@@ -193,7 +193,7 @@ fn ask_for_seconds(
     confirm(settings, out, &what, "second").map_err(|failure| failure.hint(SECOND_CARDS))
 }
 
-/// A dry run tells what a run would ask; a server that is away does not keep it from checking the rows.
+/// Reports in a dry run what a run would ask; an unreachable server does not prevent checking the rows.
 fn foretell_seconds(ledger: &BatchLedger, enrollment: &EnrollmentContext, out: &mut Printer) -> Result<(), Failure> {
     match second_cards(ledger, enrollment) {
         Ok(Some(what)) => out.warning(&what, Some(SECOND_CARDS)),
@@ -207,7 +207,7 @@ fn foretell_seconds(ledger: &BatchLedger, enrollment: &EnrollmentContext, out: &
     Ok(())
 }
 
-/// Gives up, once that is confirmed.
+/// Abandons the batch, after confirmation.
 fn abandon(
     enrollment: &EnrollmentContext,
     ledger: &mut BatchLedger,
@@ -277,7 +277,7 @@ fn end(stop: Option<BatchStop>, count: BatchCount, signal: Option<u8>, out: &mut
     }
 }
 
-/// Whose card is next, and whose was lifted: `next: 1006 José Núñez`.
+/// Whose card is next, or whose was removed: `next: 1006 José Núñez`.
 fn awaited(next: &BatchNext) -> String {
     let named = |user: &User| format!("{} {}", user.id, user.name);
     let mut awaited = Vec::new();
@@ -292,10 +292,10 @@ fn awaited(next: &BatchNext) -> String {
     if awaited.is_empty() { "the last cards".to_owned() } else { awaited.join("; ") }
 }
 
-/// Prints what happens.
+/// Prints the events of a batch.
 struct BatchPrinter<'a> {
     out: &'a mut Printer,
-    /// What brings the text of an edited row onto its card, by the id of the row.
+    /// By the id of an edited row: how to get its text onto its card.
     remedies: HashMap<String, String>,
     outage: ServiceOutage,
 }

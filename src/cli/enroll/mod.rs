@@ -42,7 +42,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// `enroll.…` for a user, a portrait or a card that cannot be taken; that of the keys, the server, the reader or the
+/// `enroll.…` for an unsuitable user, portrait or card; that of the keys, the server, the reader or the
 /// output.
 pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let Some(id) = &args.id else {
@@ -96,7 +96,7 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     Ok(0)
 }
 
-/// What stays of a user, apart from what is named: what the server knows, or without one what this terminal knows.
+/// The existing user to which changes are applied: from the server, or without one from this terminal.
 fn base(patch: &UserPatch, id: &str, terminal: &TerminalContext, out: &mut Printer) -> Result<Option<User>, Failure> {
     let here = KnownUsers::load(&terminal.state_folder)?;
     let here = here.user(id);
@@ -124,7 +124,7 @@ fn show_step(step: EnrollmentStep, out: &mut Printer) {
     out.progress(step.words(), step.done() as u64, Some(EnrollmentStep::COUNT as u64));
 }
 
-/// Gives up what was begun with a card for somebody else, once that is confirmed.
+/// Abandons an enrollment of this card for another user, after confirmation.
 fn give_up(
     begun: &EnrollError,
     card: &str,
@@ -158,13 +158,13 @@ fn planned(reader: String, user: User, changes: Vec<views::UserChangeView>) -> v
     }
 }
 
-/// What was asked for, for tokens in private mode.
+/// The request for tokens in private mode.
 fn private_request(args: &PrivateArgs) -> Option<PrivateRequest> {
     let set = args.set.map(SetRequest::Named).or(args.set_size.map(SetRequest::Sized))?;
     Some(PrivateRequest { set, accept_trackable: args.accept_trackable })
 }
 
-/// What a run would ask about the other cards of the user.
+/// Reports what a run would ask about the user's other cards.
 fn foretell(args: &EnrollArgs, user: &User, enrollment: &EnrollmentContext, out: &mut Printer) -> Result<(), Failure> {
     if let Some(named) = &args.replace {
         let LostToken { token_id, .. } = LostToken::find(named.as_ref(), user, enrollment)?;
@@ -175,10 +175,10 @@ fn foretell(args: &EnrollArgs, user: &User, enrollment: &EnrollmentContext, out:
     Ok(())
 }
 
-/// The hint where a user has a card already.
+/// The hint if the user already has a card.
 const SECOND_CARD: &str = "for a card that was lost: --replace; for a second one: --second-card, or --yes";
 
-/// What is said where the user has a card already.
+/// The warning if the user already has a card.
 fn second_card(user: &User, enrollment: &EnrollmentContext) -> Result<Option<String>, Failure> {
     let tokens = tokens_of(user, enrollment)?;
     let Some(first) = tokens.first() else { return Ok(None) };
@@ -186,7 +186,7 @@ fn second_card(user: &User, enrollment: &EnrollmentContext) -> Result<Option<Str
     Ok(Some(format!("{} has {has} already, and this makes a second card", user.id)))
 }
 
-/// A second card of a user is asked about, where a blank one lies there, or one that nobody can look at.
+/// Asks before a second card of a user, if the card in the reader is blank or cannot be examined.
 fn ask_for_second(
     user: &User,
     reader: &str,
@@ -196,14 +196,14 @@ fn ask_for_second(
 ) -> Result<(), Failure> {
     let Some(what) = second_card(user, enrollment)? else { return Ok(()) };
     let is_blank = |selected: &Selected| matches!(selected.state, LifeCycle::Blank | LifeCycle::Personalised);
-    // What becomes of another card says the enrollment itself.
+    // What happens to any other card, the enrollment itself says.
     if !inspect(enrollment.terminal(), reader).is_ok_and(|(_, selected)| is_blank(&selected)) {
         return Ok(());
     }
     confirm(settings, out, &what, "second").map_err(|failure| failure.hint(SECOND_CARD))
 }
 
-/// The token that is refused from now on. It is asked about, unless an earlier run has begun to replace it.
+/// The token to revoke. Asks for confirmation, unless an earlier run has begun to replace it.
 fn lost_token(
     named: Option<&TokenPrefix>,
     user: &User,

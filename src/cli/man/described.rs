@@ -1,7 +1,7 @@
 //! Descriptions of the commands beyond their summaries, for the manual. They abridge docs/cli.md, "Commands", the
 //! contract.
 
-/// The paragraphs of a command, by its words; none where the summary and the options say it all.
+/// The paragraphs about a command, by its words; none if the summary and the options suffice.
 pub fn description(words: &str) -> &'static [&'static str] {
     DESCRIPTIONS.iter().find(|(command, _)| *command == words).map_or(&[], |(_, paragraphs)| paragraphs)
 }

@@ -1,24 +1,24 @@
 //! Writes a manual page in the format man(7): with short source lines, and without accidental macros.
 
-/// How long a line of the source may be, in bytes.
+/// The longest line of the source, in bytes.
 const WIDTH: usize = 78;
-/// How long a line of an example may be, so that it fits beside its margin on 80 columns.
+/// The longest line of an example, so that it fits beside its margin on 80 columns.
 const EXAMPLE_WIDTH: usize = 68;
 
-/// A page that grows from its title on.
+/// A page under construction.
 #[derive(Debug)]
 pub struct ManPage {
     source: String,
 }
 
 impl ManPage {
-    /// A page with its title and its line under NAME; `date` is `YYYY-MM-DD`.
+    /// A page with its title and its NAME section; `date` is `YYYY-MM-DD`.
     pub fn new(name: &str, section: u8, date: &str, summary: &str) -> Self {
         let title = name.to_uppercase();
         let version = env!("CARGO_PKG_VERSION");
         let source = format!(".TH {} {section} {date} \"rollcall {version}\" Rollcall\n", escaped(&title));
         let mut page = Self { source };
-        // A name that is broken with a hyphen cannot be copied.
+        // A name broken by a hyphen could not be copied.
         page.line(".nh");
         page.line(".ad l");
         page.section("NAME");
@@ -36,7 +36,7 @@ impl ManPage {
         self.line(&format!(".SH \"{}\"", escaped(title)));
     }
 
-    /// A paragraph; all but the first one of a section stand apart.
+    /// A paragraph; all but the first one of a section are set apart.
     pub fn paragraph(&mut self, text: &str) {
         if !self.source.lines().last().is_some_and(|line| line.starts_with(".SH")) {
             self.line(".PP");
@@ -44,30 +44,30 @@ impl ManPage {
         self.wrapped(&marked(text));
     }
 
-    /// A term, bold, with what it means.
+    /// A term in bold, with its meaning.
     pub fn item(&mut self, term: &str, meaning: &str) {
         self.line(".TP");
         self.line(&bold(&escaped(term)));
         self.wrapped(&marked(meaning));
     }
 
-    /// A term that is marked already.
+    /// A term that already has markup, with its meaning.
     pub fn marked_item(&mut self, term: &str, meaning: &str) {
         self.line(".TP");
         self.line(term);
         self.wrapped(&marked(meaning));
     }
 
-    /// What is a call of a command: its name, then parts that are marked already and never broken.
+    /// A synopsis: the command's name, then parts that already have markup and are never broken.
     pub fn synopsis(&mut self, name: &str, parts: &[String]) {
         self.line(&bold(&escaped(name)));
         for part in parts {
-            // A space inside is no place for a new line.
+            // No line break at a space inside a part.
             self.line(&part.replace(' ', "\\ "));
         }
     }
 
-    /// Lines that stay as they are, but for the end of long ones: a command goes on behind a backslash.
+    /// Lines that stay unchanged, except that long commands are continued after a backslash.
     pub fn example(&mut self, lines: &[&str]) {
         if !self.source.lines().last().is_some_and(|line| line.starts_with(".SH")) {
             self.line(".PP");
@@ -84,12 +84,12 @@ impl ManPage {
         self.line(".fi");
     }
 
-    /// One line of names that are separated by commas.
+    /// One line of names, separated by commas.
     pub fn names(&mut self, names: &[String]) {
         self.wrapped(&escaped(&names.join(", ")));
     }
 
-    /// Text that is escaped, over as many lines as it needs, each sentence on a line of its own.
+    /// Escaped text on as many lines as needed, each sentence on its own.
     fn wrapped(&mut self, text: &str) {
         let mut line = String::new();
         for word in text.split_whitespace() {
@@ -116,12 +116,12 @@ pub fn bold(escaped: &str) -> String {
     format!("\\fB{escaped}\\fR")
 }
 
-/// Italic: what stands for something else.
+/// Italic, for placeholders.
 pub fn italic(escaped: &str) -> String {
     format!("\\fI{escaped}\\fR")
 }
 
-/// Text in which no letter means anything to the formatter.
+/// Text in which no character has a meaning for the formatter.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -140,7 +140,7 @@ pub fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Escaped text, bold between backticks; of a link only its text stays.
+/// Escaped text, bold between backticks; links are reduced to their text.
 fn marked(text: &str) -> String {
     let text = without_links(text);
     let parts = text.split('`').enumerate();
@@ -156,12 +156,12 @@ fn without_links(text: &str) -> String {
     format!("{before}{name}{}", without_links(after))
 }
 
-/// A line that is no macro.
+/// Protects a line from being a macro.
 fn guarded(line: &str) -> String {
     if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line.to_owned() }
 }
 
-/// A command over several lines, where it is too long for one: broken at spaces outside of quotes.
+/// A command on several lines if it is too long for one: broken at spaces outside quotes.
 fn continued(line: &str) -> Vec<String> {
     if line.len() <= EXAMPLE_WIDTH {
         return vec![line.to_owned()];

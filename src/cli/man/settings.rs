@@ -8,13 +8,13 @@ use super::page::ManPage;
 pub struct Setting {
     /// The table, without brackets; empty at the top of the file.
     pub table: &'static str,
-    /// The key; empty for a table whose keys are the user's.
+    /// The key; empty for a table with user-defined keys.
     pub key: &'static str,
     /// The type of its value.
     pub kind: &'static str,
-    /// What holds without it; empty: nothing.
+    /// The default; empty if there is none.
     pub default: &'static str,
-    /// What it means, in Markdown.
+    /// The meaning, in Markdown.
     pub meaning: &'static str,
 }
 
@@ -76,7 +76,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("server", "retention", "duration", "", "`server run`: how long events, proofs and nonces are kept, 10d or longer (see [privacy.md](privacy.md)); without it events and proofs have no end, and nonces 90 days"),
 ];
 
-/// What the tables of the file are for, in its order.
+/// The purpose of each table of the file, in its order.
 const TABLES: &[(&str, &str, &str)] = &[
     ("", "KEYS AT THE TOP OF THE FILE", "These stand before the first table."),
     (
@@ -93,7 +93,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("server", "THE TABLE [server]", "The server of this terminal, and the one that runs here."),
 ];
 
-/// A configuration as a terminal at a door has it.
+/// The typical configuration of a terminal at a door.
 const EXAMPLE: &str = r#"reader = ["north door"]
 retention = "90d"
 board = "127.0.0.1:7480"
@@ -116,7 +116,7 @@ const FILES: &[(&str, &str)] = &[
     ("/var/lib/rollcall-server/config.toml", "That of its service rollcall-server."),
 ];
 
-/// The page.
+/// Makes the page.
 pub fn page(date: &str) -> ManPage {
     let mut page = ManPage::new("rollcall.toml", 5, date, "configuration of rollcall(1)");
     page.section("DESCRIPTION");
@@ -162,7 +162,7 @@ pub fn page(date: &str) -> ManPage {
     page
 }
 
-/// With a capital letter in front, where it begins with a letter.
+/// Starts with a capital letter, if it begins with a letter.
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())

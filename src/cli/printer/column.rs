@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::table::Cell;
 
-/// A column: its name in csv, how to get its value, and how people see it, where they do.
+/// A column: its csv name, its value, and its cell in the table for people, if it has one.
 pub struct Column<T> {
     csv: Option<CsvColumn<T>>,
     text: Option<TextColumn<T>>,
@@ -15,7 +15,7 @@ struct CsvColumn<T> {
     value: fn(&T) -> String,
 }
 
-/// The same column in the table for people, whose order is another one than that of csv.
+/// The same column in the table for people, whose order differs from csv.
 struct TextColumn<T> {
     place: usize,
     head: &'static str,
@@ -45,9 +45,9 @@ impl<T> Column<T> {
     }
 }
 
-/// An object that can be printed in every form.
+/// An object that can be printed in every format.
 pub trait Printable: Serialize + Sized + 'static {
-    /// Its columns in the order of csv. Their names stay, and new ones are added at the end.
+    /// Its columns in the order of csv. Their names never change, and new ones are added at the end.
     const COLUMNS: &'static [Column<Self>];
 
     /// The header of csv.
@@ -60,7 +60,7 @@ pub trait Printable: Serialize + Sized + 'static {
         Self::COLUMNS.iter().filter_map(|column| column.csv.as_ref()).map(|csv| (csv.value)(self)).collect()
     }
 
-    /// The names of further columns of csv, which depend on what is listed; they come last.
+    /// The names of further csv columns, which depend on the objects; they come last.
     fn free_columns(_: &[&Self]) -> Vec<String> {
         Vec::new()
     }
@@ -80,25 +80,25 @@ pub trait Printable: Serialize + Sized + 'static {
         text_columns::<Self>().iter().map(|text| (text.cell)(self)).collect()
     }
 
-    /// One line, where objects are printed as they come.
+    /// One line, when objects are printed one by one.
     fn line(&self) -> Vec<Cell> {
         self.row()
     }
 
-    /// Label and value, where it is about this object alone.
+    /// Label and value, when the object is printed alone.
     fn details(&self) -> Vec<(&'static str, Cell)> {
         Self::heads().into_iter().zip(self.row()).collect()
     }
 }
 
-/// From left to right.
+/// The text columns, from left to right.
 fn text_columns<T: Printable>() -> Vec<&'static TextColumn<T>> {
     let mut columns: Vec<_> = T::COLUMNS.iter().filter_map(|column| column.text.as_ref()).collect();
     columns.sort_by_key(|text| text.place);
     columns
 }
 
-/// Each place of the table, from 1, is one column's.
+/// The places of the text columns, from 1, which must be distinct.
 #[cfg(test)]
 pub fn places<T: Printable>() -> Vec<usize> {
     text_columns::<T>().iter().map(|text| text.place).collect()

@@ -9,10 +9,10 @@ use crate::{
     failure::{ExitClass, Failure},
 };
 
-/// One record of csv with its line end; nothing in it is taken for a formula.
+/// A csv record with its line end; no cell can be taken for a formula.
 ///
 /// # Errors
-/// A bug of ours, when the writer does not take the record.
+/// An internal error, when the writer rejects the record.
 pub fn csv<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let written = writer.write_record(cells.map(|cell| sanitize::cell(cell).into_owned()));
@@ -20,13 +20,13 @@ pub fn csv<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Failure>
     writer.into_inner().map_err(|e| bug(&e))
 }
 
-/// What stands in front of all that is for Excel: the byte order mark of UTF-16, little end first.
+/// Precedes everything for Excel: the byte order mark of UTF-16, little-endian.
 pub const EXCEL_MARK: [u8; 2] = [0xFF, 0xFE];
-/// The longest text in a formula of Excel, in characters of UTF-16.
+/// The longest text in an Excel formula, in UTF-16 code units.
 const EXCEL_TEXT_MAX: usize = 255;
 
-/// The same as Excel opens it without a question, whatever its language: UTF-16, tabs, and a text that it would change as a
-/// formula that is this text (`="0042"`).
+/// A record that Excel opens without asking, whatever its language: UTF-16, tabs, and any text that it would change
+/// wrapped in a formula (`="0042"`).
 ///
 /// # Errors
 /// As [`csv()`].
@@ -38,7 +38,7 @@ pub fn csv_for_excel<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>
     Ok(text.encode_utf16().flat_map(u16::to_le_bytes).collect())
 }
 
-/// What some language of Excel has for true and false: it would be shown in the language of whoever opens it.
+/// The words for true and false in Excel's languages: it would translate them for the user.
 const TRUTH: [&str; 16] = [
     "true",
     "false",
@@ -57,10 +57,10 @@ const TRUTH: [&str; 16] = [
     "sand",
     "falsk",
 ];
-/// The longest number that Excel shows with all its digits in a column of any kind.
+/// The longest number that Excel shows with all digits in any column.
 const EXCEL_DIGITS: usize = 11;
 
-/// What is no plain number and has digits, may be a number, a date or a time in some language.
+/// A text with digits that is not a plain number may be a number, a date or a time in some language.
 fn excel_cell(cell: &str) -> String {
     let text = sanitize::cell(cell);
     let is_number = text.len() <= EXCEL_DIGITS
@@ -68,7 +68,7 @@ fn excel_cell(cell: &str) -> String {
         && (text == "0" || !text.starts_with('0'));
     let is_changed =
         || text.contains(char::is_numeric) || text.starts_with('#') || TRUTH.contains(&&*text.to_lowercase());
-    // A formula is one line.
+    // A formula must be one line.
     if is_number || !is_changed() || text.contains(['\n', '\r']) {
         return text.into_owned();
     }
@@ -87,10 +87,10 @@ fn excel_cell(cell: &str) -> String {
     formula + "\""
 }
 
-/// One object on one line. What would steer a terminal is escaped, also beyond what JSON asks for.
+/// One object on one line. Characters that would control a terminal are escaped, beyond what JSON requires.
 ///
 /// # Errors
-/// A bug of ours, when JSON cannot say the object.
+/// An internal error, when the object cannot be written as JSON.
 pub fn json<T: Serialize>(object: &T) -> Result<String, Failure> {
     let mut text = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, Sanitized);
@@ -98,7 +98,7 @@ pub fn json<T: Serialize>(object: &T) -> Result<String, Failure> {
     String::from_utf8(text).map_err(|e| bug(&e))
 }
 
-/// Compact JSON in which C1 control characters and direction marks are written as `\u009b`.
+/// Compact JSON in which C1 control characters and direction marks are escaped as `\u009b`.
 struct Sanitized;
 
 impl serde_json::ser::Formatter for Sanitized {

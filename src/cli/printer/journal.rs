@@ -4,8 +4,8 @@ use std::{io, os::fd::AsFd, os::unix::fs::MetadataExt};
 
 use crate::cli::table::Style;
 
-/// Whether stderr is the stream that systemd connected to the journal: it names device and inode in `JOURNAL_STREAM`, which a
-/// process inherits whose stderr goes elsewhere.
+/// Whether stderr is the stream that systemd connected to the journal: `JOURNAL_STREAM` names its device and inode,
+/// because a process whose stderr goes elsewhere inherits the variable, too.
 pub fn is_stderr() -> bool {
     let Some(named) = std::env::var_os("JOURNAL_STREAM") else { return false };
     let stream = io::stderr().as_fd().try_clone_to_owned().and_then(|fd| std::fs::File::from(fd).metadata());
@@ -16,7 +16,7 @@ fn is_named(named: &str, device: u64, inode: u64) -> bool {
     named.split_once(':').is_some_and(|(dev, ino)| dev.parse() == Ok(device) && ino.parse() == Ok(inode))
 }
 
-/// The priority of a line of this kind: error, warning, informational.
+/// The priority of a line in this style: error, warning, informational.
 pub const fn priority(style: Style) -> &'static str {
     match style {
         Style::Bad => "<3>",

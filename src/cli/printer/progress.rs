@@ -4,50 +4,50 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How long a work goes on in a pipe or a file before it is spoken of.
+/// How long work goes on before a pipe or file gets a progress line.
 const QUIET: Duration = Duration::from_secs(10);
-/// Between two lines there.
+/// The interval between two such lines.
 const APART: Duration = Duration::from_secs(30);
-/// A rate over less time says nothing.
+/// A rate over less time is meaningless.
 const MEASURED: Duration = Duration::from_secs(2);
 
-/// How far a work is.
+/// The progress of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stand {
-    /// Pieces that are done.
+    /// How many items are done.
     pub done: u64,
-    /// All of them, where that is known.
+    /// How many there are, if known.
     pub of: Option<u64>,
-    /// Whether it takes long enough that people ask how long.
+    /// Whether it takes so long that the time left matters.
     pub is_long: bool,
 }
 
-/// A work that goes on.
+/// Work in progress.
 #[derive(Debug)]
 pub struct ProgressLine {
     begun: Instant,
-    /// What was done before: an earlier run's part is no part of this one's rate.
+    /// How many were done before: an earlier run does not count for this one's rate.
     before: u64,
     stand: Stand,
     text: String,
-    /// When a line was given last.
+    /// When the last line was printed.
     told: Option<Instant>,
-    /// The line on the terminal; none elsewhere.
+    /// The line on the terminal, if there is one.
     bar: Option<ProgressBar>,
 }
 
 impl ProgressLine {
-    /// That begins now.
+    /// Starts now.
     pub fn new(text: String, stand: Stand, now: Instant) -> Self {
         Self { begun: now, before: stand.done, stand, text, told: None, bar: None }
     }
 
-    /// Whether this is the same work, farther on.
+    /// Whether this is a later state of the same work.
     pub fn goes_on(&self, stand: Stand) -> bool {
         self.stand.of == stand.of && self.stand.is_long == stand.is_long && self.stand.done <= stand.done
     }
 
-    /// It is there now.
+    /// Updates the state.
     pub fn advance(&mut self, text: String, stand: Stand) {
         (self.text, self.stand) = (text, stand);
     }
@@ -58,14 +58,14 @@ impl ProgressLine {
         self.bar.get_or_insert_with(new_bar).set_message(words);
     }
 
-    /// Takes it off the terminal until it is drawn again.
+    /// Removes it from the terminal until it is drawn again.
     pub fn hide(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
     }
 
-    /// Writes beside it: the line makes room and comes back.
+    /// Writes while the line makes room and comes back.
     pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(write),
@@ -73,7 +73,7 @@ impl ProgressLine {
         }
     }
 
-    /// A line for where none can be written over, when one is due.
+    /// The next line for a pipe or file, if it is due.
     pub fn line(&mut self, now: Instant) -> Option<String> {
         let is_due = match self.told {
             None => now.duration_since(self.begun) >= QUIET,
@@ -104,13 +104,13 @@ impl ProgressLine {
 }
 
 impl Drop for ProgressLine {
-    /// Nothing of it stays.
+    /// Leaves nothing behind.
     fn drop(&mut self) {
         self.hide();
     }
 }
 
-/// One line, as wide as the terminal at most.
+/// One line, at most as wide as the terminal.
 fn new_bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     match ProgressStyle::with_template("{wide_msg}") {
@@ -119,7 +119,7 @@ fn new_bar() -> ProgressBar {
     }
 }
 
-/// How many in a time that people count in; nothing where it is less than one an hour.
+/// The rate per unit of time that suits it; `None` if it is less than one an hour.
 fn rate(made: u64, time: Duration) -> Option<String> {
     let in_a = |seconds: u64| u128::from(made) * u128::from(seconds) * 1_000 / time.as_millis().max(1);
     match (in_a(1), in_a(60), in_a(3_600)) {
@@ -130,7 +130,7 @@ fn rate(made: u64, time: Duration) -> Option<String> {
     }
 }
 
-/// How long the rest takes, about.
+/// Approximately how long the rest takes.
 fn left(rest: u64, made: u64, time: Duration) -> Option<String> {
     if rest == 0 {
         return None;
@@ -154,7 +154,7 @@ mod tests {
         Stand { done, of: Some(of), is_long: true }
     }
 
-    /// What is said after so many seconds.
+    /// The words after so many seconds.
     fn said(before: u64, done: u64, of: u64, seconds: f64) -> String {
         let begun = Instant::now();
         let mut work = ProgressLine::new("next".into(), stand(before, of), begun);

@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
-/// Of a terminal that does not say how wide it is, and of no variable that does.
+/// If neither the terminal nor a variable gives the width.
 const USUAL: usize = 80;
-/// What is narrower is no width that anybody means.
+/// A smaller width is not meant seriously.
 const NARROWEST: usize = 10;
 
-/// Cells in a line: those of the terminal; where it does not say so, and where there is none, what `COLUMNS` says. Nothing
-/// in a pipe or a file, without that variable.
+/// The width of a line in cells: that of the terminal, or else that in `COLUMNS`. Unlimited in a pipe or a file without
+/// that variable.
 pub fn width(stream: &impl AsFd, columns: Option<&OsStr>) -> Option<usize> {
     let typed = || columns?.to_str()?.parse().ok().filter(|width| *width >= NARROWEST);
     match rustix::termios::tcgetwinsize(stream) {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A stream that can be looked at afterwards, or that fails.
+/// A stream that can be read afterwards, or that fails.
 #[derive(Clone, Default)]
 struct Stream {
     written: Arc<Mutex<Vec<u8>>>,
@@ -156,7 +156,8 @@ fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
 }
 
 proptest! {
-    /// Whatever a reader or card is called: no form lets it steer the terminal, and the forms for machines keep it.
+    /// Whatever the names of readers and cards: no format lets them control the terminal, and those for machines keep
+    /// them.
     #[test]
     fn names_are_harmless_in_every_form(name in any::<String>()) {
         for format in [OutputFormat::Text, OutputFormat::Json, OutputFormat::Ndjson, OutputFormat::Csv] {

@@ -14,7 +14,7 @@ use crate::{
     terminal::scan::record_file::{RecordFile, RecordForm},
 };
 
-/// The form of the records in a file; text and one JSON document have none that could be gone on with.
+/// The format of the records in a file; text and a JSON document cannot be resumed.
 ///
 /// # Errors
 /// `scan.out-form` for text and json.
@@ -29,7 +29,7 @@ pub fn record_form(format: OutputFormat) -> Result<RecordForm, Failure> {
     }
 }
 
-/// The file, and how its records are written.
+/// The file, and the format of its records.
 #[derive(Debug)]
 pub struct Records {
     file: RecordFile,
@@ -37,7 +37,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Opens the file as [`RecordFile::open`] does, and says which tokens are in it.
+    /// Opens the file as [`RecordFile::open`] does, and returns which tokens are in it.
     ///
     /// # Errors
     /// As [`record_form`] and [`RecordFile::open`].
@@ -47,12 +47,12 @@ impl Records {
         Ok((Self { file, form }, tokens))
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Adds a record; it is on disk when this returns. The header of csv comes with the first.
+    /// Appends a record; it is on disk when this returns. The csv header precedes the first.
     ///
     /// # Errors
     /// As [`RecordFile::append`].

@@ -130,7 +130,7 @@ pub(super) struct Rig {
     pub(super) start: StaticKeys,
     pub(super) keys: StaticKeys,
     pub(super) id: [u8; 16],
-    /// Manifest entries of the stored objects, in order.
+    /// Manifest entries of the stored objects, by their first bytes.
     pub(super) entries: Vec<Vec<u8>>,
     pub(super) private: bool,
 }

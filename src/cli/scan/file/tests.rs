@@ -49,7 +49,7 @@ fn what_holds_something_is_refused_or_gone_on_with() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         drop(Records::open(&path, form, false).unwrap());
-        // An empty file holds nothing that could be lost.
+        // An empty file contains nothing to lose.
         let (mut records, known) = Records::open(&path, form, false).unwrap();
         assert!(known.is_empty());
         assert_eq!(code(Records::open(&path, form, true)), ("scan.out-busy", 75));
@@ -64,7 +64,7 @@ fn what_holds_something_is_refused_or_gone_on_with() {
         drop(records);
         assert!(fs::read(&path).unwrap().starts_with(&before));
         assert_eq!(Records::open(&path, form, true).unwrap().1, ids([1, 2]));
-        // Neither form is taken for the other.
+        // Neither format is taken for the other.
         let other = FORMS.into_iter().find(|other| *other != form).unwrap();
         let length = fs::metadata(&path).unwrap().len();
         assert_eq!(code(Records::open(&path, other, true)), ("scan.out-damaged", 65));
@@ -126,11 +126,11 @@ fn what_is_no_such_file_is_left_alone() {
         (OutputFormat::Csv, format!("{header},more\n"), 1),
         (OutputFormat::Csv, format!("{header}\nAda,B17\n"), 2),
         (OutputFormat::Csv, format!("{header}\n{}\n", ",".repeat(15)), 2),
-        // What somebody else wrote is no torn record, even without a line end.
+        // Foreign content is not a torn record, even without a line end.
         (OutputFormat::Ndjson, "remember the milk".to_owned(), 1),
         (OutputFormat::Csv, "remember the milk".to_owned(), 1),
         (OutputFormat::Csv, one.clone() + &second.replacen("Ada", "Ada \" L", 1) + &second, 3),
-        // A token that was refused was not read.
+        // A refused token was not read.
         (OutputFormat::Ndjson, form::json(&refused).unwrap() + "\n", 1),
         (OutputFormat::Csv, format!("{header}\n{}", csv_of(&refused)), 2),
     ];
@@ -159,7 +159,7 @@ fn an_editor_may_have_put_a_mark_in_front() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
-    /// Wherever the file is torn, whole records stay, the torn one goes, and what is added then can be read.
+    /// Wherever the file is torn, complete records stay, the torn one is removed, and records added later can be read.
     #[test]
     fn a_torn_file_is_gone_on_with(names in proptest::collection::vec("[\"\\n\\r,='aZé山]{0,6}", 1..4), at: prop::sample::Index) {
         for form in FORMS {
