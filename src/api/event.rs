@@ -9,7 +9,7 @@ use crate::failure::ErrorObject;
 
 pub use super::json_schema::EVENT_SCHEMA;
 
-/// The object `rollcall.event/1`: an event with the field `schema` in front.
+/// The object `rollcall.event/1`: an event preceded by the field `schema`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventObject {
     /// [`EVENT_SCHEMA`].
@@ -148,7 +148,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// One of which nothing more is known.
+    /// An event without any details.
     pub const fn new(event: EventKind, seq: u64, at: Timestamp) -> Self {
         Self {
             event,

@@ -15,7 +15,7 @@ pub const EVENT_SCHEMA: &str = "rollcall.event/1";
 /// No control characters (Unicode category Cc), in the syntax that ECMA-262 and most other regular expressions share.
 pub const NO_CONTROL: &str = r"^[^\u0000-\u001F\u007F-\u009F]*$";
 
-/// A form of text, for `#[schemars(with = …)]`: the value itself is a [`String`].
+/// A format of strings, for `#[schemars(with = …)]`: the value itself is a [`String`].
 macro_rules! form {
     ($(#[$doc:meta])* $name:ident $(<$first:ident, $second:ident>)?, $schema:expr) => {
         $(#[$doc])*
@@ -80,20 +80,20 @@ form! {
     })
 }
 
-/// Who reads a schema.
+/// The readers of a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// OpenAPI 3.1: the formats of numbers are those of its registry, for generators choose types by them.
+    /// OpenAPI 3.1: the formats of numbers are from its registry, because generators choose types by them.
     OpenApi,
-    /// JSON Schema 2020-12 of what is printed: numbers have bounds only. Texts have none: a card may hold what a server
-    /// would refuse.
+    /// JSON Schema 2020-12 of printed objects: numbers only have bounds. Texts have none, because a card may contain
+    /// what a server would refuse.
     Printed,
 }
 
 impl Transform for Dialect {
     fn transform(&mut self, schema: &mut Schema) {
         transform_subschemas(self, schema);
-        // What is open or closed to further members is a boolean everywhere; any other schema is an object.
+        // `additionalProperties` and the like stay boolean; any other schema is an object.
         if schema.as_bool() == Some(true) {
             schema.ensure_object();
         }
@@ -105,7 +105,7 @@ impl Transform for Dialect {
 }
 
 impl Dialect {
-    /// A text that can be nothing else gets its type, and in OpenAPI the form of a choice.
+    /// A constant text gets its type, and in OpenAPI the form of a choice.
     fn fix(self, schema: &mut Schema) {
         let Some(text) = schema.get("const").filter(|text| text.is_string()).cloned() else { return };
         schema.insert("type".into(), "string".into());
@@ -121,7 +121,7 @@ impl Dialect {
             Some("uint8") => (Some(i64::from(u8::MAX)), Some("int32")),
             Some("uint16") => (Some(i64::from(u16::MAX)), Some("int32")),
             Some("uint32") => (Some(i64::from(u32::MAX)), Some("int64")),
-            // What is counted or numbered is kept in 63 bits.
+            // Counts and numbers are stored in 63 bits.
             Some("uint64" | "uint") => (Some(i64::MAX), Some("int64")),
             Some("int32") => (None, Some("int32")),
             Some("int64") => (None, Some("int64")),
@@ -144,8 +144,8 @@ impl Dialect {
     }
 }
 
-/// A choice among texts as `enum`: generators make types of it, and of `oneOf` with `const` they make none. What each text
-/// means stands in the description.
+/// Writes a choice among texts as `enum`: generators turn it into types, but not `oneOf` with `const`. The meaning of
+/// each text goes into the description.
 fn choose(schema: &mut Schema) {
     let Some(branches) = schema.get("oneOf").and_then(Value::as_array) else { return };
     let mut texts = Vec::new();
@@ -169,7 +169,7 @@ fn choose(schema: &mut Schema) {
     schema.insert("description".into(), told.trim().into());
 }
 
-/// Descriptions without rustdoc's links: ``[`Lookup`]`` leads nowhere here.
+/// Removes rustdoc's links from descriptions: ``[`Lookup`]`` leads nowhere here.
 fn plain_words(schema: &mut Schema) {
     if let Some(told) = schema.get("description").and_then(Value::as_str) {
         let told = told.replace("[`", "`").replace("`]", "`");

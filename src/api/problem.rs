@@ -11,49 +11,49 @@ pub enum ProblemCode {
     RequestTooLarge,
     /// The body is not declared as JSON.
     RequestMediaType,
-    /// A value cannot be taken.
+    /// A value is not acceptable.
     RequestInvalid,
-    /// There is no such route.
+    /// The route does not exist.
     RequestRoute,
-    /// The route does not take this method.
+    /// The route does not support this method.
     RequestMethod,
     /// The certificate is not one of a registered terminal.
     TerminalUnknown,
     /// The terminal was revoked.
     TerminalRevoked,
-    /// The terminal's certificate is not valid now.
+    /// The terminal's certificate is not currently valid.
     TerminalExpired,
     /// The terminal's role does not suffice.
     TerminalRole,
     /// There is no such terminal.
     TerminalNone,
-    /// The name of the terminal is taken.
+    /// The name of the terminal is in use.
     TerminalConflict,
-    /// A terminal does not revoke itself.
+    /// A terminal cannot revoke itself.
     TerminalSelf,
-    /// The terminal asks too often.
+    /// The terminal exceeds its rate limit.
     ServerRate,
-    /// Too much to do just now.
+    /// The server is overloaded.
     ServerBusy,
     /// The request took too long.
     ServerSlow,
-    /// The store is not there just now.
+    /// The store is unavailable.
     ServerStore,
-    /// The server failed.
+    /// The server has an internal error.
     ServerFault,
     /// There is no such token.
     TokenUnknown,
     /// The token id belongs to another token.
     TokenConflict,
-    /// The token to be replaced is another user's.
+    /// The token to be replaced belongs to another user.
     TokenNotTheirs,
-    /// The token is revoked, and stays so.
+    /// The token is revoked, which is final.
     TokenFinal,
     /// There is no such user.
     UserUnknown,
-    /// The key is certified for something else.
+    /// The key is already certified for something else.
     KeyTaken,
-    /// This is no presence proof of this token.
+    /// This is not a presence proof of this token.
     ProofMalformed,
     /// The identity certificate is not that of this token.
     ProofCertificate,
@@ -63,13 +63,13 @@ pub enum ProblemCode {
     ProofTerminal,
     /// The nonce of the proof was used before.
     ProofReplayed,
-    /// The nonce of the proof was given to another terminal.
+    /// The nonce of the proof was issued to another terminal.
     ProofForeignNonce,
     /// The proof comes too late.
     ProofExpired,
     /// The use counter contradicts another proof: two cards have one identity.
     ProofClone,
-    /// A resumed channel is not enough: the token has to be tapped in full.
+    /// A resumed channel is not enough: a full tap is required.
     ProofRequired,
 }
 
@@ -111,7 +111,7 @@ impl ProblemCode {
         Self::ProofRequired,
     ];
 
-    /// As it travels.
+    /// The code as sent.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RequestMalformed => "request.malformed",
@@ -152,17 +152,17 @@ impl ProblemCode {
 }
 
 impl Problem {
-    /// Its code, where this release knows it.
+    /// Its code, if this release knows it.
     pub fn known_code(&self) -> Option<ProblemCode> {
         ProblemCode::ALL.into_iter().find(|known| known.as_str() == self.code)
     }
 
-    /// Whether the presence proof is refused, be it for a reason that only a later release knows.
+    /// Whether the presence proof is refused, possibly for a reason that only a later release knows.
     pub fn refuses_proof(&self) -> bool {
         self.code.starts_with("proof.")
     }
 
-    /// Whether it says something of the token: what else went wrong is as if the server were away.
+    /// Whether it concerns the token: any other failure is treated as if the server were unreachable.
     pub fn is_of_token(&self) -> bool {
         self.known_code() == Some(ProblemCode::TokenUnknown) || self.refuses_proof()
     }

@@ -33,7 +33,7 @@ pub struct User {
     pub fields: BTreeMap<String, String>,
 }
 
-/// What nobody may be called. A card that holds it all the same is read.
+/// Why user information is not acceptable. Existing cards with such information can still be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UserFault {
     /// The identifier.
@@ -54,7 +54,7 @@ pub enum UserFault {
 }
 
 impl User {
-    /// Refuses what nobody may be called.
+    /// Refuses unacceptable user information.
     ///
     /// # Errors
     /// [`UserFault`] says which part.
@@ -65,7 +65,7 @@ impl User {
         if self.fields.len() > FIELDS_MAX { Err(UserFault::Fields) } else { Ok(()) }
     }
 
-    /// Refuses an identifier that nobody may have.
+    /// Refuses an unacceptable identifier.
     ///
     /// # Errors
     /// [`UserFault::Id`].
@@ -73,7 +73,7 @@ impl User {
         if plain(id, 1, ID_MAX) { Ok(()) } else { Err(UserFault::Id) }
     }
 
-    /// Refuses a name that nobody may have.
+    /// Refuses an unacceptable name.
     ///
     /// # Errors
     /// [`UserFault::Name`].
@@ -81,7 +81,7 @@ impl User {
         if plain(name, 1, NAME_MAX) { Ok(()) } else { Err(UserFault::Name) }
     }
 
-    /// Refuses a field that nobody may have.
+    /// Refuses an unacceptable field.
     ///
     /// # Errors
     /// [`UserFault::Key`], [`UserFault::Value`].

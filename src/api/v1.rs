@@ -28,7 +28,7 @@ pub use whole::whole_number;
 
 /// Most bytes of a request body.
 pub const BODY_MAX: usize = 256 * 1024;
-/// Most bytes of an answer: what came as a body goes out again with what is known of it.
+/// Most bytes of an answer: it repeats the content of a body, with additions.
 pub const ANSWER_MAX: usize = 2 * BODY_MAX;
 /// Most nonces in one batch.
 pub const NONCES_MAX: u16 = 64;
@@ -38,7 +38,7 @@ pub const USERS_MAX: usize = 500;
 pub const EVENTS_MAX: usize = 256;
 /// How long after its issue a nonce may be used, in hours.
 pub const NONCE_HOURS: i64 = 24;
-/// How many days after [`NONCE_HOURS`] a proof over a nonce is still taken, once, and called late.
+/// How many days after [`NONCE_HOURS`] a proof over a nonce is still accepted, once, and marked late.
 pub const LATE_DAYS: i64 = 7;
 /// `typ` of the JWS of a [`SignedUser`].
 pub const USER_TYPE: &str = "rollcall-user+jws";

@@ -8,7 +8,7 @@ use crate::failure::{ExitClass, Failure};
 /// Prints the names, or one schema.
 ///
 /// # Errors
-/// That of a name that no schema has; that of [`Printer::document`].
+/// That of an unknown name; that of [`Printer::document`].
 pub fn run(args: &SchemaArgs, out: &mut Printer) -> Result<u8, Failure> {
     let text = match &args.name {
         None => views::NAMES.join("\n"),

@@ -15,13 +15,13 @@ use crate::{
     failure::Failure,
 };
 
-/// The width of the longest mark and of the longest area.
+/// The widths of the longest mark and the longest area.
 const WIDTHS: (usize, usize) = (5, 12);
 
-/// Looks at every area; the status is 1 unless all is well.
+/// Checks every area; the status is 1 unless all is well.
 ///
 /// # Errors
-/// That of the output. What is not well is the status.
+/// That of the output. Findings only affect the status.
 pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let context = ProbeContext {
         settings: settings.clone(),
@@ -57,7 +57,7 @@ fn object(finding: Finding) -> AreaView {
     }
 }
 
-/// A line an area, what to do below it, and last whether all is well.
+/// A line for each area, its remedy below, and at the end whether all is well.
 fn text(objects: &[AreaView], screen: &Screen) -> String {
     let mut lines = Vec::new();
     for one in objects {

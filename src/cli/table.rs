@@ -12,15 +12,15 @@ use uuid::Uuid;
 use super::sanitize;
 use super::wall_clock::WallClock;
 
-/// How a piece of text looks where colour is allowed. It reads well without.
+/// The style of a piece of text where colour is allowed. The text must be clear without it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Style {
-    /// As it is.
+    /// No style.
     #[default]
     Plain,
-    /// Holds, is there.
+    /// Valid, present.
     Good,
-    /// Wants attention.
+    /// Needs attention.
     Warning,
     /// Failed, refused.
     Bad,
@@ -42,7 +42,7 @@ impl Style {
         }
     }
 
-    /// The text in this style, where colour is allowed.
+    /// The text in this style, if colour is allowed.
     pub fn paint(self, text: &str, colour: bool) -> String {
         match self.code() {
             Some(code) if colour && !text.is_empty() => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
@@ -51,7 +51,7 @@ impl Style {
     }
 }
 
-/// A text with a style; harmless from the moment it exists.
+/// A styled text; sanitized when created.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cell {
     content: CellContent,
@@ -61,13 +61,13 @@ pub struct Cell {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum CellContent {
     Text(String),
-    /// In one piece on one line: what is copied, or read at one glance.
+    /// On one line, never broken: for copying, or reading at a glance.
     Solid(String),
-    /// A text, and the part of it that stays in one piece.
+    /// A text with a part that is never broken.
     Keeping(String, String),
     /// The id of a token.
     Token(Uuid),
-    /// A moment, and what is said of it.
+    /// A time, and a remark on it.
     Moment(Timestamp, String),
 }
 
@@ -78,33 +78,33 @@ impl Default for CellContent {
 }
 
 impl Cell {
-    /// With a style.
+    /// A text in a style.
     pub fn new(text: impl AsRef<str>, style: Style) -> Self {
         Self { content: CellContent::Text(sanitize::line(text.as_ref()).into_owned()), style }
     }
 
-    /// The same, and it is never broken over lines.
+    /// A text that is never broken over lines.
     pub fn solid(text: impl AsRef<str>, style: Style) -> Self {
         Self { content: CellContent::Solid(sanitize::line(text.as_ref()).into_owned()), style }
     }
 
-    /// A text in which a part, such as a command, is never broken: it is copied as it stands.
+    /// A text with a part, such as a command, that is never broken, for copying.
     pub fn keeping(text: &str, part: &str) -> Self {
         let [text, part] = [text, part].map(|text| sanitize::line(text).into_owned());
         Self { content: CellContent::Keeping(text, part), style: Style::Plain }
     }
 
-    /// The id of a token; in a table and on a line its beginning, which commands take as well.
+    /// The id of a token; in a table or a line only its beginning, which commands accept as well.
     pub const fn token(id: Uuid, style: Style) -> Self {
         Self { content: CellContent::Token(id), style }
     }
 
-    /// A moment, to the second, which is exact enough for people; behind it what is said of it.
+    /// A time, to the second, which is exact enough for people, followed by a remark.
     pub fn moment(at: Timestamp, said: impl AsRef<str>, style: Style) -> Self {
         Self { content: CellContent::Moment(at, sanitize::line(said.as_ref()).into_owned()), style }
     }
 
-    /// As it is shown there, with so many letters of token ids.
+    /// The cell as shown there, with this many characters of token ids.
     fn piece(&self, letters: usize, screen: &Screen) -> ShownCell {
         let style = self.style;
         match &self.content {
@@ -133,7 +133,7 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// A cell as it is shown.
+/// A cell as shown.
 #[derive(Debug, Clone)]
 struct ShownCell {
     text: String,
@@ -141,12 +141,12 @@ struct ShownCell {
     unbroken: Unbroken,
 }
 
-/// What of a text stays on one line.
+/// Which part of a text is never broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Unbroken {
     Nothing,
     All,
-    /// These bytes of it.
+    /// This byte range.
     Part(std::ops::Range<usize>),
 }
 
@@ -169,41 +169,41 @@ impl ShownCell {
     }
 }
 
-/// What text is shown on.
+/// The device on which text is shown.
 #[derive(Debug, Clone, Default)]
 pub struct Screen {
-    /// Cells in a line; as many as are needed, where that is not known.
+    /// Cells in a line; unlimited if not known.
     pub width: Option<usize>,
-    /// Escape sequences for colours are understood.
+    /// Whether it supports escape sequences for colours.
     pub colour: bool,
-    /// The clock of whoever looks at it; times are in UTC without one.
+    /// The clock of the user; times are in UTC without one.
     pub clock: Option<WallClock>,
 }
 
 impl Screen {
-    /// A moment as it is shown here.
+    /// A time as shown here.
     pub fn moment(&self, at: Timestamp) -> String {
         self.clock.as_ref().map_or_else(|| format!("{at:.0}"), |clock| clock.show(at))
     }
 }
 
-/// How much of a token id people need: the first group of it.
+/// How much of a token id is usually enough: its first group.
 const SHORT: usize = 8;
-/// All of it, with its hyphens.
+/// A whole id, with its hyphens.
 const WHOLE: usize = 36;
 
-/// As many letters of the token ids as tell them apart.
+/// How many characters of the token ids are needed to tell them apart.
 fn letters<'a>(cells: impl Iterator<Item = &'a Cell>) -> usize {
     let ids =
         cells.filter_map(|cell| if let CellContent::Token(id) = cell.content { Some(id.to_string()) } else { None });
     let ids: Vec<_> = ids.collect::<BTreeSet<_>>().into_iter().collect();
-    // Of ids in their order, those beside each other have the most in common.
+    // In sorted order, neighbours have the longest common prefix.
     let alike = ids.windows(2).map(|two| two[0].bytes().zip(two[1].bytes()).take_while(|(a, b)| a == b).count());
     alike.max().map_or(SHORT, |alike| SHORT.max(alike + 1))
 }
 
-/// Rows under their heads, in columns; those that are empty are left out. Where the screen is too narrow, cells wrap, and
-/// then the columns on the right move below their row.
+/// Rows under their heads, in columns; empty columns are left out. If the screen is too narrow, cells wrap, and then
+/// the columns on the right move below their row.
 pub fn table(heads: &[&str], rows: &[Vec<Cell>], screen: &Screen) -> String {
     let letters = letters(rows.iter().flatten());
     let heads: Vec<_> = heads.iter().map(|head| Cell::new(head, Style::Dim).piece(WHOLE, screen)).collect();
@@ -212,7 +212,7 @@ pub fn table(heads: &[&str], rows: &[Vec<Cell>], screen: &Screen) -> String {
     fit::table(&heads, &rows, screen)
 }
 
-/// One label and value a line, the values below each other; without those that are empty.
+/// One label and value per line, with aligned values; empty ones are left out.
 pub fn details(pairs: &[(&str, Cell)], screen: &Screen) -> String {
     let pieces = pairs
         .iter()
@@ -222,8 +222,7 @@ pub fn details(pairs: &[(&str, Cell)], screen: &Screen) -> String {
     shown.iter().map(|(label, value)| fit::detail(label, value, beside, screen)).collect()
 }
 
-/// One outcome on one line, which goes on below itself where the screen is too narrow: its cells, those that are empty left
-/// out.
+/// One outcome on one line, which wraps if the screen is too narrow; empty cells are left out.
 pub fn line(cells: &[Cell], screen: &Screen) -> String {
     indented(cells, 0, screen)
 }

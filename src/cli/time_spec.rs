@@ -13,22 +13,22 @@ use super::local_time::{
 use super::printer::Printer;
 use crate::terminal::presence::duration;
 
-/// A point in time, before the clock was looked at.
+/// A point in time as typed, before it is resolved by the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeSpec {
     /// A time.
     At(Timestamp),
     /// That long ago.
     Ago(Duration),
-    /// A time of day here, or at that offset.
+    /// A time of day in the local zone, or at that offset.
     Clock(Time, Option<Offset>),
-    /// A date and a time here; a date alone is its beginning.
+    /// A local date and time; a date alone is its beginning.
     Wall(DateTime),
-    /// The beginning of the day here, that many days ago.
+    /// The beginning of the local day that many days ago.
     DaysAgo(u8),
 }
 
-/// Why a text is no point in time.
+/// Why a text is not a point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a time such as 2026-11-22T15:04:05Z or 18:00, a date such as 2026-11-22, today, yesterday, or a duration such as 8h"
@@ -36,13 +36,12 @@ pub enum TimeSpec {
 pub struct TimeSpecError;
 
 impl TimeSpec {
-    /// Whether it depends on where the terminal stands.
+    /// Whether it depends on the local time zone.
     pub const fn is_local(self) -> bool {
         matches!(self, Self::Clock(_, None) | Self::Wall(_) | Self::DaysAgo(_))
     }
 
-    /// The time that is meant; the earliest there is, where it would lie before that. A time of day is the last one that
-    /// has been.
+    /// The resolved time, at least the earliest that can be represented. A time of day is the most recent one.
     pub fn resolve(self, now: &Zoned) -> Timestamp {
         let earliest = Timestamp::MIN;
         match self {
@@ -60,7 +59,7 @@ impl TimeSpec {
         }
     }
 
-    /// What is to be said of it, where the clock shows it twice or never.
+    /// A remark if the clock shows it twice or never.
     fn remark(self, meant: Timestamp, now: &Zoned) -> Option<String> {
         match self {
             Self::Clock(time, None) => remark(time, meant, now),
@@ -69,7 +68,7 @@ impl TimeSpec {
         }
     }
 
-    /// The one moment that is meant, where the terminal stands; stderr says so where the clock shows it twice or never.
+    /// The resolved time in the local zone; stderr says if the clock shows it twice or never.
     pub fn moment(self, now: Timestamp, out: &mut Printer) -> Timestamp {
         let here = here_if(self.is_local(), now, out);
         let meant = self.resolve(&here);
@@ -79,7 +78,7 @@ impl TimeSpec {
         meant
     }
 
-    /// The end of a span. A time of day is that of today; where the beginning is one too, the first one after that.
+    /// The end of a span. A time of day is today's; if the beginning is one too, the first after the beginning.
     fn resolve_end(self, since: Option<Self>, now: &Zoned) -> Timestamp {
         let Self::Clock(time, offset) = self else { return self.resolve(now) };
         let there = shifted(now, offset);
@@ -94,7 +93,7 @@ impl TimeSpec {
     }
 }
 
-/// The beginning and the end that are meant, where the terminal stands.
+/// The resolved beginning and end, in the local zone.
 pub fn moments(typed: [Option<TimeSpec>; 2], now: Timestamp, out: &mut Printer) -> [Option<Timestamp>; 2] {
     let is_local = typed.iter().flatten().any(|moment| moment.is_local());
     let here = here_if(is_local, now, out);
@@ -106,7 +105,7 @@ pub fn moments(typed: [Option<TimeSpec>; 2], now: Timestamp, out: &mut Printer) 
     meant
 }
 
-/// The beginning and the end that are meant.
+/// The resolved beginning and end.
 fn span(since: Option<TimeSpec>, until: Option<TimeSpec>, now: &Zoned) -> [Option<Timestamp>; 2] {
     [since.map(|begin| begin.resolve(now)), until.map(|end| end.resolve_end(since, now))]
 }
@@ -180,10 +179,10 @@ mod tests {
             ("2026-11-22T01:00:00Z", "22:00", "06:00", "2026-11-21T21:00:00Z", "2026-11-22T05:00:00Z"),
             ("2026-11-22T11:00:00Z", "yesterday", "08:00", "2026-11-20T23:00:00Z", "2026-11-22T07:00:00Z"),
             ("2026-11-22T11:00:00Z", "yesterday", "today", "2026-11-20T23:00:00Z", "2026-11-21T23:00:00Z"),
-            // The night in which 02:30 comes twice.
+            // The night in which 02:30 occurs twice.
             ("2027-10-31T00:45:00Z", "02:30", "today", "2027-10-31T00:30:00Z", "2027-10-30T22:00:00Z"),
             ("2027-10-31T01:45:00Z", "02:30", "03:00", "2027-10-31T01:30:00Z", "2027-10-31T02:00:00Z"),
-            // The offset says which one is meant.
+            // The offset distinguishes them.
             ("2027-10-31T01:45:00Z", "02:30+02:00", "02:30+01:00", "2027-10-31T00:30:00Z", "2027-10-31T01:30:00Z"),
             (
                 "2027-10-31T09:00:00Z",
@@ -192,7 +191,7 @@ mod tests {
                 "2027-10-31T01:30:00Z",
                 "2027-10-31T02:00:00Z",
             ),
-            // The day after the clock went forward is an hour shorter.
+            // The day on which the clock went forward is an hour shorter.
             ("2027-03-29T10:00:00Z", "yesterday", "today", "2027-03-27T23:00:00Z", "2027-03-28T22:00:00Z"),
         ];
         for (now, since, until, begin, end) in spans {
@@ -208,7 +207,7 @@ mod tests {
             let _ = text.parse::<TimeSpec>();
         }
 
-        /// Of every whole number and unit it is known what they mean, and whether that is too long.
+        /// Every whole number with a unit is understood, or known to be too long.
         #[test]
         fn every_duration_is_read(number: u64, small in 0..10_000_u64, unit in 0..5_usize) {
             let (name, ms) = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)][unit];

@@ -48,7 +48,7 @@ pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u
     }
 }
 
-/// The register of the cards that were issued here. Where nothing was stored yet, nothing is made.
+/// The register of cards issued here. Without a store, none is created.
 fn list(user: Option<&str>, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let mut cards = Vec::new();
     if let Some(mut store) = TerminalStore::open_if_there(&settings.state_folder)? {
@@ -64,7 +64,7 @@ fn list(user: Option<&str>, settings: &Settings, out: &mut Printer) -> Result<u8
     out.list(&cards, nothing.as_deref().unwrap_or("no card was issued here")).map(|()| 0)
 }
 
-/// What the card says of itself.
+/// What the card says about itself.
 fn info(settings: &Settings, reader: &str, out: &mut Printer) -> Result<u8, Failure> {
     let (atr, selected) = inspect(&terminal_context(settings), reader)?;
     out.object(&object(reader, hex::encode_upper(atr), &selected))?;
@@ -95,7 +95,7 @@ fn object(reader: &str, atr: String, selected: &Selected) -> views::TokenView {
     }
 }
 
-/// One whole tap, which changes nothing on the list.
+/// A complete tap that does not change the list.
 fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
     args.portrait.as_deref().map_or(Ok(()), require_free)?;
     let terminal = tap_terminal(settings, Depth::Authenticate)?;

@@ -23,11 +23,11 @@ use crate::{
     },
 };
 
-/// Runs the command; `info` and `verify` are no changes.
+/// Runs the command; `info` and `verify` are not changes.
 ///
 /// # Errors
-/// That of the keys, the card or the role, and `confirm.…`, before the card is changed. One of the server comes last,
-/// after the change was printed.
+/// That of the keys, the card or the role, and `confirm.…`, before the card is changed. A failure of the server comes
+/// last, after the change was printed.
 pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
     let Some((order, dry_run)) = order(command)? else { return Ok(0) };
     let change = TokenChangeRun::open(terminal_context(settings), reader.clone(), order)?;
@@ -56,12 +56,12 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         let result = if planned.is_done { TokenChanged::Unchanged } else { TokenChanged::Planned };
         (result, planned.target.state, Ok(None))
     } else {
-        // No card is held up while somebody thinks.
+        // The card is not held while the user decides.
         ask(&planned, settings, out)?;
         let done = change.carry_out(&planned)?;
         (if done.changed { TokenChanged::Done } else { TokenChanged::Unchanged }, done.state, done.server)
     };
-    // The card is changed in any case: what came of it is printed before a failure of the server.
+    // The card has been changed in any case: print that before a failure of the server.
     let (registration, failure) = match server {
         Ok(registration) => (registration, None),
         Err(failure) => (None, Some(failure)),
@@ -93,7 +93,7 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
     failure.map_or(Ok(0), Err)
 }
 
-/// What was typed, and whether it is a dry run.
+/// The change as typed, and whether it is a dry run.
 fn order(command: &TokenCommand) -> Result<Option<(TokenOrder, bool)>, Failure> {
     Ok(Some(match command {
         TokenCommand::List(_) | TokenCommand::Info | TokenCommand::Verify(_) | TokenCommand::Rotate(_) => {
@@ -111,7 +111,7 @@ fn order(command: &TokenCommand) -> Result<Option<(TokenOrder, bool)>, Failure> 
     }))
 }
 
-/// Asks, unless there is nothing to do.
+/// Asks for confirmation, unless there is nothing to do.
 fn ask(planned: &PlannedChange, settings: &Settings, out: &mut Printer) -> Result<(), Failure> {
     let Some(id) = planned.target.token_id.filter(|_| !planned.is_done) else { return Ok(()) };
     let what = match &planned.operation {

@@ -30,7 +30,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// `pki.…` when no rotation is under way; that of the keys, the reader or the card; `confirm.…`; that of the output.
+/// `pki.…` when no rotation is in progress; that of the keys, the reader or the card; `confirm.…`; that of the output.
 pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let terminal = terminal_context(settings);
     let goal = RotationGoal::load(&terminal.pki, args.set)?;
@@ -77,7 +77,7 @@ fn show(goal: &RotationGoal, out: &mut Printer) -> Result<(), Failure> {
     }
 }
 
-/// Card after card, until none is left, nobody brings one, or too many fail in a row.
+/// Card after card, until all are done, no more are presented, or too many fail in a row.
 fn fleet(
     args: &TokenRotateArgs,
     rotation: &mut RotationRun,
@@ -102,7 +102,7 @@ fn fleet(
     conclude(end, rotation.goal(), signal.exit_status(), out)
 }
 
-/// Prints what happens.
+/// Prints the progress of the rotation.
 struct FleetPrinter<'a> {
     out: &'a mut Printer,
     outage: ServiceOutage,

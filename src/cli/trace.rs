@@ -18,14 +18,14 @@ use crate::{
     token::trace_points::{DIGEST, mask},
 };
 
-/// Begins the trace that was asked for, where the command talks to cards. A file that cannot be made is told before a card
+/// Begins the requested trace, if the command talks to cards. A file that cannot be created is an error before any card
 /// is touched.
 ///
 /// # Errors
 /// `trace.exists` or `trace.unwritable` for the file; `usage` for `--trace-personal` alone.
 pub fn begin(global: &Global, command: &CliCommand) -> Result<(), Failure> {
     let Some(path) = &global.trace else {
-        // The parser cannot say it: these options may stand on either side of the command.
+        // The parser cannot check this, since these options may be on either side of the command.
         let alone = Failure::new(ExitClass::Usage, "usage", "--trace-personal says what --trace FILE leaves in")
             .hint("add --trace FILE");
         return if global.trace_personal { Err(alone) } else { Ok(()) };
@@ -47,8 +47,8 @@ pub fn begin(global: &Global, command: &CliCommand) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether this command has anything to trace: the variable may be set for every command of a shell, and most leave cards
-/// alone.
+/// Whether this command has anything to trace: the variable may be set for every command of a shell, most of which do
+/// not use cards.
 const fn talks_to_cards(command: &CliCommand) -> bool {
     match command {
         CliCommand::Readers(_)
@@ -62,7 +62,7 @@ const fn talks_to_cards(command: &CliCommand) -> bool {
     }
 }
 
-/// Ends it. What went wrong with it is told here, once, and changes nothing of what the command came to.
+/// Ends the trace. Its failure is reported here, once, and does not change the result of the command.
 pub fn end(out: &mut Printer) {
     if let Some(problem) = write::current().and_then(|recorder| recorder.finish()) {
         out.warning(&problem.to_string(), Some("the outcome of the command does not depend on it"));

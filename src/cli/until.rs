@@ -12,32 +12,32 @@ use super::local_time::{
 };
 use super::printer::Printer;
 
-/// The longest wait without a look at the clock, which may be set, or may have gone on while the machine slept.
+/// The longest wait between looks at the clock, which may be set, or advance while the machine sleeps.
 const SLOW_TICK: Duration = Duration::from_secs(10);
 
-/// A time as it is typed, before the clock was looked at.
+/// A time as typed, before it is resolved by the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// A moment.
+    /// An instant.
     At(Timestamp),
-    /// The next time that the clock on the wall shows this, here or at that offset.
+    /// The next time that the clock shows this, in the local zone or at that offset.
     Clock(Time, Option<Offset>),
-    /// A date and a time of the clock on the wall.
+    /// A local date and time.
     Wall(DateTime),
 }
 
-/// Why a text is no such time.
+/// Why a text is not such a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a time of day such as 17:30, nor a time such as 2026-11-22T15:04:05Z")]
 pub struct NoTime;
 
 impl Until {
-    /// Whether it depends on where the terminal stands.
+    /// Whether it depends on the local time zone.
     pub const fn is_local(self) -> bool {
         matches!(self, Self::Clock(_, None) | Self::Wall(_))
     }
 
-    /// The moment that is meant. A time of day is the next one in the time zone of `now`, today or tomorrow.
+    /// The resolved time. A time of day is the next one in the time zone of `now`, today or tomorrow.
     pub fn resolve(self, now: &Zoned) -> Timestamp {
         let next = match self {
             Self::At(at) => Some(at),
@@ -47,13 +47,13 @@ impl Until {
                 ahead.filter(|at| *at > now.timestamp()).min()
             }
         };
-        // Nothing comes after the last day of the calendar.
+        // Nothing follows the last day of the calendar.
         next.unwrap_or(Timestamp::MAX)
     }
 }
 
 impl Until {
-    /// The same where the terminal stands; stderr says so where the clock shows it twice or never.
+    /// The resolved time in the local zone; stderr says if the clock shows it twice or never.
     pub fn moment(self, now: Timestamp, out: &mut Printer) -> Timestamp {
         let here = here_if(self.is_local(), now, out);
         let meant = self.resolve(&here);
@@ -80,7 +80,7 @@ impl FromStr for Until {
     }
 }
 
-/// When the wait is over.
+/// When a wait ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WaitLimit {
     /// After a time limit.
@@ -90,7 +90,7 @@ pub struct WaitLimit {
 }
 
 impl WaitLimit {
-    /// How long to wait for the next message: nothing when it is over.
+    /// How long to wait for the next message: `None` when the wait is over.
     pub fn wait(&self, start: Instant, now: Timestamp) -> Option<Duration> {
         let limit = self.limit.map(|limit| limit.saturating_duration_since(start));
         let clock = self.at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
@@ -136,7 +136,7 @@ mod tests {
             ("2027-10-31T00:30:00Z", "2027-10-31T01:30:00Z"),
             ("2027-10-31T01:29:55Z", "2027-10-31T01:30:00Z"),
             ("2027-10-31T01:30:00Z", "2027-11-01T01:30:00Z"),
-            // 02:30 is left out: 03:30 stands for it.
+            // 02:30 is skipped: 03:30 replaces it.
             ("2027-03-28T00:59:00Z", "2027-03-28T01:30:00Z"),
         ] {
             let at = now.parse::<Timestamp>().unwrap().to_zoned(zone.clone());
@@ -179,7 +179,7 @@ mod tests {
             let _ = text.parse::<Until>();
         }
 
-        /// It lies ahead, and not farther than a day.
+        /// It is in the future, at most a day ahead.
         #[test]
         fn every_time_of_day_comes(hour in 0..24_u8, minute in 0..60_u8, now in 0..4_000_000_000_i64) {
             let now = Timestamp::from_second(now).unwrap().to_zoned(jiff::tz::TimeZone::UTC);

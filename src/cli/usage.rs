@@ -4,8 +4,8 @@ use clap::error::ErrorKind;
 
 use crate::failure::{ExitClass, Failure};
 
-/// A refusal of the parser. Its text has paragraphs: `error: …`, perhaps `tip: …`, `Usage: …`, and a pointer to the help.
-/// `variable` is the one that brought what is refused.
+/// Converts a parser error. Its text has paragraphs: `error: …`, perhaps `tip: …`, `Usage: …`, and a pointer to the
+/// help. `variable` is the environment variable that supplied the rejected value.
 pub fn failure(error: &clap::Error, variable: Option<&str>) -> Failure {
     let text = error.render().to_string();
     let paragraphs: Vec<_> = text.split("\n\n").map(one_line).collect();
@@ -23,7 +23,7 @@ pub fn failure(error: &clap::Error, variable: Option<&str>) -> Failure {
         (None, None) => "add --help to see the options".to_owned(),
     };
     match variable {
-        // Nobody has typed that option.
+        // The option was not typed: name the variable instead.
         Some(name) => {
             let message = message.replacen(" for '--", &format!(" in {name} for '--"), 1);
             Failure::new(ExitClass::Usage, "usage", message).hint(format!("correct {name}, or unset it"))

@@ -26,7 +26,7 @@ const NOBODY: &str = "nobody is here";
 /// Runs the command.
 ///
 /// # Errors
-/// That of the store; of an id that is not there; `confirm.…`; that of the output.
+/// That of the store; of an unknown id; `confirm.…`; that of the output.
 pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let now = Timestamp::now();
     match args.command.as_ref().unwrap_or(&UsersCommand::List) {
@@ -73,7 +73,7 @@ fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out
     let [since, until] = time_spec::moments(span, now, out);
     let Some(store) = settled(settings, now)? else { return show_events(Vec::new(), "nothing happened yet", out) };
     if settings.format == OutputFormat::Text {
-        // A table needs all of its rows before it can be aligned.
+        // A table needs all rows before it can be aligned.
         let mut events = Vec::new();
         store.history(since, until, |event| {
             events.push(event);
@@ -95,7 +95,7 @@ fn deny(id: &str, reason: Option<&str>, settings: &Settings, now: Timestamp, out
         operator::deny(&mut store(settings)?, id, reason, settings.yes, now, settings)?;
     let nobody = format!("nobody here has the id {id}; whoever comes with it is refused from now on");
     show_events(events, &nobody, out)?;
-    // A word without a digit may have been meant for a name, and a name refuses nobody.
+    // A word without a digit may have been meant as a name, which would deny nobody.
     if !is_known && !id.contains(|sign: char| sign.is_ascii_digit()) {
         let text = format!("{id} is denied as an id, and no name here is {id}");
         out.warning(&text, Some("give the id of the user where a name was meant: rollcall token list shows ids"));
@@ -142,7 +142,7 @@ fn check_in(args: &ByHandArgs, settings: &Settings, now: Timestamp, out: &mut Pr
     let (at, hand) = entered(args, now, out);
     let folder = &settings.state_folder;
     let named_by_server = || {
-        // To look makes nothing.
+        // Looking must create nothing.
         if !folder.join("directory.db").exists() {
             return Ok(Vec::new());
         }
@@ -164,7 +164,7 @@ fn forget(typed: &str, dry_run: bool, settings: &Settings, now: Timestamp, out: 
     let mut store = store(settings)?;
     store.settle(now, settings)?;
     let found = forget::find(&store, home, typed)?;
-    // Nobody knows here where the files of batches lie.
+    // It is unknown where the files of batches are.
     let journals = "the journal of a batch (FILE.journal) is not searched: delete it once its cards are done, if it names this user";
     if dry_run {
         out.object(&views::Forgotten::new(found, true))?;
@@ -191,7 +191,7 @@ fn entered(args: &ByHandArgs, now: Timestamp, out: &mut Printer) -> (Timestamp, 
     (at, Hand { by: caller(), note: args.note.clone() })
 }
 
-/// The system's user who runs this: under sudo the one who called it.
+/// The operating system's user; under sudo the one who called it.
 fn caller() -> String {
     let called = std::env::var("SUDO_USER").ok().filter(|name| plain(name));
     called.or_else(login).unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
@@ -206,7 +206,7 @@ fn login() -> Option<String> {
         let name = fields.next()?;
         (fields.nth(1)? == id).then(|| name.to_owned())
     });
-    // One of a directory of the network is not in the file.
+    // A user from a network directory is not in the file.
     let asked = || {
         let said = Command::new("id").arg("-un").stderr(Stdio::null()).output().ok()?;
         said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
@@ -223,7 +223,7 @@ fn show_events(events: Vec<Event>, nothing: &str, out: &mut Printer) -> Result<(
     out.list(&events, nothing)
 }
 
-/// The store, up to date; none where nothing was stored yet, for a look makes nothing.
+/// The store, up to date; `None` if there is none, since looking must create nothing.
 fn settled(settings: &Settings, now: Timestamp) -> Result<Option<TerminalStore>, Failure> {
     Ok(TerminalStore::open_settled(&settings.state_folder, now, settings)?)
 }

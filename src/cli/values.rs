@@ -7,7 +7,7 @@ use crate::crypto::x509::ServerName;
 use crate::emulator::{CardTiming, Uid};
 use crate::pki::SET_SIZES;
 
-/// A text that says something.
+/// A text that is not blank.
 ///
 /// # Errors
 /// In words.
@@ -15,7 +15,7 @@ pub fn nonempty(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
 }
 
-/// The identifier of a user to be. Blanks around it do not count, because nobody would see them.
+/// The identifier of a new user. Surrounding blanks are dropped, because they would be invisible.
 ///
 /// # Errors
 /// In words.
@@ -23,7 +23,7 @@ pub fn user_id(text: &str) -> Result<String, UserFault> {
     User::check_id(text.trim()).map(|()| text.trim().to_owned())
 }
 
-/// The name of a user to be, likewise.
+/// The name of a new user, likewise.
 ///
 /// # Errors
 /// In words.
@@ -77,23 +77,23 @@ pub fn nonce(text: &str) -> Result<[u8; 32], &'static str> {
     hex::decode_to_slice(text, &mut nonce).map_err(|_| "expected 64 hex digits").map(|()| nonce)
 }
 
-/// How many tokens a set is to have.
+/// The number of tokens in a set.
 pub fn set_size() -> impl TypedValueParser<Value = u16> {
     clap::value_parser!(u16).range(i64::from(*SET_SIZES.start())..=i64::from(*SET_SIZES.end()))
 }
 
-/// What a reader tells of a card's UID.
+/// How a reader reports a card's UID.
 pub fn uid() -> impl TypedValueParser<Value = Uid> {
     PossibleValuesParser::new(["fixed", "random"]).map(|kind| if kind == "fixed" { Uid::Fixed } else { Uid::Random })
 }
 
-/// A card whose times are known.
+/// A card with known times.
 pub fn card_timing() -> impl TypedValueParser<Value = CardTiming> {
     PossibleValuesParser::new(["j3r180", "j3h145"])
         .map(|card| if card == "j3r180" { CardTiming::J3r180 } else { CardTiming::J3h145 })
 }
 
-/// Where a board is served: an address, or where the configuration says.
+/// The address of a board: typed, or from the configuration.
 #[cfg(feature = "board")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoardAddress(pub Option<std::net::SocketAddr>);

@@ -65,7 +65,7 @@ fn tell(event: &CardEvent, address: &str, out: &mut Printer) {
     }
 }
 
-/// The token of the state file, or a blank one, which is stored before anybody sees it.
+/// The token of the state file, or a blank one, which is stored before anybody can use it.
 fn open(args: &VirtualTokenArgs, out: &mut Printer) -> Result<(PersistentState, Box<dyn StateStore + Send>), Failure> {
     let Some(path) = &args.state else {
         return Ok((blank(args, out)?, Box::new(VolatileStore)));

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fs};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-/// The clock of whoever reads: how it shows times, seen from one day.
+/// The user's clock: formats times relative to one day.
 #[derive(Debug, Clone)]
 pub struct WallClock {
     zone: TimeZone,
@@ -12,19 +12,19 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// As it stands now.
+    /// Relative to now.
     pub fn now(zone: TimeZone) -> Self {
         Self::at(Timestamp::now(), zone)
     }
 
-    /// As it stood then.
+    /// Relative to then.
     pub fn at(now: Timestamp, zone: TimeZone) -> Self {
         let today = now.to_zoned(zone.clone()).date();
         Self { zone, today }
     }
 
-    /// `16:04:05` today, `2026-11-22 16:04 +01:00` on another day. In an hour that comes twice the offset says which one it
-    /// is.
+    /// `16:04:05` today, `2026-11-22 16:04 +01:00` on another day. In an hour that occurs twice the offset tells which
+    /// one it is.
     pub fn show(&self, at: Timestamp) -> String {
         let shown = at.to_zoned(self.zone.clone());
         let is_twice = self.zone.to_ambiguous_zoned(shown.datetime()).is_ambiguous();
@@ -36,7 +36,7 @@ impl WallClock {
         shown.strftime(form).to_string()
     }
 
-    /// A message in which times stand in UTC, with its times as this clock shows them.
+    /// Converts the UTC times in a message to local time.
     pub fn localised<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut rest = text;
         let mut shown = String::new();
@@ -49,14 +49,14 @@ impl WallClock {
     }
 }
 
-/// Whether a time in UTC stands in the text.
+/// Whether the text contains a time in UTC.
 pub fn has_utc(text: &str) -> bool {
     first_utc(text).is_some()
 }
 
-/// Where the first time in UTC stands, how many bytes it has, and which one it is.
+/// The first time in UTC: where it is, its length in bytes, and its value.
 fn first_utc(text: &str) -> Option<(usize, usize, Timestamp)> {
-    // Up to the seconds, of which there may be parts: 2026-11-22T15:04:05.123Z
+    // Up to the seconds, optionally with a fraction: 2026-11-22T15:04:05.123Z
     const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:dd";
     let bytes = text.as_bytes();
     let is_like = |part: &[u8]| {
@@ -72,10 +72,10 @@ fn first_utc(text: &str) -> Option<(usize, usize, Timestamp)> {
     })
 }
 
-/// The rules of the system's zone, where `TZ` names none. Known by its name, the zone would cost a walk through all others.
+/// The rules of the system's zone, unless `TZ` names one. Finding the zone's name would mean searching all zones.
 const LOCALTIME: &str = "/etc/localtime";
 
-/// The time zone of this system. One that `TZ` names and nobody knows is UTC, with a warning.
+/// The time zone of this system. If `TZ` names an unknown one, UTC with a warning.
 pub fn system_zone() -> (TimeZone, Option<String>) {
     let rules = || fs::read(LOCALTIME).ok().filter(|_| std::env::var_os("TZ").is_none());
     if let Some(zone) = rules().and_then(|rules| TimeZone::tzif("local", &rules).ok()) {

@@ -44,7 +44,7 @@ use crate::{
 /// The readers as the service lists them.
 type ListedReaders = Result<Vec<ReaderState>, ReaderError>;
 
-/// Runs the command until a signal ends it. Each event is given to `on_event`, or to the command of the configuration.
+/// Runs until a signal ends it. Each event is passed to `on_event`, or to the configured command.
 ///
 /// # Errors
 /// `watch.already-running`, `pki.…`, `store.…` and that of the server before it begins; later that of the store or of
@@ -68,9 +68,9 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let stopper = watch.stopper();
     let signal = Interrupt::install_staying(move || stopper.stop())?;
     watch.connect(lookup_server(settings)?)?;
-    // By whoever needs it first: a service that hangs is waited for once.
+    // Listed on first use, so that a hanging service is waited for only once.
     let listed = LazyCell::new(|| list_within(PATIENCE));
-    // The screen hides what was said before it.
+    // The screen hides what was printed before.
     let live = live(args, settings, &mut watch, &listed, out)?;
     if let Some(text) = without {
         out.warning(&text, None);
@@ -106,7 +106,7 @@ const fn shows_portraits(_: &WatchArgs, _: &Settings) -> bool {
     false
 }
 
-/// The screen, where stdout is a terminal, no other job has it, and nothing else was asked for.
+/// The screen, if stdout is a terminal in the foreground, and no other format is requested.
 fn live(
     args: &WatchArgs,
     settings: &Settings,
@@ -132,7 +132,7 @@ fn live(
     Ok(Some(screen))
 }
 
-/// For people, before the first event; programs replay the history instead.
+/// Prints the present users before the first event, for people; programs replay the history instead.
 fn show_who_is_here(watch: &mut Watch, out: &mut Printer) -> Result<(), Failure> {
     let now = Timestamp::now();
     let entries: Vec<_> = watch.list()?.entries().map(|entry| views::UserEntry::new(entry.clone(), now)).collect();
@@ -149,7 +149,7 @@ fn board(
     super::board::start(args, settings, watch, out)
 }
 
-/// Without a board in it this program serves none: where one is configured, that is told.
+/// A program without the board serves none: if one is configured, it says so.
 #[cfg(not(feature = "board"))]
 fn board(_: &WatchArgs, settings: &Settings, _: &mut Watch, _: &mut Printer) -> Result<Option<BoardShow>, Failure> {
     match settings.board.listen {
@@ -159,7 +159,7 @@ fn board(_: &WatchArgs, settings: &Settings, _: &mut Watch, _: &mut Printer) -> 
     }
 }
 
-/// Of a reader that another program holds, or whose driver does not answer.
+/// Warns of a reader that another program holds, or whose driver does not answer.
 pub fn warn_of_undecided(reader: &str, out: &mut Printer) {
     let text = format!(
         "{reader}: left out for now: the configuration goes by serial number or USB port, and nobody can ask this reader \
@@ -172,7 +172,7 @@ fn event_object(event: &Event) -> Result<String, Failure> {
     form::json(&views::EventView::from(event.clone()))
 }
 
-/// Prints what happens.
+/// Prints the events.
 struct WatchPrinter<'a> {
     out: &'a mut Printer,
     complaints: Complaints,
@@ -184,15 +184,15 @@ struct WatchPrinter<'a> {
 }
 
 impl WatchPrinter<'_> {
-    /// Equal ones are given once, and then counted.
+    /// Equal warnings are given once, and then counted.
     fn warn(&mut self, key: &str, text: &str, hint: Option<&str>) {
         if self.complaints.is_new(key, text, Instant::now()) {
             self.out.warning(text, hint);
         }
     }
 
-    /// Says what would be missed in silence: that there is no service, which is an event only once in each outage, or no
-    /// reader, and names in the configuration that fit none.
+    /// Reports what would otherwise go unnoticed: that there is no service, which is an event only once in each outage,
+    /// or no reader; and names in the configuration that match none.
     fn warn_of_readers(&mut self, listed: &ListedReaders) {
         let readers = match listed {
             Ok(readers) => readers,
@@ -218,7 +218,7 @@ impl WatchPrinter<'_> {
         }
     }
 
-    /// Why the service is away, where that was not given last.
+    /// Why the service is away, unless that was reported last.
     fn warn_of_service(&mut self, failure: &Failure) {
         if self.outage.is_news(failure) {
             self.warn(failure.code, &in_words(failure), failure.hint.as_deref());
@@ -244,7 +244,7 @@ impl WatchPrinter<'_> {
         }
     }
 
-    /// What others wrote meanwhile came in between what was told; of whom they forgot nothing is shown any more.
+    /// Reads the list again, since changes by other processes came in between; erased persons are no longer shown.
     fn read_again(&self, notice: &StoreNotice) {
         let forgotten = matches!(notice, StoreNotice::Forgotten);
         if let (Some(live), StoreNotice::Back { .. } | StoreNotice::Forgotten) = (&self.live, notice) {
@@ -308,7 +308,7 @@ impl WatchObserver for WatchPrinter<'_> {
             }
             WatchEvent::ServiceAway(failure) => self.warn_of_service(&failure),
             WatchEvent::Tap(outcome, effect) => {
-                // A service that was silent for a while need not have gone away.
+                // A service that was silent for a while may not have gone away.
                 if outcome.authenticated().is_some() {
                     self.outage = ServiceOutage::default();
                 }
@@ -324,7 +324,7 @@ impl WatchObserver for WatchPrinter<'_> {
                 self.out.detail(&account(outcome));
             }
             WatchEvent::TapFailed(outcome) => match outcome.failure() {
-                // It is the same one for all readers.
+                // The cause is the same for all readers.
                 Some(failure) if failure.code == "pcsc.service-hangs" => self.warn_of_service(&failure),
                 Some(failure) => {
                     let text = format!("{}: {}", outcome.reader, failure.message);
@@ -357,7 +357,7 @@ impl WatchObserver for WatchPrinter<'_> {
                 let text = format!("{failure} ({})", failure.code);
                 self.warn(&text, &text, failure.hint.as_deref());
             }
-            // The board has it.
+            // It is for the board.
             WatchEvent::Portrait(..) => {}
         }
         Ok(())
@@ -384,19 +384,19 @@ impl WatchObserver for WatchPrinter<'_> {
             let times = if times == 1 { "once more".to_owned() } else { format!("{times} times more") };
             self.out.warning(&format!("{text}; {times} in {} min", span.as_secs() / 60), None);
         }
-        // What was said since, and what time has changed.
+        // Show recent messages, and the passage of time.
         if let Some(live) = &self.live {
             live.update(|_| {});
         }
     }
 }
 
-/// What happened to the server, for whoever stands there.
+/// Reports an event of the server to people.
 pub fn show_server_event(event: &ServerEvent, out: &mut Printer) {
     match event {
         ServerEvent::Back => out.note("the server is back"),
         ServerEvent::CacheBack => out.note("directory.db can be written again"),
-        // What comes of it is told as events of the list.
+        // The consequences are events of the list.
         ServerEvent::NotActive(_) => {}
         ServerEvent::Lost(error) | ServerEvent::Alarm(error) => {
             let failure = Failure::from(error.clone());
@@ -430,7 +430,7 @@ mod tests {
         server_client::ServerError,
     };
 
-    /// Every refusal of a proof reaches whoever stands there under its own code.
+    /// Every refusal of a proof is reported under its own code.
     #[test]
     fn what_the_server_refuses_keeps_its_code() {
         for refusal in ProofRefusal::ALL {

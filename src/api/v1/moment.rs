@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Reads one.
+/// Parses a time.
 ///
 /// # Errors
 /// The parser's for anything else.
@@ -13,7 +13,7 @@ pub fn read_moment(text: &str) -> Result<Timestamp, jiff::Error> {
     format!("{seconds}.{}{}", &rest[..digits.min(9)], &rest[digits..]).parse()
 }
 
-/// The same as a parameter that need not be there.
+/// The same for an optional parameter.
 ///
 /// # Errors
 /// The deserializer's.

@@ -67,7 +67,7 @@ pub struct EquipmentFault {
     pub since: Timestamp,
 }
 
-/// For how many seconds a reader that was unplugged counts as missing; then it is gone for good.
+/// For how many seconds an unplugged reader counts as missing; after that it is considered removed.
 pub const UNPLUGGED_SECONDS: i64 = 86_400;
 
 /// A terminal that tells who is here.
@@ -94,8 +94,8 @@ pub struct PresenceTerminal {
 /// After how many seconds without a request a terminal is called silent: a watch asks once a minute.
 pub const SILENT_SECONDS: i64 = 300;
 
-/// How far in the future the last word of a terminal may be, because servers have several clocks. What is later was noted
-/// before a clock was set back, and says nothing.
+/// How far in the future the last request of a terminal may be, because servers have several clocks. A later time was
+/// noted before a clock was set back, and means nothing.
 pub const AHEAD_SECONDS: i64 = 60;
 
 /// How many there are, and who says so.

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// A number from 0 to the largest of its type, which has at most 32 bits.
 ///
 /// # Errors
-/// The deserializer's for what is no number, or another one.
+/// The deserializer's for anything that is not such a number.
 pub fn number<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<T, D::Error> {
     checked(f64::deserialize(deserializer)?)
 }
@@ -21,7 +21,7 @@ pub fn optional<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Resul
     Option::<f64>::deserialize(deserializer)?.map(checked).transpose()
 }
 
-/// The same of a value that nobody deserializes.
+/// The same, of a JSON value.
 pub fn whole_number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| parsed(value.as_f64()?).ok())
 }
@@ -30,7 +30,7 @@ fn checked<E: Error, T: FromStr>(number: f64) -> Result<T, E> {
     parsed(number).map_err(|_| E::custom(format_args!("{number} is not a whole number, or too large or too small")))
 }
 
-/// Rust writes a whole number without a fraction, and a negative zero with its sign.
+/// Parses by way of text: Rust writes a whole number without a fraction, but a negative zero with its sign.
 fn parsed<T: FromStr>(number: f64) -> Result<T, T::Err> {
     (number + 0.0).to_string().parse()
 }

@@ -57,7 +57,7 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
     Ok(0)
 }
 
-/// What must stay, and what is not the server's to delete.
+/// Reports what must be kept, and what the server cannot delete.
 fn report(done: &ForgottenUser, out: &mut Printer) {
     if done.tokens > 0 {
         out.note("their tokens stay known as revoked, without a name, so that no terminal lets them in");
@@ -74,7 +74,7 @@ fn report(done: &ForgottenUser, out: &mut Printer) {
     );
 }
 
-/// What is named changes, and the rest stays as the server has it.
+/// Changes what is named; the rest stays as the server has it.
 fn add(server: &ServerClient, args: &UserAddArgs, out: &mut Printer) -> Result<(), Failure> {
     let fields = args.fields.iter().cloned().collect();
     let patch = UserPatch { id: Some(args.id.clone()), name: args.name.clone(), fields };
@@ -96,7 +96,7 @@ fn add(server: &ServerClient, args: &UserAddArgs, out: &mut Printer) -> Result<(
     })
 }
 
-/// What has a column changes, and the rest stays as the server has it.
+/// Changes what has a column; the rest stays as the server has it.
 fn import(server: &ServerClient, file: &Path, dry_run: bool, out: &mut Printer) -> Result<(), Failure> {
     let table = user_csv::load_changes(file)?;
     if dry_run {
@@ -186,7 +186,7 @@ pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printe
     Ok(0)
 }
 
-/// The token that is meant: one page of the list says whether others begin so.
+/// The token with this prefix: one page of the list shows whether it is unique.
 fn meant(server: &ServerClient, typed: &TokenPrefix) -> Result<Uuid, Failure> {
     const FEW: u32 = 10;
     if let Some(id) = typed.whole() {
@@ -200,7 +200,7 @@ fn meant(server: &ServerClient, typed: &TokenPrefix) -> Result<Uuid, Failure> {
     }
 }
 
-/// That there is no such token is an answer, as of users and terminals: nobody is refused.
+/// A missing token is an answer, as with users and terminals, and not a refusal.
 fn unknown(which: &str) -> Failure {
     Failure::new(ExitClass::No, "token.unknown", format!("the server knows no token {which}"))
         .hint(Remedy::with("see which there are", "rollcall server token list"))
@@ -213,7 +213,7 @@ fn unknown_or(error: ServerError, id: &str) -> Failure {
     }
 }
 
-/// Tokens with the names of their users.
+/// Lists tokens with the names of their users.
 fn tokens(
     server: &ServerClient,
     user: Option<&str>,

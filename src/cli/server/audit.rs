@@ -22,13 +22,13 @@ use crate::{
     },
 };
 
-/// Records that are read at a time.
+/// Records read at a time.
 const PAGE: u32 = 1000;
 
 /// Runs the command.
 ///
 /// # Errors
-/// That of a file of heads, of the store, or of the output. A log that is not whole is the status.
+/// That of a file of heads, of the store, or of the output. A damaged log only affects the status.
 pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     match &args.command {
         AuditCommand::Verify(args) => verify_log(args, settings, out),
@@ -36,8 +36,7 @@ pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u
     }
 }
 
-/// Terminals that were told of records that this log does not have say what they keep out: that is brought back, and they
-/// follow this log from then on.
+/// Restores the token statuses that terminals still enforce but this log has lost; the terminals then follow this log.
 fn reconcile(dry_run: bool, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (url, now) = (store(settings)?, Timestamp::now());
     let (own, previous) = authorities(settings)?;
@@ -112,10 +111,10 @@ fn verify_log(args: &VerifyArgs, settings: &Settings, out: &mut Printer) -> Resu
     Ok(if bad.is_none() { 0 } else { ExitClass::No.exit_status() })
 }
 
-/// Follows the log; the head is read first, so that what is added meanwhile is no contradiction.
+/// Verifies the log. The head is read first, so that records added meanwhile cause no contradiction.
 ///
 /// # Errors
-/// That of the store. A log that is not whole is the first part of the value.
+/// That of the store. Damage to the log is the first part of the value.
 pub async fn verify(
     store: &ServerStore,
     told: Vec<AuditHead>,
@@ -159,7 +158,7 @@ fn one_feed(path: &Path, cas: &[Point]) -> Result<AuditHead, Failure> {
     let jws = serde_json::from_str::<SignedFeed>(&text).map_or(text, |feed| feed.jws);
     let mut verdicts = cas.iter().map(|ca| jws::verify(jws.trim(), FEED_TYPE, ca));
     let first = verdicts.next().ok_or_else(|| bad("there is no CA here".to_owned()))?;
-    // While one CA is rotated out, its server still signs under it.
+    // While a CA is being rotated out, its server still signs under it.
     let verified = verdicts.find(Result::is_ok).unwrap_or(first).map_err(|error| bad(error.to_string()))?;
     let feed: Feed = serde_json::from_slice(&verified.payload).map_err(|error| bad(error.to_string()))?;
     Ok(feed.audit)

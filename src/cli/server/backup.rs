@@ -22,7 +22,7 @@ use crate::{
     server::{self, RunError, ServerStore, ServerStoreError, StoreUrl, store::Counts},
 };
 
-/// A folder for a file that is not finished, or brought to another format; it goes with this.
+/// A temporary folder for an unfinished file, or one that is being converted; removed when dropped.
 struct Workplace(PathBuf);
 
 impl Workplace {
@@ -39,18 +39,18 @@ impl Workplace {
 
 impl Drop for Workplace {
     fn drop(&mut self) {
-        // What cannot be removed is private.
+        // A remnant is private.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// `rollcall server backup`: what is there at one moment, while the server runs.
+/// `rollcall server backup`: saves a consistent snapshot while the server runs.
 ///
 /// # Errors
 /// That of the file, of the store, of the CA's certificate, or of the output.
 pub fn back_up(file: &Path, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (url, authorities) = (store(settings)?, authorities(settings)?);
-    // The name is ours from the beginning, so that two backups at once do not end in one file.
+    // Create the file first, so that two backups at once cannot write to it.
     let reserved = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     drop(reserved.map_err(|error| file_failure(file, &error))?);
     let done = write(file, || {
@@ -59,7 +59,7 @@ pub fn back_up(file: &Path, settings: &Settings, out: &mut Printer) -> Result<u8
         let (counts, verified, head) = {
             let mut told = |rows| out.progress("rows copied", rows, None);
             server::block_on(async {
-                // As a server would: a store of an earlier release is brought to this one's format.
+                // Convert a store of an earlier release to the current format, as a server would.
                 let store = ServerStore::open_existing(&url, &authorities.0, authorities.1.as_ref()).await?;
                 let counts = store.back_up(&copy, &mut told).await?;
                 store.close().await;
@@ -80,7 +80,7 @@ pub fn back_up(file: &Path, settings: &Settings, out: &mut Printer) -> Result<u8
     Ok(0)
 }
 
-/// A backup that failed leaves no file behind.
+/// Removes the file if the backup fails.
 fn write<T>(file: &Path, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     let done = work();
     if done.is_err() {
@@ -89,11 +89,11 @@ fn write<T>(file: &Path, work: impl FnOnce() -> Result<T, Failure>) -> Result<T,
     done
 }
 
-/// `rollcall server restore`: all of the backup in place of what is there, or nothing.
+/// `rollcall server restore`: restores the whole backup, or nothing.
 ///
 /// # Errors
-/// That of the file, of a store that holds something already, of the CA's certificate, or of the output; `backup.store` for
-/// the store itself; `confirm.…`. What was there stands then.
+/// That of the file, of a store that is not empty, of the CA's certificate, or of the output; `backup.store` for
+/// the store itself; `confirm.…`. The existing store is then unchanged.
 pub fn restore(args: &RestoreArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (url, (own, previous)) = (store(settings)?, authorities(settings)?);
     let previous = previous.as_ref();
@@ -139,14 +139,14 @@ pub fn restore(args: &RestoreArgs, settings: &Settings, out: &mut Printer) -> Re
     Ok(0)
 }
 
-/// Whether a file is the one that the store is in, under whatever name.
+/// Whether a file is the store's own, under any name.
 fn is_store(file: &Path, url: &StoreUrl) -> bool {
     let StoreUrl::Sqlite(store) = url else { return false };
     matches!((files::identity(file), files::identity(store)), (Ok(file), Ok(store)) if file == store)
 }
 
-/// Copies a file, and what `SQLite` keeps beside one that is written to. Whether that should be there and is not: the file
-/// was copied away from it.
+/// Copies a file, including `SQLite`'s log beside one that is being written. Returns whether that log should exist but
+/// does not: the file was then copied without it.
 fn copy_whole(from: &Path, to: &Path) -> Result<bool, Failure> {
     copy_private(from, to).map_err(|error| file_failure(from, &error))?;
     if !has_log(to).map_err(|error| file_failure(to, &error))? {
@@ -170,7 +170,7 @@ fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
     io::copy(&mut from, &mut to).map(drop)
 }
 
-/// Whether a file of `SQLite` is read together with a log beside it (its file format, 1.3.3): a backup is not.
+/// Whether a `SQLite` file needs a log beside it (its file format, 1.3.3): a backup does not.
 fn has_log(file: &Path) -> io::Result<bool> {
     let mut head = Vec::new();
     fs::File::open(file)?.take(20).read_to_end(&mut head)?;

@@ -44,15 +44,15 @@ impl PresenceAudience for SiteBoard {
     }
 }
 
-/// Serves the board that the command line or the configuration asks for, as long as what is given back lives; a server
-/// shows it who is here.
+/// Serves the board that the command line or the configuration asks for, while the result lives; a server reports
+/// presence to it.
 ///
 /// # Errors
-/// `board.…`; `csv.…` for the file of who is expected.
+/// `board.…`; `csv.…` for the file of expected users.
 pub fn start(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<Option<(Board, Audience)>, Failure> {
     let expected = args.expected.as_deref();
     let Some(listen) = board_service::address(args.board, settings.server.board, expected)? else { return Ok(None) };
-    // The names are complete already.
+    // The names are already complete.
     let names = Box::new(str::to_owned);
     let hub = board_service::unread_hub(names, expected, settings)?;
     let board = board_service::serve(listen, Arc::clone(&hub), settings, out)?;

@@ -13,21 +13,21 @@ use crate::{
     server::{self, StoreUrl, store_recertification},
 };
 
-/// The store of a server that runs here.
+/// The store of a local server.
 pub struct LocalStore(StoreUrl);
 
 impl LocalStore {
-    /// A file that is there, or a database that was named.
+    /// An existing file, or a configured database.
     ///
     /// # Errors
-    /// For a text that names no store.
+    /// For a text that is not a store.
     pub fn find(settings: &Settings) -> Result<Option<Self>, Failure> {
         let there =
             settings.server.store.expose().strip_prefix("sqlite://").is_none_or(|file| Path::new(file).exists());
         there.then(|| store(settings).map(Self)).transpose()
     }
 
-    /// Whether it can be recertified: before anything is begun.
+    /// Checks, before anything is begun, whether it can be recertified.
     ///
     /// # Errors
     /// As [`store_recertification::check`].
@@ -35,7 +35,7 @@ impl LocalStore {
         Ok(server::block_on(store_recertification::check(home, &self.0))??)
     }
 
-    /// It belongs to the new CA from now on, and knows its certificates. Once more it changes nothing.
+    /// Moves it to the new CA, whose certificates it then knows. Repeating this changes nothing.
     ///
     /// # Errors
     /// As [`store_recertification::recertify`].

@@ -27,23 +27,23 @@ pub use overview::home_probe;
 use super::printer::Printer;
 use crate::{config::Settings, failure::Failure};
 
-/// Without a server in it this program touches no store: where there is one, nothing is rotated.
+/// A program without the server cannot open a store: if there is one, rotations are refused.
 #[cfg(not(feature = "server"))]
 pub enum LocalStore {}
 
 #[cfg(not(feature = "server"))]
 impl LocalStore {
-    /// A store that is there is a failure.
+    /// An existing store is a failure.
     ///
     /// # Errors
-    /// That this program has no server in it, where there is a store.
+    /// That this program has no server in it, if there is a store.
     pub fn find(settings: &crate::config::Settings) -> Result<Option<Self>, Failure> {
         let named = settings.server.store.expose();
         let there = named.strip_prefix("sqlite://").is_none_or(|file| std::path::Path::new(file).exists());
         if there { Err(without_server()) } else { Ok(None) }
     }
 
-    /// Nobody is here.
+    /// Never called.
     ///
     /// # Errors
     /// None: there is no value to call it on.
@@ -51,7 +51,7 @@ impl LocalStore {
         match *self {}
     }
 
-    /// Nobody is here.
+    /// Never called.
     ///
     /// # Errors
     /// None: there is no value to call it on.
@@ -63,8 +63,7 @@ impl LocalStore {
 /// Runs the command.
 ///
 /// # Errors
-/// That of the command; for `init`, `run` and `audit`, that this program has no server in it, where it was built
-/// without.
+/// That of the command; for `init`, `run` and `audit`, that this program was built without the server.
 pub fn run(args: &ServerArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     match &args.command {
         #[cfg(feature = "server")]

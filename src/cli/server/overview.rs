@@ -16,16 +16,16 @@ use crate::{
     server_client::{RequestLimits, ServerClient},
 };
 
-/// A terminal renews its certificate by itself: one of seven days when three are left, and a longer one earlier.
+/// Terminals renew certificates of seven days when three days are left, and longer ones earlier; this is late.
 const LATE: SignedDuration = SignedDuration::from_hours(2 * 24);
-/// So many names are said.
+/// How many names are listed.
 const NAMES: usize = 5;
-/// Terminals that are looked at.
+/// How many terminals are checked.
 const TERMINALS: u32 = 1000;
-/// How long the server that runs here may take to say who asked it in the last seconds.
+/// How long the local server may take to say which terminals have asked it recently.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Looks at the store that is configured, where it is and has its CA here.
+/// Checks the configured store, if it exists and has its CA here.
 pub fn home_probe(settings: &Settings) -> Option<HomeProbe> {
     let is_missing = matches!(store(settings), Ok(StoreUrl::Sqlite(file)) if !file.exists());
     if is_missing || authorities(settings).is_err() {
@@ -35,11 +35,11 @@ pub fn home_probe(settings: &Settings) -> Option<HomeProbe> {
     Some(Box::new(move || examine(&settings, Timestamp::now())))
 }
 
-/// What was read of the store.
+/// What was read from the store.
 struct StoreReport {
     terminals: Vec<RegisteredTerminal>,
     summary: PresenceSummary,
-    /// Records that terminals were told of, and that its log does not have.
+    /// Records that terminals know of, but the log lacks.
     missing: Vec<MissingRecord>,
 }
 
@@ -76,7 +76,7 @@ fn rolled_back(missing: &[MissingRecord]) -> Option<Finding> {
     Some(Finding::fault("server.rolled-back", message, remedy).fact("terminals", terminals))
 }
 
-/// Reads only: a store of an earlier release stays as it is. How long that may take its probe says.
+/// Only reads: a store of an earlier release is not converted. The probe limits the time.
 fn read(settings: &Settings, now: Timestamp) -> Result<StoreReport, Failure> {
     let url = store(settings)?;
     let asked = async {
@@ -99,8 +99,8 @@ fn read(settings: &Settings, now: Timestamp) -> Result<StoreReport, Failure> {
     Ok(report)
 }
 
-/// The server notes some seconds later in its store that a terminal has asked. It is asked itself before one is called silent;
-/// where it answers at all, it has heard this one.
+/// The server stores a terminal's last request some seconds later. So the server itself is asked before a terminal is
+/// called silent; if it answers at all, it has heard from this one.
 fn hear(settings: &Settings, now: Timestamp, summary: &mut PresenceSummary) {
     let Some(url) = &settings.server.url else { return };
     let Ok(own) = PkiDir::new(settings.pki_folder()).load_terminal_tls(now) else { return };
@@ -109,7 +109,7 @@ fn hear(settings: &Settings, now: Timestamp, summary: &mut PresenceSummary) {
         .and_then(|server| server.presence(None, None, 1));
     let heard = match asked {
         Ok(said) => said.summary.map(|summary| summary.terminals).unwrap_or_default(),
-        // It refuses whoever is not an administrator, and has heard them.
+        // It refuses terminals that are not administrators, but has heard from them.
         Err(error) if error.problem().is_some() => Vec::new(),
         Err(_) => return,
     };
@@ -121,20 +121,20 @@ fn hear(settings: &Settings, now: Timestamp, summary: &mut PresenceSummary) {
     }
 }
 
-/// Whether the store takes changes, as the server asks it.
+/// Whether the store accepts changes, as the server checks it.
 fn takes_changes(settings: &Settings) -> Result<(), Failure> {
     let url = store(settings)?;
     Ok(server::block_on(ServerStore::check_ready(&url))?.map_err(RunError::Store)?)
 }
 
-/// The server learns of a certificate that was renewed here when the terminal comes with it: it may not have asked since.
+/// Applies a certificate that was renewed here: the server learns of it only at the terminal's next request.
 fn renewed_here(terminals: &mut [RegisteredTerminal], name: &str, until: Timestamp) {
     if let Some(own) = terminals.iter_mut().find(|one| one.name == name && !one.revoked) {
         own.certificate_until = own.certificate_until.max(Some(until));
     }
 }
 
-/// Terminals that do not ask any more. The server notes later that one has asked: of a new one nothing may stand here yet.
+/// Terminals that have stopped asking. A new one may not have a stored request yet.
 fn silent(summary: &PresenceSummary, terminals: &[RegisteredTerminal], now: Timestamp) -> Finding {
     let age = SignedDuration::from_secs(SILENT_SECONDS);
     let is_new = |name: &str| terminals.iter().any(|one| one.name == name && now.duration_since(one.added) <= age);

@@ -41,7 +41,7 @@ pub fn presence(args: &PresenceArgs, settings: &Settings, out: &mut Printer) -> 
             let last_word = last_word.and_then(|terminal| terminal.last_word);
             PresenceView::new(one, moment, last_word)
         }));
-        // Whoever says the same mark again would be asked for ever.
+        // A server that repeats its mark would be asked for ever.
         if page.next.is_none() || page.next == after {
             break;
         }
@@ -54,7 +54,7 @@ pub fn presence(args: &PresenceArgs, settings: &Settings, out: &mut Printer) -> 
     Ok(0)
 }
 
-/// Of terminals that are silent nobody knows who came and went there since.
+/// Warns of silent terminals, at which changes are unknown.
 fn warn(summary: &PresenceSummary, at: Timestamp, out: &mut Printer) {
     for terminal in summary.terminals.iter().filter(|one| one.silent == Some(true)) {
         let age = match terminal.last_word {
@@ -66,7 +66,7 @@ fn warn(summary: &PresenceSummary, at: Timestamp, out: &mut Printer) {
         let people = if people == 1 { "1 person is".to_owned() } else { format!("{people} people are") };
         out.warning(&format!("the terminal {name} {age}{revoked}: {people} counted there"), None);
     }
-    // Of one that is silent nobody knows what works.
+    // The equipment of a silent terminal is unknown.
     for terminal in summary.terminals.iter().filter(|one| one.silent == Some(false) && !one.revoked) {
         for fault in &terminal.faults {
             out.warning(&format!("the terminal {}: {}", terminal.name, out_of_order(fault, at)), None);
@@ -92,7 +92,7 @@ fn out_of_order(fault: &EquipmentFault, at: Timestamp) -> String {
 pub fn events(args: &EventsArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     let span = moments([args.since, args.until], Timestamp::now(), out);
-    // A table needs all of its rows before it can be aligned; everything else is printed as it comes.
+    // A table needs all rows before it can be aligned; everything else is printed as it comes.
     let at_once = settings.format == OutputFormat::Text;
     let (mut all, mut after) = (Vec::<ServerEventView>::new(), None::<String>);
     if !at_once {

@@ -24,15 +24,15 @@ use crate::{
     terminal::thread::no_thread,
 };
 
-/// Lines that may wait for a slow reader of ours; a request never waits for one.
+/// How many log lines may wait for a slow reader; a request never waits for one.
 const LINES: usize = 1024;
-/// The time for a handshake, a request and its answer.
+/// The time limit for a handshake, and for a request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `rollcall server init`.
 ///
 /// # Errors
-/// `terminal.conflict` when name or key are registered otherwise; that of the keys and of the store; that of the
+/// `terminal.conflict` when name or key are registered differently; that of the keys and of the store; that of the
 /// output.
 pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let url = store(settings)?;
@@ -57,7 +57,7 @@ pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// `rollcall server run`: until a signal, which ends it in order (130 or 143).
+/// `rollcall server run`: runs until a signal shuts it down in order (130 or 143).
 ///
 /// # Errors
 /// That of the signals; `system.no-thread`; that of [`server::run`]; that of the output.
@@ -85,13 +85,13 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     let log: Arc<dyn ServerLog> = Arc::new(LogSender { lines, verbose: settings.verbose });
     let worker = thread::Builder::new().name("server".into()).spawn(move || {
         server::run(&options, &log, async {
-            // A sender that is gone means the same.
+            // A dropped sender means the same.
             let _ = stopped.await;
         })
     });
     let worker = worker.map_err(no_thread)?;
     print(&inbox, &url, out)?;
-    // The channel is closed, so the server has ended or panicked, which the hook has told.
+    // The channel is closed: the server has ended, or panicked, which the hook has reported.
     match worker.join() {
         Ok(done) => done?,
         Err(_) => return Ok(ExitClass::Bug.exit_status()),
@@ -102,7 +102,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
 #[cfg(feature = "board")]
 use super::board::start as board;
 
-/// Without a board in it this program serves none: where one is configured, it says so.
+/// A program without the board serves none: if one is configured, it says so.
 #[cfg(not(feature = "board"))]
 fn board(_: &RunArgs, settings: &Settings, _: &mut Printer) -> Result<Option<((), server::follow::Audience)>, Failure> {
     match settings.server.board {
@@ -129,15 +129,15 @@ fn print(inbox: &Receiver<LogLine>, url: &StoreUrl, out: &mut Printer) -> Result
     Ok(())
 }
 
-/// Where the store is that the configuration or the environment names.
+/// The store that the configuration or the environment names.
 ///
 /// # Errors
-/// For a text that names no store.
+/// For a text that is not a store.
 pub fn store(settings: &Settings) -> Result<StoreUrl, Failure> {
     Ok(settings.server.store.expose().parse::<StoreUrl>().map_err(RunError::Store)?)
 }
 
-/// The CA here, and the one before while it is rotated out, as a store knows them.
+/// The local CA, and the previous one while it is rotated out, as a store identifies them.
 ///
 /// # Errors
 /// As [`PkiDir::load_authority`].
@@ -154,7 +154,7 @@ enum LogLine {
     Fault(String),
 }
 
-/// Hands what happens to the thread that prints.
+/// Passes log events to the thread that prints.
 struct LogSender {
     lines: SyncSender<LogLine>,
     verbose: bool,
@@ -170,7 +170,7 @@ impl ServerLog for LogSender {
             let RequestLine { at, from, terminal, method, path, status, took } = line;
             let (terminal, ms) = (terminal.unwrap_or("-"), took.as_secs_f64() * 1000.0);
             let from = from.map(|address| format!(" from {address}")).unwrap_or_default();
-            // Whoever does not read us shall not hold up who asks.
+            // A slow log reader must not delay requests.
             let _ = self
                 .lines
                 .try_send(LogLine::Request(format!("{at:.3} {terminal} {method} {path} {status} {ms:.1} ms{from}")));

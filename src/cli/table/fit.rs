@@ -6,17 +6,17 @@ use unicode_width::UnicodeWidthStr;
 use super::wrap::{longest_word, words, wrap};
 use super::{Screen, ShownCell, Style, Unbroken};
 
-/// Between two columns.
+/// The gap between two columns.
 const GAP: usize = 2;
-/// How far lines are indented that go on with what stands above them.
+/// The indentation of continuation lines.
 pub const INDENT: usize = 2;
-/// A column of text is not made narrower than this: words of a letter or two are no text.
+/// The minimum width of a text column: a few letters per line are unreadable.
 const NARROWEST: usize = 10;
-/// A cell of text has room for half of it, so that it takes two or three lines, but not for more than this; a longer word is
-/// broken before a column moves away for it, and already one that takes more than a third of the screen.
+/// A text cell gets half its length, so that it takes two or three lines, but at most this. Longer words are broken
+/// before a column moves away for them, as are words that need more than a third of the screen.
 const LONGEST: usize = 24;
 
-/// How wide a column may be.
+/// The range of a column's width.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     least: usize,
@@ -46,7 +46,7 @@ pub fn table(heads: &[ShownCell], rows: &[Vec<ShownCell>], screen: &Screen) -> S
     text
 }
 
-/// What a column needs at least, and what it has use for.
+/// The least width that a column needs, and the most that it can use.
 fn span(head: &ShownCell, rows: &[&Vec<ShownCell>], column: usize, longest: usize) -> Span {
     let mut span = Span { least: longest_word(&head.text), most: head.width() };
     for cell in rows.iter().filter_map(|row| row.get(column)) {
@@ -61,7 +61,7 @@ fn span(head: &ShownCell, rows: &[&Vec<ShownCell>], column: usize, longest: usiz
     span
 }
 
-/// The widths of the columns that stay in the table: as many from the left as there is room for, one at least.
+/// The widths of the columns that stay in the table: as many from the left as fit, at least one.
 fn widths(spans: &[Span], width: Option<usize>) -> Vec<usize> {
     let most = spans.iter().map(|span| span.most).collect::<Vec<_>>();
     let Some(width) = width.filter(|width| needed(&most) > *width) else { return most };
@@ -73,7 +73,7 @@ fn widths(spans: &[Span], width: Option<usize>) -> Vec<usize> {
         *only = (*only).min(width.max(1));
     }
     for _ in needed(&widths)..width {
-        // Where the lines are longest, measured by what there is for them.
+        // Widen the column whose text is longest in proportion to its width.
         let tightest = (0..widths.len()).filter(|at| widths[*at] < spans[*at].most);
         let Some(at) = tightest.max_by_key(|at| spans[*at].most * 1_000 / widths[*at].max(1)) else { break };
         widths[at] += 1;
@@ -103,12 +103,12 @@ fn push_row(text: &mut String, cells: &[&ShownCell], widths: &[usize], colour: b
     }
 }
 
-/// What stands in one piece where there is room for it: a value, or its name and the value.
+/// Kept together if there is room: a value, or its name and the value.
 pub type Item = Vec<ShownCell>;
 
-/// A value under the head that its column would have.
+/// A value with the head of its column.
 fn labelled(head: &ShownCell, cell: &ShownCell) -> Item {
-    // Words of capitals stay what they are.
+    // Abbreviations stay in capitals.
     let lower =
         |word: &str| if ["ATR", "CA", "ID", "UID"].contains(&word) { word.to_owned() } else { word.to_lowercase() };
     let text = head.text.split(' ').map(lower).collect::<Vec<_>>().join(" ");
@@ -116,8 +116,8 @@ fn labelled(head: &ShownCell, cell: &ShownCell) -> Item {
     [label, cell.clone()].into_iter().filter(|piece| !piece.is_empty()).collect()
 }
 
-/// Items beside each other, two spaces between them, on as many lines as they need: the first line indented by `first`,
-/// the others by `rest`.
+/// Items side by side, separated by two spaces, on as many lines as needed: the first line indented by `first`, the
+/// others by `rest`.
 pub fn items(items: &[Item], first: usize, rest: usize, screen: &Screen) -> String {
     let mut flow = Flow { lines: Vec::new(), at: first, rest, width: screen.width.unwrap_or(usize::MAX) };
     for item in items {
@@ -127,7 +127,7 @@ pub fn items(items: &[Item], first: usize, rest: usize, screen: &Screen) -> Stri
     for (at, line) in flow.lines.iter().enumerate() {
         indent(&mut text, if at == 0 { first } else { rest });
         for (n, (style, run)) in line.iter().enumerate() {
-            // A cell that is padded for what would stand beside it may be the last one.
+            // No trailing padding at the end of a line.
             let run = if n + 1 == line.len() { run.trim_end_matches(' ') } else { run };
             text.push_str(&style.paint(run, screen.colour));
         }
@@ -136,12 +136,12 @@ pub fn items(items: &[Item], first: usize, rest: usize, screen: &Screen) -> Stri
     text
 }
 
-/// Lines that are being filled.
+/// Lines under construction.
 struct Flow {
     lines: Vec<Vec<(Style, String)>>,
-    /// Where the next letter comes.
+    /// The current column.
     at: usize,
-    /// Where the lines behind the first begin.
+    /// The indentation of all lines after the first.
     rest: usize,
     width: usize,
 }
@@ -176,7 +176,7 @@ impl Flow {
         self.at = self.rest;
     }
 
-    /// On this line, or where it does not fit on the next one.
+    /// Adds a word to this line, or to the next one if it does not fit.
     fn word(&mut self, word: &str, style: Style, gap: usize) {
         let is_empty = self.lines.last().is_none_or(Vec::is_empty);
         if !is_empty && self.at + gap + word.width() > self.width {
@@ -206,7 +206,7 @@ impl Flow {
     }
 }
 
-/// What stays in one piece, with the letters that touch it, and the texts before and behind it.
+/// The unbroken part, with the characters that touch it, and the texts before and after it.
 fn around(piece: &ShownCell) -> (&str, Option<&str>, &str) {
     let Unbroken::Part(range) = &piece.unbroken else { return (&piece.text, None, "") };
     let begin = piece.text[..range.start].rfind(' ').map_or(0, |blank| blank + 1);
@@ -214,8 +214,8 @@ fn around(piece: &ShownCell) -> (&str, Option<&str>, &str) {
     (&piece.text[..begin], Some(&piece.text[begin..end]), &piece.text[end..])
 }
 
-/// A name and its value on one line; a value that is longer goes on below itself, or below its name where the room beside
-/// that is too narrow for its words.
+/// A name and its value; a long value wraps, or moves below its name if the space beside it is too narrow for its
+/// words.
 pub fn detail(label: &ShownCell, value: &ShownCell, beside: usize, screen: &Screen) -> String {
     let mut text = label.style.paint(&label.text, screen.colour);
     let room = screen.width.map_or(usize::MAX, |width| width.saturating_sub(beside + GAP));

@@ -3,8 +3,8 @@
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-/// The text in lines of at most `width` cells: broken between words, and inside one that is longer than a line, never
-/// inside a letter. A letter that is wider than a line stands alone on it.
+/// The text in lines of at most `width` cells: broken between words, and inside a word longer than a line, but never
+/// inside a character. A character wider than a line has a line of its own.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     if text.width() <= width {
         return vec![text.to_owned()];
@@ -39,7 +39,7 @@ pub fn longest_word(text: &str) -> usize {
     words(text).map(UnicodeWidthStr::width).max().unwrap_or(0)
 }
 
-/// What stands between blanks; a blank that does not break is a part of a word.
+/// The parts between blanks; a non-breaking blank is part of a word.
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(' ').filter(|word| !word.is_empty())
 }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever somebody is called: no line is too wide, and every letter is there, in its order.
+        /// Whatever the text: no line is too wide, and every character is there, in order.
         #[test]
         fn nothing_is_lost_and_no_line_is_too_wide(text in "[a-zé山\u{301}אع👩🚀 \u{200d}]{0,40}", width in 2..30_usize) {
             let lines = wrap(&text, width);

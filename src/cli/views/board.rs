@@ -52,7 +52,7 @@ pub struct BoardLinkView {
 }
 
 impl BoardLinkView {
-    /// As it is shown.
+    /// The view of a link.
     pub fn new(link: BoardLink, state: LinkStateView, url: Option<String>) -> Self {
         let BoardLink { id, label, made, open_until, ends, .. } = link;
         Self {

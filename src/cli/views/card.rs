@@ -54,7 +54,7 @@ pub enum IssuedCardState {
 }
 
 impl IssuedCardView {
-    /// As the register has it.
+    /// The view of an entry in the register.
     pub fn new(card: IssuedCard, denied: bool) -> Self {
         let state = match card.state {
             CardState::Issued => IssuedCardState::Issued,

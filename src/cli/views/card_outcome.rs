@@ -12,24 +12,24 @@ use crate::{
     failure::ErrorObject,
 };
 
-/// An object that says what became of one card.
+/// An object that describes the outcome at one card.
 pub trait CardOutcome: 'static {
-    /// Where.
+    /// The reader.
     fn reader(&self) -> &str;
-    /// Which token, where it is known.
+    /// The token, if known.
     fn token_id(&self) -> Option<&Uuid>;
-    /// Whose, where it is known.
+    /// The user, if known.
     fn user(&self) -> Option<&User>;
-    /// Why it failed, where it did.
+    /// The failure, if any.
     fn error(&self) -> Option<&ErrorObject>;
 }
 
-/// For people: behind who it is.
+/// For people: after the user and the token.
 pub const fn reader<T: CardOutcome>() -> Column<T> {
     Column::both("reader", |one| one.reader().to_owned(), 4, "READER", |one| one.reader().into())
 }
 
-/// For people: behind the name of the user.
+/// For people: after the name of the user.
 pub const fn token<T: CardOutcome>() -> Column<T> {
     Column::both("token_id", |one| text(one.token_id()), 3, "TOKEN", |one| cells::token(one.token_id()))
 }
@@ -49,12 +49,12 @@ pub const fn fields_of_user<T: CardOutcome>() -> Column<T> {
     Column::csv("user_fields", |one| user_fields(one.user()))
 }
 
-/// In csv only; for people the result says it.
+/// In csv only; for people it is part of the result.
 pub const fn code_of_error<T: CardOutcome>() -> Column<T> {
     Column::csv("error_code", |one| error_code(one.error()))
 }
 
-/// In csv only; for people the result says it.
+/// In csv only; for people it is part of the result.
 pub const fn message_of_error<T: CardOutcome>() -> Column<T> {
     Column::csv("error_message", |one| error_message(one.error()))
 }

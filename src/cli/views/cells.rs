@@ -7,7 +7,7 @@ use crate::api::User;
 use crate::cli::table::{Cell, Style};
 use crate::failure::ErrorObject;
 
-/// The word of an enum, as JSON has it.
+/// The name of an enum value, as in JSON.
 pub fn word<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
@@ -15,7 +15,7 @@ pub fn word<T: serde::Serialize>(value: &T) -> String {
     }
 }
 
-/// Nothing for what is not there.
+/// The text of a value; empty for none.
 pub fn text<T: ToString>(value: Option<&T>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
@@ -28,7 +28,7 @@ pub fn user_name(user: Option<&User>) -> String {
     user.map(|user| user.name.clone()).unwrap_or_default()
 }
 
-/// The fields as a JSON object, since their names are free.
+/// The fields as a JSON object, because their names are user-defined.
 pub fn user_fields(user: Option<&User>) -> String {
     match user {
         Some(user) if !user.fields.is_empty() => serde_json::to_string(&user.fields).unwrap_or_default(),
@@ -43,7 +43,7 @@ pub fn holder(user: &User) -> Vec<(&'static str, Cell)> {
     details
 }
 
-/// The id of a token, where it is known.
+/// The id of a token, if known.
 pub fn token(id: Option<&Uuid>) -> Cell {
     id.map(|id| Cell::token(*id, Style::Dim)).unwrap_or_default()
 }
@@ -56,7 +56,7 @@ pub fn error_message(error: Option<&ErrorObject>) -> String {
     error.map(|error| error.message.clone()).unwrap_or_default()
 }
 
-/// What went wrong, with its code.
+/// The failure, with its code.
 pub fn failed(error: &ErrorObject) -> Cell {
     Cell::new(format!("{} ({})", error.message, error.code), Style::Bad)
 }
@@ -65,12 +65,12 @@ pub fn yes(holds: bool) -> Cell {
     if holds { Cell::new("yes", Style::Good) } else { Cell::new("no", Style::Bad) }
 }
 
-/// For people, a second is exact enough.
+/// A time to the second, which is exact enough for people.
 pub fn seconds(at: Timestamp) -> Cell {
     Cell::moment(at, "", Style::Plain)
 }
 
-/// How long, in the two greatest units: `40s`, `3h 20m`, `2d 5h`.
+/// A duration in its two largest units: `40s`, `3h 20m`, `2d 5h`.
 pub fn span(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.duration_since(from).as_secs().max(0);
     let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];

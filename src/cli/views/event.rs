@@ -128,7 +128,7 @@ pub(super) const fn kind_words(kind: EventKind) -> &'static str {
     }
 }
 
-/// Why, in words for people.
+/// The reason, in words for people.
 pub(super) const fn reason_words(reason: Reason) -> &'static str {
     match reason {
         Reason::Lifted => "card removed",

@@ -56,7 +56,7 @@ pub struct Kept {
 }
 
 impl Forgotten {
-    /// As it was found, or removed.
+    /// The view of what was found, or removed.
     pub fn new(report: ForgetReport, dry_run: bool) -> Self {
         let ForgetReport { user_id, held, cached, begun } = report;
         Self {

@@ -116,7 +116,7 @@ named! {
     Exchanged = "rollcall.apdu/1",
 }
 
-/// Schemas of what is written, not of what could be read.
+/// Schemas of what is written, as opposed to what can be read.
 fn as_printed() -> SchemaGenerator {
     SchemaSettings::draft2020_12().for_serialize().with_transform(Dialect::Printed).into_generator()
 }

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-/// An object with a name and a number: `rollcall.scan/1`.
+/// An object with a versioned name: `rollcall.scan/1`.
 pub trait Named {
     /// The value of its field `schema`.
     const SCHEMA: &'static str;
 }
 
-/// The field `schema`: it can hold nothing but the name of its object.
+/// The field `schema`, whose only value is the name of its object.
 pub struct Schema<T>(PhantomData<fn() -> T>);
 
 impl<T> Default for Schema<T> {
@@ -55,7 +55,7 @@ impl<T: Named> JsonSchema for Schema<T> {
     }
 }
 
-/// A moment: RFC 3339 in UTC with milliseconds, `2026-11-22T15:04:05.123Z`.
+/// A time: RFC 3339 in UTC with milliseconds, `2026-11-22T15:04:05.123Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct At(pub Timestamp);
 

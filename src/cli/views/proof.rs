@@ -36,7 +36,7 @@ pub enum NonceSource {
     Server,
 }
 
-/// The values of its columns in csv, which are there for objects without a proof too.
+/// The values of its csv columns, which also exist for objects without a proof.
 impl ProofView {
     /// The use counter.
     pub fn counter(proof: Option<&Self>) -> String {
@@ -48,12 +48,12 @@ impl ProofView {
         proof.map(|proof| word(&proof.nonce_source)).unwrap_or_default()
     }
 
-    /// The certificate of the key that signed, where it is shown.
+    /// The certificate of the signing key, if included.
     pub fn identity_certificate(proof: Option<&Self>) -> String {
         proof.and_then(|proof| proof.identity_certificate.clone()).unwrap_or_default()
     }
 
-    /// The message, where it is shown.
+    /// The message, if included.
     pub fn cose(proof: Option<&Self>) -> String {
         proof.and_then(|proof| proof.cose.clone()).unwrap_or_default()
     }

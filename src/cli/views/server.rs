@@ -23,7 +23,7 @@ use crate::{
     terminal::user_csv::TableColumn,
 };
 
-/// Changed users of an import that text shows; the others are counted.
+/// How many changed users of an import text lists; the others are counted.
 const TOLD: usize = 20;
 
 /// A server that was made or that runs.

@@ -54,7 +54,7 @@ pub struct PresenceView {
 }
 
 impl PresenceView {
-    /// As the server says it, of this moment; and when the terminal last asked.
+    /// The server's entry at this time; and when the terminal last asked.
     pub fn new(one: PresentUser, at: Timestamp, last_word: Option<Timestamp>) -> Self {
         let PresentUser { user, token_id, terminal, reader, since, last_seen, state, silent, authenticated, by } = one;
         let (since, last_seen, last_word) = (since.into(), last_seen.into(), last_word.map(At));
@@ -151,7 +151,7 @@ impl ServerEventView {
         }
     }
 
-    /// As the terminal said it, where a later release says it otherwise.
+    /// The time, or the terminal's own text if a later release writes it differently.
     fn at(&self) -> Cell {
         let said = self.value("/at");
         said.parse().map_or_else(|_| said.as_str().into(), seconds)
@@ -167,7 +167,7 @@ impl ServerEventView {
     }
 }
 
-/// A code in words for people; one of a later release as it is.
+/// A code in words for people; an unknown one of a later release unchanged.
 fn in_words<T: serde::de::DeserializeOwned>(code: &str, words: impl Fn(T) -> &'static str) -> String {
     serde_json::from_value(code.into()).map_or_else(|_| code.to_owned(), |known| words(known).to_owned())
 }

@@ -282,7 +282,7 @@ impl TokenView {
 }
 
 impl TokenChanged {
-    /// As people see it.
+    /// Its cell for people.
     pub fn cell(self) -> Cell {
         let style = match self {
             Self::Done => Style::Good,

@@ -37,7 +37,7 @@ pub enum UserPartView {
 }
 
 impl UserChangeView {
-    /// All of them.
+    /// The views of these changes.
     pub fn all(changes: &[UserChange]) -> Vec<Self> {
         changes.iter().map(Self::from).collect()
     }
@@ -47,7 +47,7 @@ impl UserChangeView {
         changes.iter().map(|change| ("changed", change.to_string().into())).collect()
     }
 
-    /// All in one cell of csv.
+    /// All in one csv cell.
     pub fn in_words(changes: &[Self]) -> String {
         changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     }

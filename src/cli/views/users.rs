@@ -31,7 +31,7 @@ pub struct UserEntry {
 }
 
 impl UserEntry {
-    /// As it is shown at this moment.
+    /// The view at this time.
     pub fn new(entry: presence::Entry, now: Timestamp) -> Self {
         Self { schema: Schema::default(), entry, now }
     }
@@ -61,7 +61,7 @@ pub struct Denied {
 }
 
 impl Denied {
-    /// A token by its first digits, which take the denial back as well.
+    /// A token by its first digits, which are enough to allow it again.
     fn cell(&self) -> Cell {
         let token_id = self.id.parse::<Uuid>().ok().filter(|token_id| token_id.to_string() == self.id);
         token_id.map_or_else(|| Cell::new(&self.id, Style::Strong), |id| Cell::token(id, Style::Strong))
@@ -134,7 +134,7 @@ impl Printable for UserEntry {
     }
 }
 
-/// Who was entered by hand has shown no card.
+/// A user who was entered by hand has shown no card.
 fn state(entry: &presence::Entry) -> Cell {
     let style = match entry.state {
         presence::EntryState::Present => Style::Good,

@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long equal warnings are counted before their number is given: first, and at most.
+/// How long equal warnings are counted before their number is given: initially and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-/// The most that are told apart; what comes then takes the place of the one that is due first.
+/// How many are distinguished; a further one replaces the one that is due first.
 const KEPT: usize = 256;
 
-/// The warnings that were given lately.
+/// The recent warnings.
 #[derive(Debug, Default)]
 pub(super) struct Complaints(BTreeMap<String, Repeated>);
 
@@ -38,7 +38,7 @@ impl Complaints {
         true
     }
 
-    /// What was counted long enough: the warning, how often it came again, and in which time. What did not come again is
+    /// The warnings that are due: text, number of repetitions, and in which time. Those that were not repeated are
     /// forgotten.
     pub fn due(&mut self, now: Instant) -> Vec<(String, u32, Duration)> {
         let mut counted = Vec::new();

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// What shows it, where the configuration has a rule for it.
+/// Starts signalling, if the configuration has a rule for it.
 pub fn start(settings: &Settings) -> Option<Feedback> {
     let rules = settings.feedback.clone();
     if rules.is_empty() {
@@ -20,7 +20,7 @@ pub fn start(settings: &Settings) -> Option<Feedback> {
     Some(if has_sound { feedback.with_sounds() } else { feedback })
 }
 
-/// What happened, and what helps.
+/// What happened, and what to do about it.
 pub fn failure(failed: &FeedbackFailure) -> (String, String) {
     let (reader, error) = match failed {
         FeedbackFailure::Reader { reader, error } => (reader, error),

@@ -40,39 +40,39 @@ use crate::{
     terminal::thread::no_thread,
 };
 
-/// The other screen, no cursor, and lines that are too long end at the edge.
+/// Alternate screen, hidden cursor, and no automatic wrapping.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
-/// All of that undone.
+/// Undoes all of that.
 const LEAVE: &[u8] = b"\x1b[?7h\x1b[?25h\x1b[?1049l";
-/// How long the end waits for a terminal that takes nothing.
+/// How long the end waits for a terminal that accepts no output.
 const LAST: Duration = Duration::from_secs(1);
-/// How often it is looked whether the terminal is free then.
+/// How often the end checks whether the terminal is free.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// The screen while it is shown. It ends when it is dropped, and what was said meanwhile stands on stderr then.
+/// The screen while it is shown. Dropping it ends it, and prints the messages since then on stderr.
 pub struct LiveScreen {
     shared: Arc<Shared>,
     signals: Handle,
 }
 
-/// What the threads for drawing and for signals, the hook of panics and the writer of messages have in common.
+/// Shared by the threads for drawing and for signals, the panic hook and the writer of messages.
 struct Shared {
     content: Mutex<LiveContent>,
-    /// Held while something is written.
+    /// Held while writing.
     out: Mutex<File>,
-    /// Has it drawn; one order that waits is enough.
+    /// Requests a redraw; one pending request is enough.
     order: SyncSender<()>,
     is_shown: AtomicBool,
     leaving: Once,
-    /// The terminal did not even take the end: messages would wait there as well.
+    /// The terminal did not accept even the end: messages would block there as well.
     is_stalled: AtomicBool,
-    /// Nobody looks any more: nothing can be written.
+    /// Nothing can be written any more.
     is_closed: AtomicBool,
-    /// Why, where that is a failure.
+    /// Why, if that is a failure.
     fault: Mutex<Option<Failure>>,
-    /// What is done then, once.
+    /// Called then, once.
     on_closed: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-    /// As the terminal was; none where nothing was changed.
+    /// The terminal's previous modes; none if nothing was changed.
     modes: Option<Termios>,
     colour: bool,
     /// None for UTC.
@@ -80,7 +80,7 @@ struct Shared {
 }
 
 impl LiveScreen {
-    /// Takes the terminal. `on_closed` is called when nothing can be written to it any more.
+    /// Takes over the terminal. `on_closed` is called when nothing can be written to it any more.
     ///
     /// # Errors
     /// `interrupt.install` when signals cannot be handled, `system.no-thread` without the threads; `output.failed`.
@@ -137,12 +137,12 @@ impl LiveScreen {
         Ok(screen)
     }
 
-    /// Where messages go while it is shown; afterwards they go to stderr.
+    /// The destination of messages while it is shown; afterwards they go to stderr.
     pub fn messages(&self) -> impl Write + Send + use<> {
         Messages { shared: Arc::clone(&self.shared), line: Vec::new() }
     }
 
-    /// Changes what is shown, and has it shown.
+    /// Changes the content and redraws.
     pub fn update(&self, change: impl FnOnce(&mut LiveContent)) {
         change(&mut self.shared.lock());
         self.shared.redraw();
@@ -153,10 +153,10 @@ impl LiveScreen {
         self.shared.is_closed.load(Ordering::SeqCst)
     }
 
-    /// Once.
+    /// Returns the failure, once.
     ///
     /// # Errors
-    /// `output.failed` when that has another reason than that nobody reads it.
+    /// `output.failed` for a reason other than that nobody reads the output.
     pub fn check(&self) -> Result<(), Failure> {
         self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
@@ -179,12 +179,12 @@ impl Shared {
     }
 
     fn redraw(&self) {
-        // One that waits, or a thread that has ended, is all right.
+        // A pending request, or a thread that has ended, is fine.
         let _ = self.order.try_send(());
     }
 
     fn draw(&self) {
-        // What has the terminal now is another job's.
+        // The terminal now belongs to another job.
         if self.is_closed.load(Ordering::SeqCst) || is_in_background(io::stdout()) {
             return;
         }
@@ -196,7 +196,7 @@ impl Shared {
         self.write(picture(&lines, size.rows).as_bytes());
     }
 
-    /// While it is shown, however long the terminal takes.
+    /// Writes while the screen is shown, however long the terminal takes.
     fn write(&self, bytes: &[u8]) {
         let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let is_shown = || self.is_shown.load(Ordering::SeqCst);
@@ -207,7 +207,7 @@ impl Shared {
         }
     }
 
-    /// Once; whoever else calls it waits until that is done. Nothing is drawn afterwards.
+    /// Leaves the screen once; other callers wait until that is done. Nothing is drawn afterwards.
     fn leave(&self) {
         self.leaving.call_once(|| {
             self.is_shown.store(false, Ordering::SeqCst);
@@ -225,7 +225,7 @@ impl Shared {
         });
     }
 
-    /// What is written to, unless something hangs in it.
+    /// The output, unless a write hangs in it.
     fn out_while(&self, is_early: impl Fn() -> bool) -> Option<MutexGuard<'_, File>> {
         loop {
             match self.out.try_lock() {
@@ -237,13 +237,13 @@ impl Shared {
         }
     }
 
-    /// On stderr, after the end.
+    /// Writes to stderr, after the end.
     fn say(&self, bytes: &[u8]) -> io::Result<usize> {
         self.leave();
         if self.is_stalled.load(Ordering::SeqCst) { Ok(bytes.len()) } else { io::stderr().write(bytes) }
     }
 
-    /// That nobody reads it is no failure.
+    /// That nobody reads the output is not a failure.
     fn close(&self, error: &io::Error) {
         if self.is_closed.swap(true, Ordering::SeqCst) {
             return;
@@ -257,7 +257,7 @@ impl Shared {
     }
 }
 
-/// Takes messages line by line.
+/// Collects messages line by line.
 struct Messages {
     shared: Arc<Shared>,
     line: Vec<u8>,
@@ -289,10 +289,11 @@ mod tests {
     use super::*;
     use crate::terminal::presence::PresenceList;
 
-    /// Set in the process that the test below starts.
+    /// Set in the child process that the test below starts.
     const CHILD: &str = "ROLLCALL_TEST_SCREEN";
 
-    /// Whoever panics may hold what is shown. A hook is the whole process's, so the test starts itself once more.
+    /// The panicking thread may hold the content's lock. A panic hook affects the whole process, so the test runs as a
+    /// child.
     #[test]
     fn a_panic_gives_the_terminal_back_before_it_is_reported() {
         if std::env::var_os(CHILD).is_some() {

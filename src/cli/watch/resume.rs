@@ -9,8 +9,7 @@ use crate::{
     terminal::tap::{ResumptionCache, tap_terminal::ReaderResumption},
 };
 
-/// Where channels are resumed; none where nothing is, or may be. Beside it what is said where the configuration asks for it in
-/// vain.
+/// The fast taps, if configured and possible; and a warning if they are configured but not possible.
 pub fn start(settings: &Settings) -> (Option<ReaderResumption>, Option<String>) {
     let rules = settings.resume.clone();
     if !rules.is_on() {
@@ -24,7 +23,8 @@ pub fn start(settings: &Settings) -> (Option<ReaderResumption>, Option<String>) 
     (Some(ReaderResumption { cache, rule: Arc::new(move |reader: &str| rules.at(reader)) }), None)
 }
 
-/// No core file, and no other process of the same user may read the memory of this one (prctl(2), `PR_SET_DUMPABLE`).
+/// Prevents core files, and other processes of the same user from reading this one's memory (prctl(2),
+/// `PR_SET_DUMPABLE`).
 fn hide_memory() -> io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;

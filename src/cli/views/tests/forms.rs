@@ -37,7 +37,7 @@ fn printed(format: OutputFormat, print: impl FnOnce(&mut Printer)) -> String {
     String::from_utf8(written.0.lock().unwrap().clone()).unwrap().replace('\u{1b}', "^")
 }
 
-/// JSON by line, csv, a table, lines as they come, and the object alone.
+/// JSON lines, csv, a table, lines one by one, and the object alone.
 fn forms<T: Printable>(objects: &[T]) -> String {
     let places = places::<T>();
     assert!(places.iter().copied().eq(1..=places.len()), "two columns in one place: {places:?}");
@@ -229,7 +229,7 @@ fn tokens() -> Vec<TokenView> {
     tokens
 }
 
-/// A name, a field that is new, and one that is gone.
+/// A changed name, a new field, and a removed one.
 fn user_changes() -> Vec<UserChangeView> {
     let change = |part, key: Option<&str>, before: Option<&str>, after: Option<&str>| UserChangeView {
         part,
@@ -582,7 +582,7 @@ fn every_object_looks_as_it_did_in_every_form() {
     same_as_kept("forms.txt", &all());
 }
 
-/// The samples leave no object out.
+/// There are samples of every object.
 #[test]
 fn every_object_has_samples() {
     let sampled: Vec<_> = all().lines().filter_map(|line| line.strip_prefix("== ")).map(str::to_owned).collect();

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{api::User, failure::ErrorObject, terminal::presence};
 
-/// Whether this object is one of that schema.
+/// Whether this object conforms to that schema.
 fn validate(name: &str, object: &Value) -> Result<(), String> {
     let schema = json_schema_of(name).unwrap_or_else(|| panic!("{name}"));
     let validator = jsonschema::options().should_validate_formats(true).build(schema.as_value()).unwrap();
@@ -66,7 +66,7 @@ fn error() -> ErrorObject {
     ErrorObject { code: "token.foreign".into(), message: "foreign".into(), hint: None, command: None }
 }
 
-/// What is printed is what the file beside this one keeps; with `TEST_OVERWRITE` in the environment it is written there.
+/// Compares the output with the saved file beside this one, or with `TEST_OVERWRITE` in the environment, writes it.
 fn same_as_kept(name: &str, printed: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/views/tests").join(name);
     if std::env::var_os("TEST_OVERWRITE").is_some() {
@@ -79,7 +79,7 @@ fn same_as_kept(name: &str, printed: &str) {
 }
 
 /// The examples of the contract, with values in place of its dots, are what is printed: every field is there with
-/// that value. What was added since is in `added`.
+/// that value. Fields added since are in `added`.
 fn is_printed_as(object: &impl Serialize, example: &Value, added: &[&str]) {
     let printed = serde_json::to_value(object).unwrap();
     let mut expected = example.clone();

@@ -42,7 +42,7 @@ fn exported(users: &[User], csv_for: Option<CsvReader>) -> Vec<u8> {
     text
 }
 
-/// What a server takes: no control characters, and something in id and name.
+/// Texts that a server accepts: no control characters, and not empty in id and name.
 fn text(longest: usize) -> impl Strategy<Value = String> {
     let hostile = prop::sample::select(vec![
         "=A",

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Names that are wide, that combine, that run from right to left, and that are long.
+/// Names with wide and combining characters, right-to-left text, and great length.
 const NAMES: [(&str, &str); 5] = [
     ("zoe", "Zoë 山田"),
     ("jose", "Jose\u{301} Nu\u{301}n\u{303}ez"),
@@ -176,13 +176,13 @@ fn server_events() -> Vec<ServerEventView> {
     events().iter().map(stored).map(ServerEventView::from).collect()
 }
 
-/// In the evening of that day, an hour east of Greenwich.
+/// The screen in the evening of that day, an hour east of Greenwich.
 fn screen_of(width: usize) -> Screen {
     let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(1));
     Screen { width: Some(width), colour: false, clock: Some(WallClock::at(later(45), zone)) }
 }
 
-/// A list as it is printed, and its first object alone and as one that comes by itself.
+/// A list as printed, and its first object alone and as a line.
 fn shown<T: Printable>(text: &mut String, name: &str, objects: &[T], width: usize) {
     let screen = screen_of(width);
     let rows: Vec<_> = objects.iter().map(Printable::row).collect();
@@ -227,7 +227,7 @@ fn tables_fit_two_hundred_columns() {
     same_as_kept("screens-200.txt", &screen(200));
 }
 
-/// Whatever is listed, at whatever width: every word of it is on the screen.
+/// In any list at any width, every word is on the screen.
 #[test]
 fn no_word_is_lost_at_any_width() {
     let rows: Vec<_> = events().iter().map(Printable::row).collect();
@@ -236,7 +236,7 @@ fn no_word_is_lost_at_any_width() {
         let text = bare(&table::table(&EventView::heads(), &rows, &screen_of(width)));
         for (id, name) in NAMES {
             assert!(text.contains(&bare(id)), "{id} at {width}");
-            // A name that wraps in its column stands beside other cells.
+            // A name that wraps in its column is interleaved with other cells.
             assert!(name.split(' ').all(|word| word.width() > 10 || text.contains(word)), "{name} at {width}");
         }
     }

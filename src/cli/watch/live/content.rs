@@ -10,40 +10,40 @@ use crate::{
     terminal::presence::{Event, EventKind, Member, PresenceList, follow},
 };
 
-/// Events that are kept; a screen shows fewer.
+/// How many events are kept; a screen shows fewer.
 const EVENTS: usize = 100;
-/// Messages that are kept, for the end as well.
+/// How many messages are kept, also for the end.
 const MESSAGES: usize = 50;
 
-/// Whether a reader can be used.
+/// Whether a reader is usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReaderStand {
-    /// It is there.
+    /// It works.
     Works,
-    /// It is there, and the service cannot use it.
+    /// It is connected, but the service cannot use it.
     Fails,
 }
 
-/// What is shown.
+/// The content of the screen.
 pub struct LiveContent {
-    /// Who is here.
+    /// The present users.
     pub list: BTreeMap<Uuid, Member>,
-    /// The readers that are there.
+    /// The connected readers.
     pub readers: BTreeMap<String, ReaderStand>,
-    /// Since when there is no PC/SC service.
+    /// Since when the PC/SC service has been away.
     pub service_lost: Option<Timestamp>,
-    /// Since when the server does not answer.
+    /// Since when the server has not answered.
     pub server_lost: Option<Timestamp>,
-    /// What happened, the newest first.
+    /// Recent events, the newest first.
     pub events: VecDeque<EventView>,
-    /// What was said, the newest last.
+    /// Recent messages, the newest last.
     pub messages: VecDeque<String>,
-    /// What the configuration calls a reader.
+    /// The display name of a reader.
     pub alias: Box<dyn Fn(&str) -> String + Send>,
 }
 
 impl LiveContent {
-    /// The list as it is, with the faults that it knows of, and the readers that are meant and there.
+    /// The current list with the faults that it records, and the selected readers that are connected.
     pub fn new(
         list: &PresenceList,
         readers: impl IntoIterator<Item = String>,
@@ -66,9 +66,9 @@ impl LiveContent {
         }
     }
 
-    /// Something happened.
+    /// Applies an event.
     pub fn event(&mut self, event: Event) {
-        // One that does not follow is one that another program wrote in between: the list is read again then.
+        // If it does not follow, another process has written in between: the list is then read again.
         let _ = follow(&mut self.list, &event);
         match (event.event, event.reader.clone()) {
             (EventKind::ReaderAdded | EventKind::ReaderAvailable, Some(reader)) => {
@@ -88,18 +88,19 @@ impl LiveContent {
         self.events.truncate(EVENTS);
     }
 
-    /// The list was read from the store.
+    /// Replaces the list by that in the store.
     pub fn reset(&mut self, list: &PresenceList) {
         self.list = list.members();
     }
 
-    /// Somebody was forgotten, whom the events may name: the list was read from the store, and the events go.
+    /// After a person was erased: replaces the list by that in the store, and drops the events, which may name the
+    /// person.
     pub fn forget(&mut self, list: &PresenceList) {
         self.reset(list);
         self.events.clear();
     }
 
-    /// A line of a message.
+    /// Adds a line of a message.
     pub fn say(&mut self, line: String) {
         self.messages.push_back(line);
         while self.messages.len() > MESSAGES {
@@ -107,7 +108,7 @@ impl LiveContent {
         }
     }
 
-    /// All that was said, for the last time.
+    /// Takes all messages, at the end.
     pub fn take_messages(&mut self) -> VecDeque<String> {
         std::mem::take(&mut self.messages)
     }

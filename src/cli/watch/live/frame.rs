@@ -15,34 +15,34 @@ use crate::{
     terminal::presence::{EntryState, Member},
 };
 
-/// Of a terminal that does not say how large it is.
+/// The size of a terminal that does not report it.
 const USUAL: (usize, usize) = (24, 80);
-/// On what is smaller nothing can be read.
+/// The smallest size that can be readable.
 const LEAST: (usize, usize) = (4, 20);
 
-/// How large a terminal is, in cells.
+/// The size of a terminal, in cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Lines.
     pub rows: usize,
-    /// Cells in each.
+    /// Cells per line.
     pub columns: usize,
 }
 
 impl Size {
-    /// As the terminal says it; 0 is what it does not know.
+    /// As the terminal reports it; 0 means unknown.
     pub fn of(rows: usize, columns: usize) -> Self {
         let known = |said: usize, usual: usize, least: usize| if said == 0 { usual } else { said.max(least) };
         Self { rows: known(rows, USUAL.0, LEAST.0), columns: known(columns, USUAL.1, LEAST.1) }
     }
 }
 
-/// Of a name or an id longer than this, in cells, the end is left out.
+/// Longer names and ids are truncated to this, in cells.
 const LONGEST: usize = 40;
-/// At most so many lines are those of one event, where there is room for no more.
+/// The most lines for one event if space is short.
 const LINES: usize = 3;
 
-/// At most as many lines as there is room for.
+/// At most as many lines as fit.
 pub fn frame(content: &LiveContent, size: Size, screen: &Screen) -> Vec<String> {
     let mut lines = head(content, screen);
     lines.truncate((size.rows / 2).max(1));
@@ -50,20 +50,20 @@ pub fn frame(content: &LiveContent, size: Size, screen: &Screen) -> Vec<String> 
     let said = messages(content, (room / 3).max(1), screen);
     let least = events(content, (room / 3).max(2), LINES, screen);
     let people = people(content, room.saturating_sub(said.len() + least.len()), screen);
-    // What the others leave is for the events: a reason is read as a whole where there is room for it.
+    // Events get the remaining lines: a reason is shown in full if there is room.
     let left = room.saturating_sub(said.len() + people.len());
     let events = if left > least.len() { events(content, left, LINES.max(left / 2), screen) } else { least };
     let blank = room.saturating_sub(said.len() + events.len() + people.len());
     lines.extend(people);
     lines.extend(events);
-    // Messages stand at the lower edge.
+    // Messages are at the bottom.
     lines.extend(std::iter::repeat_n(String::new(), if said.is_empty() { 0 } else { blank }));
     lines.extend(said);
     lines.truncate(size.rows);
     lines
 }
 
-/// How many are here, and what is out of order; then how many at each reader.
+/// How many users are present, and what is wrong; then how many at each reader.
 fn head(content: &LiveContent, screen: &Screen) -> Vec<String> {
     let doubtful = content.list.values().filter(|member| member.state == EntryState::Unconfirmed).count();
     let since = |what: &str, at: Option<jiff::Timestamp>| {
@@ -98,7 +98,7 @@ fn head(content: &LiveContent, screen: &Screen) -> Vec<String> {
     lines
 }
 
-/// Who came last stands first; those for whom there is no room are counted.
+/// The present users, the latest first; those that do not fit are counted.
 fn people(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> {
     let mut here: Vec<_> = content.list.values().collect();
     here.sort_by(|a, b| b.since.cmp(&a.since).then_with(|| a.user.name.cmp(&b.user.name)));
@@ -124,7 +124,7 @@ fn people(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> {
         if shown == 1 {
             lines.truncate(room);
         }
-        // Of one there is rather the name than how many more.
+        // With room for only one line, prefer the name to the count.
         if more > 0 && (shown > 1 || lines.len() < room) {
             lines.push(Style::Dim.paint(&format!("and {more} more"), screen.colour));
         }
@@ -135,7 +135,7 @@ fn people(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> {
     Vec::new()
 }
 
-/// Not more of it than there is room for in a row.
+/// Truncated to fit a row.
 fn cut(text: &str) -> String {
     let text = sanitize::line(text);
     if text.width() <= LONGEST {
@@ -150,7 +150,7 @@ fn cut(text: &str) -> String {
     text.graphemes(true).take_while(fits).chain(["…"]).collect()
 }
 
-/// The newest last, as many as there is room for.
+/// The messages that fit, the newest last.
 fn messages(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> {
     let mut lines = Vec::new();
     for message in content.messages.iter().rev() {
@@ -165,7 +165,7 @@ fn messages(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> 
     lines
 }
 
-/// The newest first, each in at most so many lines.
+/// The newest events first, each in at most so many lines.
 fn events(content: &LiveContent, room: usize, longest: usize, screen: &Screen) -> Vec<String> {
     let mut lines = vec![String::new()];
     for event in &content.events {
@@ -178,13 +178,13 @@ fn events(content: &LiveContent, room: usize, longest: usize, screen: &Screen) -
     if lines.len() == 1 { Vec::new() } else { lines }
 }
 
-/// In at most so many lines, of which the last ends with "…" where something is left out.
+/// In at most so many lines, the last of which ends with "…" if something is left out.
 fn within(cells: &[Cell], most: usize, screen: &Screen) -> Vec<String> {
     let whole = split(&line(cells, screen));
     if whole.len() <= most {
         return whole;
     }
-    // In lines that are shorter by one there is room for it.
+    // Lines that are shorter by one leave room for it.
     let width = screen.width.map(|width| width.saturating_sub(1));
     let mut lines = split(&line(cells, &Screen { width, ..screen.clone() }));
     lines.truncate(most);
@@ -209,7 +209,7 @@ mod tests {
         terminal::presence::{Event, EventKind, PresenceList, ReaderSlot, Source},
     };
 
-    /// Somebody arrives, so many seconds after noon.
+    /// An arrival, so many seconds after noon.
     fn arrival(seq: u64, name: &str, reader: &str) -> Event {
         let at: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         let user = User { id: format!("u{seq}"), name: name.to_owned(), ..User::default() };
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(lines[0], "30 here");
         assert!(lines.iter().any(|line| line.starts_with("and ") && line.ends_with(" more")), "{lines:#?}");
         let lines = shown(&content(30), 24, 80);
-        // The newest of them, and of the events.
+        // The latest user is there, and their event.
         assert!(lines.iter().filter(|line| line.contains("u30")).count() == 2, "{lines:#?}");
     }
 
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!((cut("Ada").as_str(), cut(&"é".repeat(40)).width(), cut(&"山".repeat(40)).width()), ("Ada", 40, 39));
     }
 
-    /// A reason is read as a whole where there is room, and says that something is left out where there is none.
+    /// A reason is shown in full if there is room; otherwise it shows that something is left out.
     #[test]
     fn a_reason_has_the_room_that_is_left() {
         let why = "the card says that it was made by an organisation of which this terminal has no key, and that it wants \
@@ -322,7 +322,7 @@ mod tests {
         assert!(short.contains('…') && !short.contains("last word"), "{short}");
     }
 
-    /// What the list knew when it began.
+    /// The list already had faults when the screen began.
     #[test]
     fn faults_that_are_older_are_shown() {
         let slot = |unavailable| ReaderSlot { attached: true, unavailable, ..ReaderSlot::default() };

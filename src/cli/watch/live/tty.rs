@@ -17,11 +17,11 @@ use rustix::{
     },
 };
 
-/// How often a terminal that takes nothing is tried again.
+/// How often writing to a terminal that accepts no output is retried.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// Where it is drawn: stdout, opened once more, so that writing does not wait (`O_NONBLOCK`) and stdout stays as it is for
-/// others. What is no terminal, or cannot be opened, is written to as it is.
+/// Opens stdout again for drawing, so that writing does not block (`O_NONBLOCK`) while stdout itself stays unchanged
+/// for others. If it is not a terminal, or cannot be opened, it is used as it is.
 ///
 /// # Errors
 /// That of the system.
@@ -34,13 +34,13 @@ pub fn stdout() -> io::Result<File> {
     }
 }
 
-/// Whether another job of a shell has the terminal: whoever then changes it is stopped (SIGTTOU).
+/// Whether another job of the shell has the terminal: changing it would stop this process (SIGTTOU).
 pub fn is_in_background(terminal: impl AsFd) -> bool {
-    // One that is not that of the session has no jobs, and says so.
+    // A terminal that is not the session's own has no jobs, and the call fails.
     tcgetpgrp(terminal).is_ok_and(|foreground| foreground != getpgrp())
 }
 
-/// What is typed is not shown; Ctrl-Z, Ctrl-\ and Ctrl-S do nothing. How the terminal was before.
+/// Switches off echo, Ctrl-Z, Ctrl-\ and Ctrl-S. Returns the previous modes.
 pub fn silence() -> Option<Termios> {
     if !io::stdin().is_terminal() || is_in_background(io::stdin()) {
         return None;
@@ -55,24 +55,24 @@ pub fn silence() -> Option<Termios> {
     Some(before)
 }
 
-/// As it was.
+/// Restores the modes.
 pub fn restore(modes: &Termios) {
     if !is_in_background(io::stdin()) {
-        // What was typed meanwhile was for nobody. A terminal that takes nothing is not waited for.
+        // Input typed meanwhile was for nobody. A terminal that accepts no output is not waited for.
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
     }
 }
 
-/// One whole screen. Each line is erased, and then written: where it is as wide as the screen the cursor stays on its last
-/// cell, and what is erased behind it would be that cell.
+/// One whole screen. Each line is erased before it is written: after a full line the cursor stays on the last cell,
+/// which would then be erased.
 pub fn picture(lines: &[String], rows: usize) -> String {
     let blank = std::iter::repeat_n("", rows.saturating_sub(lines.len()));
     let lines: Vec<_> = lines.iter().map(String::as_str).chain(blank).map(|line| format!("\x1b[2K{line}")).collect();
     format!("\x1b[H{}\x1b[H", lines.join("\r\n"))
 }
 
-/// Writes it; to a terminal that takes nothing for now, as long as `goes_on` says so. Whether all was written.
+/// Writes the bytes; if the terminal accepts none, retries while `goes_on` says so. Returns whether all were written.
 ///
 /// # Errors
 /// That of the system.
@@ -98,7 +98,7 @@ pub fn put(mut out: impl Write, mut bytes: &[u8], mut goes_on: impl FnMut() -> b
 mod tests {
     use super::*;
 
-    /// What a terminal of this size shows that keeps its cursor on the last cell of a line that is full (`?7l`).
+    /// What a terminal of this size shows that keeps its cursor on the last cell of a full line (`?7l`).
     fn shown(bytes: &str, rows: usize, columns: usize) -> Vec<String> {
         let mut cells = vec![vec!['#'; columns]; rows];
         let (mut row, mut column) = (0, 0);
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(shown(&picture(&[], 2), 2, 5), ["", ""]);
     }
 
-    /// Takes three bytes, then none for a few times, then the rest; or none at all.
+    /// Accepts three bytes, then none for a few times, then the rest; or none at all.
     struct Slow(Vec<u8>, usize);
 
     impl Write for Slow {
