@@ -38,8 +38,8 @@ macro_rules! form {
 }
 
 form! {
-    /// `MIN` to `MAX` bytes of UTF-8 without control characters. JSON Schema counts characters, so a text of others than
-    /// ASCII may keep to its schema and be too long.
+    /// `MIN` to `MAX` bytes of UTF-8 without control characters. JSON Schema counts characters, so a non-ASCII text may
+    /// conform to its schema and still be too long.
     Text<MIN, MAX>,
     json_schema!({ "type": "string", "minLength": MIN, "maxLength": MAX, "pattern": NO_CONTROL })
 }
@@ -69,8 +69,8 @@ form! {
 }
 
 form! {
-    /// An object `rollcall.event/1`: what everybody needs of it; the rest is as `rollcall schema event` tells it. Generators
-    /// look at `properties` only, and drop what is not named there, so that these two are named otherwise: they make a map.
+    /// An object `rollcall.event/1`: only its essential fields; `rollcall schema event` has the rest. Generators drop
+    /// what is not named in `properties`, so these two are in `patternProperties` instead: that gives a map.
     SomeEvent, json_schema!({
         "type": "object", "required": ["schema", "seq"], "additionalProperties": true,
         "patternProperties": {

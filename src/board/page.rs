@@ -179,7 +179,7 @@ mod tests {
     /// Each refusal at a door shows its own text, never that of another one.
     #[test]
     fn every_refusal_at_a_door_has_a_text_that_was_chosen_for_it() {
-        // A text was chosen for the first word of the code, or else the general one.
+        // These deliberately share the text for the first word of the code, or else the general one.
         const SHARED: [&str; 10] = [
             "card.no-extended-length",
             "crypto.failed",

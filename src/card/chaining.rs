@@ -18,7 +18,6 @@ pub const PIECES_MAX: usize = 64;
 /// # Errors
 /// Those of [`Link::transmit`]; [`LinkError::Malformed`] for an answer without a status word, or an endless one. A
 /// status word of the card's is not an error.
-/// status word of the card's is no error.
 pub fn exchange(link: &mut dyn Link, command: &Command, format: ApduFormat) -> Result<Response, LinkError> {
     let mut response = Response::status(Status::OK);
     let apdus = command.encode(format);

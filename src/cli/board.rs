@@ -1,4 +1,4 @@
-//! `rollcall board`, which says who may view a board over a network; and the board of a watch.
+//! `rollcall board`, which manages who may view a board over a network; and the board of a watch.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 

@@ -90,7 +90,7 @@ pub struct PersistentState {
     pub(super) date: Hex<[u8; 12]>,
     /// The use counter of the last proof, 0 before the first one.
     pub(super) counter: u32,
-    /// The order in which keys were activated: each gets the next number.
+    /// Counts activated keys: each gets the next number, so that the oldest is known.
     arrivals: u32,
     #[serde(default, skip_serializing_if = "Slots::are_untouched")]
     pub(super) slots: Slots,

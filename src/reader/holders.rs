@@ -71,8 +71,8 @@ impl Holders {
     }
 
     /// What to type. `is_held` says that one of them holds the reader exclusively, and is not only waiting for the
-    /// driver. Ending a waiting program would not help, so nobody is told to. Nor to end another rollcall: it holds a
-    /// card for one tap or one enrollment, and never exclusively.
+    /// driver. Ending a waiting program would not help, so it is not suggested. Nor is ending another rollcall: it
+    /// holds a card for one tap or one enrollment, and never exclusively.
     pub fn remedy(&self, is_held: bool) -> Remedy {
         let others: Vec<_> = self.seen.iter().filter(|one| one.name != OURS).collect();
         match others.as_slice() {

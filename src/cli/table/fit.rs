@@ -12,8 +12,8 @@ const GAP: usize = 2;
 pub const INDENT: usize = 2;
 /// The minimum width of a text column: a few letters per line are unreadable.
 const NARROWEST: usize = 10;
-/// A text cell gets half its length, so that it takes two or three lines, but at most this. Longer words are broken
-/// before a column moves away for them, as are words that need more than a third of the screen.
+/// A text cell demands room for half its length, so that it takes two or three lines, but at most this. Longer words
+/// are broken before a column moves away for them, as are words that need more than a third of the screen.
 const LONGEST: usize = 24;
 
 /// The range of a column's width.

@@ -35,7 +35,7 @@ const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 pub struct Card {
     reader: String,
     contact: Contact,
-    /// What is known of this card's T=0 behaviour.
+    /// The card's known T=0 behaviour.
     t0: T0,
     limits: CardLimits,
     line: Option<IoThread>,

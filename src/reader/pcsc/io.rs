@@ -35,7 +35,7 @@ pub(super) enum IoRequest {
     /// The reader's features (PC/SC part 10, 2.2), inside a transaction.
     /// Power the card down and up again (at a contactless reader, the field); the answer is the ATR.
     Features,
-    /// Take the power away and give it back, which at a contactless reader is the field; the answer is the ATR.
+    /// Power the card down and up again (at a contactless reader, the field); the answer is the ATR.
     Renew,
     /// End the transaction.
     End,
