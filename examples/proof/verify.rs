@@ -1,4 +1,4 @@
-//! Verifies presence proofs without Rollcall: docs/proof.md. Reads `rollcall scan --proof -o json`, or ndjson, from stdin.
+//! Verifies presence proofs without Rollcall (docs/proof.md): `rollcall scan --proof -o json`, or ndjson, from stdin.
 //!
 //!     rollcall scan --proof -o json | verify ca.crt [NONCE in hex]
 //!

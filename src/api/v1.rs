@@ -133,8 +133,8 @@ pub struct LookupRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Base64Url<0, 1024>>")]
     pub identity_certificate: Option<String>,
-    /// In place of a proof: the token was authenticated in a resumed channel, whose key came from the tap with the
-    /// proof of this use counter.
+    /// In place of a proof: the token was authenticated in a resumed channel, whose key came from the tap with the proof of this
+    /// use counter.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     pub resumed: Option<u32>,
     /// Nonces to send along, 0 to [`NONCES_MAX`], so that a tap with proof costs one request.
@@ -308,8 +308,8 @@ pub struct EventsTaken {
     pub stored: u32,
     /// That were there already.
     pub known: u32,
-    /// The first number under which another event is there; then nothing was stored. The terminal was restored, and has
-    /// to number in another list.
+    /// The first number under which another event is there; then nothing was stored. The terminal was restored, and has to
+    /// number in another list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<u64>,
 }

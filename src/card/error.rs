@@ -36,7 +36,7 @@ pub enum LinkError {
         "the card answers to reset, and then refuses the protocol or the speed that the reader asks for, or stops answering"
     )]
     ProtocolRefused,
-    /// An exchange failed while the card stayed, by the PC/SC name of the error. The card was reset: the session is gone.
+    /// An exchange failed while the card stayed, by the error's PC/SC name. The card was reset: the session is gone.
     #[error("an exchange between reader and card failed: {0}")]
     Transmission(String),
     /// The command is longer than T=0 allows; nothing was sent.

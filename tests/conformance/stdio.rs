@@ -1,5 +1,5 @@
 //! The software token for programs in other languages: each line of hexadecimal digits is an APDU, and is answered by a
-//! line. `save` saves the current state, and `restore` restores it, without power.
+//! line. `save` saves the current state, and `restore` loads it into a token that was just powered on.
 
 use std::io::{BufRead, Write};
 

@@ -1,6 +1,6 @@
 //! `rollcall server`: runs the background server, and administers one.
 //!
-//! Only `init`, `run`, `audit`, `backup` and `restore` open the store; everything else speaks `/v1` like any other terminal.
+//! Only `init`, `run`, `audit`, `backup` and `restore` open the store; the others use `/v1` like any other terminal.
 
 pub mod admin;
 pub mod args;

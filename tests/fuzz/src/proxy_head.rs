@@ -1,4 +1,4 @@
-//! The PROXY header: read step by step as from a connection, parsing ends, stays in bounds, and gives what was sent.
+//! The PROXY header: read step by step as from a connection, parsing ends, in bounds, and depends only on the header.
 
 use rollcall::proxies::{HEAD_MAX, HeadStep, next_step};
 
