@@ -19,7 +19,7 @@ pub enum AtrError {
     /// It ends before all the bytes that it announces.
     #[error("it is cut short")]
     Truncated,
-        /// It continues after all the bytes that it announces.
+    /// It continues after all the bytes that it announces.
     #[error("it has too many bytes")]
     Trailing,
     /// It is longer than 33 bytes.
