@@ -38,10 +38,16 @@ pub fn time_with_offset(text: &str) -> Option<(Time, Option<Offset>)> {
     }
 }
 
-/// Parses `2026-11-22 17:30 +01:00`, as text output shows a time of another day.
+/// Parses `2026-11-22 17:30 +01:00`, as text output shows a time of another day. Of one that is later than a timestamp can
+/// be, as of `9999-12-31T23:59:59Z`, the latest timestamp.
 pub fn moment_with_offset(text: &str) -> Option<Timestamp> {
-    let (text, offset) = offset_behind(text)?;
-    offset.to_timestamp(date_and_time(text)?).ok()
+    let (text, offset) = match text.strip_suffix('Z') {
+        Some(text) => (text, Offset::UTC),
+        None => offset_behind(text)?,
+    };
+    let shown = date_and_time(text)?;
+    let at = offset.to_timestamp(shown).ok();
+    at.or_else(|| (shown.year() > 0).then_some(Timestamp::MAX))
 }
 
 /// The offset at the end, and the text before it, with or without a blank between them.

@@ -34,16 +34,19 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// `scan.…`, `pcsc.…`, `pki.…`, `store.…` and that of the server before a card is touched; later that of the store, the
+/// `time.past`, `scan.…`, `pcsc.…`, `pki.…`, `store.…` and that of the server before a card is touched; later that of the store, the
 /// file or the output. A card that is not admitted is an object in the output.
 pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     if args.out.is_some() {
         record_form(settings.format)?;
     }
-    let end = WaitLimit {
-        limit: args.timeout.map(|limit| Instant::now() + limit),
-        at: args.until.map(|until| until.moment(Timestamp::now(), out)),
-    };
+    let now = Timestamp::now();
+    let at = args.until.map(|until| until.moment(now, out));
+    if let Some(past) = at.filter(|at| *at <= now) {
+        return Err(Failure::new(ExitClass::Usage, "time.past", format!("{} is in the past", views::At(past)))
+            .hint("name a later time; a time of day alone is the next one"));
+    }
+    let end = WaitLimit { limit: args.timeout.map(|limit| Instant::now() + limit), at };
     let depth = if args.identify_only { Depth::Identify } else { Depth::Authenticate };
     let mut terminal = tap_terminal(settings, depth);
     let loaded = terminal.as_ref().ok().map(|terminal| terminal.keys.current());

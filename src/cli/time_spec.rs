@@ -41,7 +41,8 @@ impl TimeSpec {
         matches!(self, Self::Clock(_, None) | Self::Wall(_) | Self::DaysAgo(_))
     }
 
-    /// The resolved time, at least the earliest that can be represented. A time of day is the most recent one.
+    /// The resolved time; the earliest or latest that can be represented, if it is before or after it. A time of day is
+    /// the most recent one.
     pub fn resolve(self, now: &Zoned) -> Timestamp {
         let earliest = Timestamp::MIN;
         match self {
@@ -51,7 +52,11 @@ impl TimeSpec {
                 let been = occurrences(time, &shifted(now, offset)).into_iter().rev().find(|at| *at <= now.timestamp());
                 been.unwrap_or(earliest)
             }
-            Self::Wall(shown) => moment(shown, now).unwrap_or(earliest),
+            Self::Wall(shown) => {
+                // 9999-12-31, which tables write for "no end", is later than a timestamp can be.
+                let outermost = if shown > now.datetime() { Timestamp::MAX } else { earliest };
+                moment(shown, now).unwrap_or(outermost)
+            }
             Self::DaysAgo(days) => {
                 let day = now.date().saturating_sub(i32::from(days).days());
                 moment(day.to_datetime(Time::midnight()), now).unwrap_or(earliest)
@@ -153,6 +158,11 @@ mod tests {
             assert_eq!(typed.parse::<TimeSpec>().unwrap().resolve(&now).to_string(), meant, "{typed}");
         }
         assert_eq!(TimeSpec::Ago(Duration::MAX).resolve(&now), Timestamp::MIN);
+        let west: Zoned = "2026-11-22T15:04:05-05:00[-05:00]".parse().unwrap();
+        for endless in ["9999-12-31", "9999-12-31T23:59:59", "9999-12-31T23:59:59Z", "9999-12-31 23:59 -01:00"] {
+            assert_eq!(endless.parse::<TimeSpec>().unwrap().resolve(&west), Timestamp::MAX, "{endless}");
+        }
+        assert_eq!("-009999-01-01T00:00:00Z".parse::<TimeSpec>(), Err(TimeSpecError));
         for text in [
             "",
             "tomorrow",
