@@ -21,16 +21,16 @@ const LINE_MAX: usize = 107;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
     /// It begins with neither version.
-    #[error("it does not begin with one")]
+    #[error("its connection does not begin with one")]
     None,
     /// A line of version 1 that violates the specification.
-    #[error("a line that is not as version 1 has it")]
+    #[error("a line that is not valid in version 1")]
     Line,
     /// Bytes of version 2 that violate the specification.
-    #[error("bytes that are not as version 2 has them")]
+    #[error("bytes that are not valid in version 2")]
     Binary,
     /// Version 2 with UDP or a Unix socket.
-    #[error("it speaks of a connection that is not TCP")]
+    #[error("it describes a connection that is not TCP")]
     Transport,
     /// Longer than [`HEAD_MAX`].
     #[error("it is longer than {HEAD_MAX} bytes")]

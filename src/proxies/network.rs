@@ -12,7 +12,7 @@ pub struct Network {
 
 /// The text is not a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected an address, or a network whose other bits are 0: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32")]
+#[error("expected an address, or a network whose host bits are 0: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32")]
 pub struct BadNetwork;
 
 impl Network {

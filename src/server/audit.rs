@@ -238,7 +238,7 @@ impl Verifier {
 pub fn missing_record(terminal: &str, seq: u64) -> String {
     format!(
         "the terminal {terminal} has seen record {seq} of the audit log, and this log does not have it: the store was \
-         restored from a backup, or its end was cut off; look, and then: rollcall server audit reconcile"
+         restored from a backup, or its end was cut off; check, then run: rollcall server audit reconcile"
     )
 }
 

@@ -37,7 +37,7 @@ pub async fn client(stream: &mut TcpStream, peer: SocketAddr, proxies: &[Network
         Ok(source) => Ok(source.map_or(peer, |source| source.ip())),
         Err(NoHead::Silent) => Err(None),
         Err(NoHead::Broken) => Err(Some(format!("the proxy {peer} ended a connection within its PROXY header"))),
-        Err(NoHead::Wrong(what)) => Err(Some(format!("the proxy {peer} sent no PROXY header: {what}"))),
+        Err(NoHead::Wrong(what)) => Err(Some(format!("the proxy {peer} sent no valid PROXY header: {what}"))),
     }
 }
 

@@ -24,9 +24,9 @@ fn store(error: &ServerStoreError) -> Failure {
         ServerStoreError::Url => Failure::new(ExitClass::Config, "store.url", told)
             .hint("set ROLLCALL_SERVER_STORE, or store under [server] in config.toml"),
         ServerStoreError::OtherAuthority(_) => Failure::new(ExitClass::Config, "store.authority", told)
-            .hint("name another store, or the folder pki of that CA"),
+            .hint("use another store, or the folder pki of that CA"),
         ServerStoreError::File(path, _) => Failure::new(ExitClass::Io, "store.file", told)
-            .hint(format!("look at it: ls -l {}", crate::files::word(path))),
+            .hint(format!("check it: ls -l {}", crate::files::word(path))),
         ServerStoreError::Backup(_) => {
             Failure::new(ExitClass::Data, "backup.form", told).hint("name a file that rollcall server backup has made")
         }
@@ -50,27 +50,30 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
     let unavailable = ExitClass::Unavailable;
     match error.absence() {
         Some(Absence::Unreachable) => {
-            failed(unavailable, "store.unreachable", "see that PostgreSQL runs and is reached, or that the file is there".into())
+            failed(unavailable, "store.unreachable", "check that PostgreSQL is running and reachable, or that the \
+                file exists".into())
         }
         Some(Absence::Unopened) => failed(
             unavailable,
             "store.unreachable",
-            "see that its address names a file, and that this user may read and write it".into(),
+            "check that its address names a file, and that this user may read and write it".into(),
         ),
         Some(Absence::ReadOnly) => failed(
             unavailable,
             "store.read-only",
-            "name the one that takes changes, or all of them: postgres://HOST,HOST/DATABASE; a file: see who may write it"
+            "name the server that accepts writes, or all of them: postgres://HOST,HOST/DATABASE; for a file, check \
+             its permissions"
                 .into(),
         ),
-        Some(Absence::Replaced) => failed(unavailable, "store.unreachable", "try again: the file was exchanged meanwhile".into()),
+        Some(Absence::Replaced) => failed(unavailable, "store.unreachable", "try again: the file was replaced \
+            meanwhile".into()),
         Some(Absence::Full) => failed(unavailable, "store.full", Remedy::with("make room", "df -h")),
-        Some(Absence::Disk) => failed(unavailable, "store.disk", Remedy::with("see what the system says", "dmesg")),
+        Some(Absence::Disk) => failed(unavailable, "store.disk", Remedy::with("see what the kernel reports", "dmesg")),
         Some(Absence::Stopped) => failed(unavailable, "store.unreachable", "try again in a moment".into()),
         Some(Absence::Busy) => failed(
             ExitClass::Busy,
             "store.busy",
-            "somebody else holds it, or makes its tables; try again in a moment".into(),
+            "another process has locked it, or is creating its tables; try again in a moment".into(),
         ),
         Some(Absence::Crowded) => failed(
             ExitClass::Busy,
@@ -81,7 +84,8 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
         Some(Absence::Tls) => failed(
             ExitClass::Config,
             "store.tls",
-            "let PostgreSQL speak TLS (ssl = on) with a certificate that sslrootcert certifies, or ask for less by sslmode in the \
+            "turn on TLS in PostgreSQL (ssl = on) with a certificate that sslrootcert certifies, or ask for less by \
+             sslmode in the \
              URL"
                 .into(),
         ),
@@ -113,7 +117,8 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
             "store.database",
             "correct the name of the database in the address of the store, or make it: createdb".into(),
         ),
-        None => failed(ExitClass::Io, "store.database", "see that the database is there, and that this user may use it".into()),
+        None => failed(ExitClass::Io, "store.database", "check that the database exists, and that this user may use \
+            it".into()),
     }
 }
 

@@ -119,7 +119,7 @@ impl Default for Metrics {
         registry.register("events", "New events of terminals", metrics.events.clone());
         registry.register("request_seconds", "Time to answer a request", metrics.seconds.clone());
         let stored = &metrics.stored;
-        registry.register("store_up", "Whether the store takes changes", stored.store_up.clone());
+        registry.register("store_up", "Whether the store accepts changes", stored.store_up.clone());
         registry.register("present", "People who are counted at a terminal", stored.present.clone());
         registry.register("terminal_last_word_seconds", "When a terminal last asked", stored.last_word.clone());
         registry.register(

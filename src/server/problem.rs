@@ -93,12 +93,10 @@ impl ApiError {
             Self::MediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::RequestMediaType, "the body is not application/json")
             }
-            Self::Invalid(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::RequestInvalid, "a value cannot be taken")
-            }
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::RequestInvalid, "a value is not valid"),
             Self::Route => (StatusCode::NOT_FOUND, ProblemCode::RequestRoute, "there is no such route"),
             Self::Method => {
-                (StatusCode::METHOD_NOT_ALLOWED, ProblemCode::RequestMethod, "the route does not take this method")
+                (StatusCode::METHOD_NOT_ALLOWED, ProblemCode::RequestMethod, "the route does not accept this method")
             }
             Self::UnknownTerminal => {
                 (StatusCode::FORBIDDEN, ProblemCode::TerminalUnknown, "this terminal is not registered")
@@ -107,13 +105,13 @@ impl ApiError {
             Self::Expired => {
                 (StatusCode::FORBIDDEN, ProblemCode::TerminalExpired, "the terminal's certificate is not valid now")
             }
-            Self::Role => (StatusCode::FORBIDDEN, ProblemCode::TerminalRole, "the terminal's role does not suffice"),
-            Self::Rate => (StatusCode::TOO_MANY_REQUESTS, ProblemCode::ServerRate, "this terminal asks too often"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerBusy, "too much to do just now"),
-            Self::Slow => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerSlow, "the request took too long"),
-            Self::Store(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerStore, "the store is not there just now")
+            Self::Role => (StatusCode::FORBIDDEN, ProblemCode::TerminalRole, "the terminal's role does not allow this"),
+            Self::Rate => {
+                (StatusCode::TOO_MANY_REQUESTS, ProblemCode::ServerRate, "this terminal sends too many requests")
             }
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerBusy, "too many requests at the moment"),
+            Self::Slow => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerSlow, "the request took too long"),
+            Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerStore, "the store is unavailable"),
             Self::NoToken => (StatusCode::NOT_FOUND, ProblemCode::TokenUnknown, "there is no such token"),
             Self::NoUser => (StatusCode::NOT_FOUND, ProblemCode::UserUnknown, "there is no such user"),
             Self::NoTerminal => (StatusCode::NOT_FOUND, ProblemCode::TerminalNone, "there is no such terminal"),
@@ -127,7 +125,7 @@ impl ApiError {
             Self::TerminalConflict => {
                 (StatusCode::CONFLICT, ProblemCode::TerminalConflict, "the name of the terminal is taken")
             }
-            Self::KeyTaken => (StatusCode::CONFLICT, ProblemCode::KeyTaken, "the key is certified for something else"),
+            Self::KeyTaken => (StatusCode::CONFLICT, ProblemCode::KeyTaken, "the key is certified for another use"),
             Self::TerminalSelf => {
                 (StatusCode::CONFLICT, ProblemCode::TerminalSelf, "a terminal does not revoke itself")
             }
@@ -171,7 +169,7 @@ impl ApiError {
 const fn refusal_title(refusal: ProofRefusal) -> &'static str {
     match refusal {
         ProofRefusal::Malformed => "not a presence proof of this token",
-        ProofRefusal::Certificate => "the identity certificate does not hold for this token",
+        ProofRefusal::Certificate => "the identity certificate is not valid for this token",
         ProofRefusal::Signature => "the signature of the proof is wrong",
         ProofRefusal::Terminal => "the proof was made for another terminal",
         ProofRefusal::Replayed => "the nonce of the proof was used before",

@@ -45,7 +45,7 @@ impl From<String> for CacheFault {
 impl CacheCause {
     const fn hint(self) -> &'static str {
         match self {
-            Self::Full => "make room, and start it again: what the server says is kept in memory only",
+            Self::Full => "make room, and restart it: what the server says is kept in memory only",
             Self::ReadOnly => "set ROLLCALL_HOME to a folder that can be written",
             Self::Locked => "try again; if that does not help, find the process that holds it",
             Self::Damaged => "remove directory.db in the state folder: it will be rebuilt",
@@ -163,13 +163,14 @@ impl From<ServerError> for Failure {
                 Remedy::with("check whether it is running", "rollcall server run"),
             ),
             ServerError::Slow => {
-                (ExitClass::Unavailable, "server.slow", "look at its load, or allow more: timeout in [server]".into())
+                (ExitClass::Unavailable, "server.slow", "check its load, or raise timeout in [server]".into())
             }
             ServerError::Certificate(_) => (
                 ExitClass::Refused,
                 "server.certificate",
                 Remedy::with(
-                    "the URL must name one of the names in its certificate, which this terminal's CA issued; for one that missed a rotation of the CA an administrator makes a new bundle",
+                    "the URL must use a name from the server's certificate, which this terminal's CA issued; a \
+                     terminal that missed a rotation of the CA needs a new bundle from an administrator",
                     BUNDLE,
                 ),
             ),
@@ -177,10 +178,10 @@ impl From<ServerError> for Failure {
                 ExitClass::Refused,
                 "server.certificate",
                 Remedy::with(
-                    "see whether the clock here is right; where the server's certificate has ended, renew it there",
+                    "see whether the clock here is right; where the server's certificate has expired, renew it there",
                     "rollcall pki renew",
                 )
-                .and("and start the server again"),
+                .and("then restart the server"),
             ),
             ServerError::Refused(_, code) => (ExitClass::Refused, "server.refused", admission(*code)),
             ServerError::Busy(_) => (ExitClass::Busy, "server.busy", "try again in a moment".into()),
@@ -194,7 +195,7 @@ impl From<ServerError> for Failure {
                 ExitClass::Protocol,
                 "server.rolled-back",
                 Remedy::with(
-                    "who was refused here stays refused until an administrator has looked, on the server",
+                    "whoever was refused here stays refused until an administrator has checked, on the server",
                     "rollcall server audit reconcile",
                 ),
             ),
@@ -220,10 +221,11 @@ fn admission(code: Option<ProblemCode>) -> Remedy {
         Some(ProblemCode::TerminalRevoked) => {
             Remedy::with("it stays out until an administrator gives it a new bundle, under the same name", BUNDLE)
         }
-        Some(ProblemCode::TerminalUnknown) => Remedy::with("an administrator makes a bundle for it", BUNDLE)
-            .and("rollcall pki import FILE takes it in here"),
+        Some(ProblemCode::TerminalUnknown) => {
+            Remedy::with("an administrator makes a bundle for it", BUNDLE).and("then here: rollcall pki import FILE")
+        }
         Some(ProblemCode::TerminalExpired) => Remedy::with(
-            "see whether both clocks are right; where its certificate has ended, an administrator makes a new bundle",
+            "see whether both clocks are right; where its certificate has expired, an administrator makes a new bundle",
             BUNDLE,
         ),
         _ => Remedy::with(
@@ -241,8 +243,8 @@ fn refused(problem: &Problem, message: String) -> Failure {
         Code::TokenUnknown => {
             (ExitClass::Refused, "it is not registered with this server: enroll it, or register it".into())
         }
-        Code::UserUnknown => (ExitClass::No, Remedy::with("see which there are", "rollcall server user list")),
-        Code::TerminalNone => (ExitClass::No, Remedy::with("see which there are", "rollcall server terminal list")),
+        Code::UserUnknown => (ExitClass::No, Remedy::with("list the users", "rollcall server user list")),
+        Code::TerminalNone => (ExitClass::No, Remedy::with("list the terminals", "rollcall server terminal list")),
         Code::TokenConflict => (ExitClass::Refused, "use a blank card".into()),
         Code::TokenNotTheirs => (ExitClass::Refused, Remedy::with("see whose it is", "rollcall server token show ID")),
         Code::TokenFinal => (ExitClass::Refused, "enroll the holder on a new card".into()),
@@ -254,7 +256,7 @@ fn refused(problem: &Problem, message: String) -> Failure {
         Code::KeyTaken => (ExitClass::Refused, "make a new key".into()),
         Code::ProofMalformed | Code::ProofSignature => (ExitClass::Refused, "do not trust this card".into()),
         Code::ProofCertificate => {
-            (ExitClass::Refused, "do not trust this card: it shows another identity than it was given".into())
+            (ExitClass::Refused, "do not trust this card: it shows another identity than it was issued".into())
         }
         Code::ProofTerminal => {
             (ExitClass::Refused, Remedy::with("renew this terminal's certificate", "rollcall pki renew"))
@@ -265,10 +267,10 @@ fn refused(problem: &Problem, message: String) -> Failure {
         Code::ProofClone => {
             (ExitClass::Refused, "a copy of this token may be in use: suspend it, and enroll a new one".into())
         }
-        Code::RequestMalformed | Code::RequestInvalid => (ExitClass::Data, "look at the value that it names".into()),
+        Code::RequestMalformed | Code::RequestInvalid => (ExitClass::Data, "correct the value that it names".into()),
         Code::RequestTooLarge => (ExitClass::Data, "send less at once".into()),
         Code::RequestRoute => (ExitClass::Protocol, "terminal and server must be of the same release".into()),
-        Code::ServerFault => (ExitClass::Unavailable, "look at the log of the server".into()),
+        Code::ServerFault => (ExitClass::Unavailable, "see the server's log".into()),
         // The status already says what these mean, or they are for requests that we do not send.
         Code::RequestMediaType
         | Code::RequestMethod

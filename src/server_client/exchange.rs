@@ -170,7 +170,7 @@ fn once(
         400.. if kind == PROBLEM => Err(problem(status, &body)),
         // A proxy in between may answer for a server that is unavailable.
         429 | 502..=504 => Err(ServerError::Busy(format!("status {status}"))),
-        _ => Err(ServerError::Protocol(format!("status {status} without a problem"))),
+        _ => Err(ServerError::Protocol(format!("status {status} without a problem document"))),
     }
 }
 
@@ -195,11 +195,11 @@ fn bounded(answer: &mut Response<ureq::Body>) -> Result<Vec<u8>, ServerError> {
 fn problem(status: u16, body: &[u8]) -> ServerError {
     match read::<Problem>(body) {
         Ok(problem) if problem.status == status => ServerError::from_problem(problem),
-        Ok(_) => ServerError::Protocol("a problem of another status".into()),
+        Ok(_) => ServerError::Protocol("a problem document with another status".into()),
         Err(error) => error,
     }
 }
 
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ServerError> {
-    serde_json::from_slice(body).map_err(|error| ServerError::Protocol(format!("an answer of another form: {error}")))
+    serde_json::from_slice(body).map_err(|error| ServerError::Protocol(format!("an answer in another form: {error}")))
 }

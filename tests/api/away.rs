@@ -93,14 +93,14 @@ fn a_database_that_takes_no_changes_is_named_and_found_again(kind: &Kind) {
         assert!(is_read_only(&put(&admin, "2").unwrap_err()));
         assert!(is_read_only(&admin.health().unwrap_err()));
     }
-    assert_eq!(server.told("the store is away: it is read-only"), 1, "{}", server.said());
+    assert_eq!(server.told("the store is unavailable: it is read-only"), 1, "{}", server.said());
     let told = site.area("store");
     assert_eq!((&told["mark"], &told["code"]), (&"fault".into(), &"store.read-only".into()), "{told}");
     assert_eq!(site.area("terminals")["mark"], "ok", "it is read all the same");
     let output = site.rollcall(&["server", "init"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.read-only"), "{output:?}");
     let mut waiting = site.begin(0, "0");
-    waiting.await_told("the store is away: it is read-only", 1);
+    waiting.await_told("the store is unavailable: it is read-only", 1);
     sql(postgres(kind), format!("ALTER DATABASE {} RESET default_transaction_read_only", name(&site)));
     put(&admin, "2").unwrap();
     admin.health().unwrap();
@@ -108,7 +108,7 @@ fn a_database_that_takes_no_changes_is_named_and_found_again(kind: &Kind) {
     waiting.await_listening();
     put(&site.admin.client(waiting.port), "3").unwrap();
     for one in [&server, &waiting] {
-        assert_eq!((one.told("the store is away"), one.told("the store is back")), (1, 1), "{}", one.said());
+        assert_eq!((one.told("the store is unavailable"), one.told("the store is back")), (1, 1), "{}", one.said());
     }
     assert_eq!(site.verify(&[])["whole"], true);
 }
@@ -148,7 +148,7 @@ fn a_login_that_is_refused_is_named_and_taken_again(kind: &Kind) {
         assert!(is_refused(&error), "{error:?}");
         assert!(is_refused(&admin.health().unwrap_err()));
     }
-    assert_eq!(server.told("the store is away: it refuses this server's login"), 1, "{}", server.said());
+    assert_eq!(server.told("the store is unavailable: it refuses this server's login"), 1, "{}", server.said());
     let started = || {
         let output = site.rollcall(&["server", "run", "--listen", "127.0.0.1:0"]);
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -159,7 +159,7 @@ fn a_login_that_is_refused_is_named_and_taken_again(kind: &Kind) {
     put(&admin, "2").unwrap();
     admin.health().unwrap();
     server.await_told("the store is back", 1);
-    assert_eq!(server.told("the store is away"), 1, "{}", server.said());
+    assert_eq!(server.told("the store is unavailable"), 1, "{}", server.said());
     site.store = site.store.replace(&format!("/{}?", name(&site)), "/nowhere?");
     let output = site.rollcall(&["server", "init"]);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -174,13 +174,18 @@ fn a_database_without_room_for_connections_is_named_once_that_lasts(kind: &Kind)
     put(&admin, "1").unwrap();
     alter(kind, &role, "CONNECTION LIMIT 0");
     let error = put(&admin, "2").unwrap_err();
-    assert!(matches!(&error, ServerError::Busy(why) if why.contains("takes no more connections")), "{error:?}");
+    assert!(matches!(&error, ServerError::Busy(why) if why.contains("accepts no more connections")), "{error:?}");
     // Nobody asks meanwhile but the server itself.
-    server.await_told("the store is away: it takes no more connections", 1);
+    server.await_told("the store is unavailable: it accepts no more connections", 1);
     alter(kind, &role, "CONNECTION LIMIT -1");
     server.await_told("the store is back", 1);
     put(&admin, "2").unwrap();
-    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
+    assert_eq!(
+        (server.told("the store is unavailable"), server.told("the store is back")),
+        (1, 1),
+        "{}",
+        server.said()
+    );
 }
 
 case!(Sqlite, a_file_that_cannot_be_opened_is_not_waited_for);
@@ -190,7 +195,7 @@ fn a_file_that_cannot_be_opened_is_not_waited_for(kind: &Kind) {
     site.store = format!("sqlite://{}", site.home.path().display());
     let server = site.begin(0, "0");
     server.await_told("store.unreachable", 1);
-    assert!(server.told("names a file") == 1 && server.told("the store is away") == 0, "{}", server.said());
+    assert!(server.told("names a file") == 1 && server.told("the store is unavailable") == 0, "{}", server.said());
 }
 
 case!(Postgres, a_database_that_ended_every_connection_is_not_missed);
@@ -313,7 +318,7 @@ fn a_store_whose_connections_are_all_at_work_is_busy_and_not_away(kind: &Kind) {
     });
     assert!(matches!(&error, ServerError::Busy(why) if why.contains("it is busy")), "{error:?}");
     put(&clients[8], "last").unwrap();
-    assert_eq!(server.told("the store is away"), 0, "{}", server.said());
+    assert_eq!(server.told("the store is unavailable"), 0, "{}", server.said());
 }
 
 /// What `pg_ctl` does to the database that may be stopped.
@@ -405,16 +410,21 @@ fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
     });
     assert!(changed.iter().all(|(kept, refused)| kept.len() > 3 && *refused > 0), "{changed:?}");
     assert!(is_gone(&admin.health().unwrap_err()));
-    server.await_told("the store is away", 1);
+    server.await_told("the store is unavailable", 1);
     assert!(is_store_up(&admin, false));
-    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 0), "{}", server.said());
+    assert_eq!(
+        (server.told("the store is unavailable"), server.told("the store is back")),
+        (1, 0),
+        "{}",
+        server.said()
+    );
     let output = site.rollcall(&["server", "init"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.unreachable"), "{output:?}");
     // Who begins meanwhile says so once and waits, turns away who comes, and ends when it is told to.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (mut waiting, mut ended) = (site.begin(free, "0"), site.begin(0, "0"));
     for one in [&waiting, &ended] {
-        one.await_told("the store is away: it cannot be reached", 1);
+        one.await_told("the store is unavailable: it cannot be reached", 1);
     }
     let mut stream = TcpStream::connect(("127.0.0.1", free)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -429,7 +439,7 @@ fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
     put(&site.admin.client(waiting.port), "waited").unwrap();
     for one in [&server, &waiting] {
         one.await_told("the store is back", 1);
-        assert_eq!((one.told("the store is away"), one.told("the store is back")), (1, 1), "{}", one.said());
+        assert_eq!((one.told("the store is unavailable"), one.told("the store is back")), (1, 1), "{}", one.said());
     }
     waiting.kill();
     for id in changed.iter().flat_map(|(kept, _)| kept) {
@@ -442,7 +452,7 @@ fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
         restart(&["restart", mode]);
         put(&admin, &format!("restarted {n}")).unwrap();
     }
-    server.await_told("the store is back", server.told("the store is away"));
+    server.await_told("the store is back", server.told("the store is unavailable"));
 }
 
 case!(Sqlite, who_comes_while_a_store_is_waited_for_is_turned_away);
@@ -454,7 +464,7 @@ fn who_comes_while_a_store_is_waited_for_is_turned_away(kind: &Kind) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = site.begin(free, "0");
     drop(host.accept().unwrap());
-    server.await_told("the store is away: it cannot be reached", 1);
+    server.await_told("the store is unavailable: it cannot be reached", 1);
     let mut silent = host.accept().unwrap().0;
     let mut stream = TcpStream::connect(("127.0.0.1", free)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();

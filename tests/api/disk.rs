@@ -54,14 +54,14 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on(kind: &Kind) {
             assert_eq!(admin.user(id).unwrap(), user(id));
         }
         // A small change of the server's own may fit in between, and then it is back for that moment.
-        server.await_told("the store is away: its disk", round);
+        server.await_told("the store is unavailable: its disk", round);
         match filler {
             Some(file) => file.set_len(0).unwrap(),
             None => may_grow("--fsize=unlimited".to_owned()),
         }
         admin.put_user(&user(&format!("after {round}"))).unwrap();
         admin.health().unwrap();
-        server.await_told("the store is back", server.told("the store is away"));
+        server.await_told("the store is back", server.told("the store is unavailable"));
     }
     assert_eq!(site.verify(&[])["whole"], true);
 }

@@ -13,11 +13,16 @@ fn a_file_that_stays_locked_is_told_of(kind: &Kind) {
     let other = site.file();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     admin.put_user(&user("2")).unwrap_err();
-    server.await_told("the store is away: it is busy", 1);
+    server.await_told("the store is unavailable: it is busy", 1);
     other.execute_batch("ROLLBACK").unwrap();
     server.await_told("the store is back", 1);
     admin.put_user(&user("2")).unwrap();
-    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
+    assert_eq!(
+        (server.told("the store is unavailable"), server.told("the store is back")),
+        (1, 1),
+        "{}",
+        server.said()
+    );
 }
 
 case!(Sqlite, who_reads_is_answered_while_a_file_is_locked);

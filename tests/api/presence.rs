@@ -396,7 +396,7 @@ fn only_administrators_see_who_is_here(kind: &Kind) {
     let server = site.start();
     for (name, role) in [("door", Role::Read), ("desk", Role::Enroll)] {
         let client = site.terminal(server.port, name, role).client(server.port);
-        let role = "the terminal's role does not suffice";
+        let role = "the terminal's role does not allow this";
         let refused = |error: Option<ServerError>| matches!(error, Some(ServerError::Refused(why, _)) if why == role);
         assert!(refused(client.presence(None, None, 10).err()));
         assert!(refused(client.search_events(None, [None, None], None, 10).err()));

@@ -62,9 +62,9 @@ fn a_head_counts_from_a_proxy_that_was_named_and_from_nobody_else(kind: &Kind) {
         " ms from 127.0.0.1\n",
         " ms from 192.0.2.7\n",
         " ms from 192.0.2.8\n",
-        "the proxy 127.0.0.2 sent no PROXY header: it does not begin with one",
-        "the proxy 127.0.0.2 sent no PROXY header: a line that is not as version 1 has it",
-        "the proxy 127.0.0.2 sent no PROXY header: it is longer than 2048 bytes",
+        "the proxy 127.0.0.2 sent no valid PROXY header: its connection does not begin with one",
+        "the proxy 127.0.0.2 sent no valid PROXY header: a line that is not valid in version 1",
+        "the proxy 127.0.0.2 sent no valid PROXY header: it is longer than 2048 bytes",
         "the proxy 127.0.0.2 ended a connection within its PROXY header",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");

@@ -56,7 +56,7 @@ fn rows(events: &mut [Value], now: Timestamp) -> Result<Vec<NewEvent>, ApiError>
         }
         let last = rows.last().map_or(0, |event| event.seq);
         let seq = v1::whole_number(&event["seq"]).filter(|seq| *seq > last);
-        let seq = seq.ok_or_else(|| ApiError::Invalid("the numbers of events begin above 0 and rise".into()))?;
+        let seq = seq.ok_or_else(|| ApiError::Invalid("the numbers of events start above 0 and increase".into()))?;
         event["seq"] = seq.into();
         rows.push(NewEvent { seq, body: event.to_string(), index: EventIndex::of(event, now) });
     }
@@ -111,5 +111,5 @@ fn mark(text: &str) -> Result<EventMark, ApiError> {
         let (at, list, seq) = (at.parse().ok()?, list.parse().ok()?, seq.parse().ok()?);
         Some(EventMark { at, terminal: (*terminal).to_owned(), list, seq })
     };
-    read().ok_or_else(|| ApiError::Invalid("after is the next of a page before".into()))
+    read().ok_or_else(|| ApiError::Invalid("after is the next of an earlier page".into()))
 }

@@ -63,7 +63,7 @@ pub async fn import(
     batch.users.iter().try_for_each(check_user)?;
     let ids: HashSet<_> = batch.users.iter().map(|user| &user.id).collect();
     if ids.len() < batch.users.len() {
-        return Err(ApiError::Invalid("a batch has each id once".into()));
+        return Err(ApiError::Invalid("a batch has each id only once".into()));
     }
     let imported = state.store.put_users(&batch.users, &terminal.name, (state.clock)()).await?;
     state.news.iter().for_each(|news| news.everybody());

@@ -45,16 +45,16 @@ impl Absence {
         match self {
             Self::Unreachable => "it cannot be reached",
             Self::Unopened => "its file cannot be opened",
-            Self::ReadOnly => "it is read-only, and takes no changes",
+            Self::ReadOnly => "it is read-only",
             Self::Full => "its disk is full",
             Self::Disk => "its disk fails",
             Self::Stopped => "it is being stopped or started",
             Self::Busy => "it is busy",
-            Self::Crowded => "it takes no more connections",
+            Self::Crowded => "it accepts no more connections",
             Self::Login => "it refuses this server's login",
             Self::NoDatabase => "it has no database of that name",
-            Self::Tls => "it does not speak TLS as its address asks for",
-            Self::Pooler => "the pooler before it refuses transactions or parameters",
+            Self::Tls => "it does not offer TLS, which its address requires",
+            Self::Pooler => "the pooler in front of it refuses transactions or parameters",
             Self::Replaced => "its file was removed or replaced while the server ran",
         }
     }
@@ -174,7 +174,7 @@ impl Availability {
             return;
         }
         if let Some(listener) = &state.listener {
-            listener(&format!("the store is away: {}; {error}", absence.words()));
+            listener(&format!("the store is unavailable: {}; {error}", absence.words()));
         }
     }
 
@@ -264,8 +264,8 @@ mod tests {
         store.failed(Some(Absence::Unreachable), &"no answer");
         let told: Vec<_> = told.try_iter().collect();
         assert_eq!(told.len(), 5, "{told:?}");
-        assert_eq!(told[0], "the store is away: it is busy; locked");
-        assert!(told[2].starts_with("the store is away: it cannot be reached; ") && told[2] == told[4]);
+        assert_eq!(told[0], "the store is unavailable: it is busy; locked");
+        assert!(told[2].starts_with("the store is unavailable: it cannot be reached; ") && told[2] == told[4]);
         assert_eq!((told[1].as_str(), told[3].as_str()), ("the store is back", "the store is back"));
     }
 }
