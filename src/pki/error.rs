@@ -95,7 +95,7 @@ pub enum PkiError {
     #[error("the CA expired at {0}")]
     CaExpired(Timestamp),
     /// The requested certificate would outlive its CA.
-    #[error("the CA ends at {end}: a certificate cannot be valid for {} days", .days.get())]
+    #[error("the CA expires at {end}: a certificate cannot be valid for {} days", .days.get())]
     BeyondCa {
         /// The requested number of days.
         days: CertificateDays,
@@ -105,7 +105,7 @@ pub enum PkiError {
         left: i64,
     },
     /// The clock is behind the last issue.
-    #[error("the clock says {now}, and the last certificate was issued at {last}: it is behind")]
+    #[error("the clock is behind: it says {now}, and the last certificate was issued at {last}")]
     ClockBehind {
         /// What the clock says.
         now: Timestamp,
@@ -146,7 +146,7 @@ pub enum PkiError {
     #[error("this does not fit together: {0} cannot be used")]
     Bundle(&'static str),
     /// The certificates of a bundle have expired.
-    #[error("the certificates of this bundle ended at {0}")]
+    #[error("the certificates of this bundle expired at {0}")]
     BundleExpired(Timestamp),
     /// The server uses another CA, which the one here has not signed.
     #[error("the server renewed under another CA, which the one here has not signed as its successor")]
@@ -202,12 +202,12 @@ impl PkiError {
                 .hint(Remedy::with("make keys and certificates", "rollcall pki init")),
             Self::NotImported(_) => failure(ExitClass::Config, "pki.file-missing").hint(
                 Remedy::with("import the bundle of this terminal once more", "rollcall pki import BUNDLE")
-                    .and("without it, have a new one made where the CA key lies"),
+                    .and("without it, have a new one made where the CA key is"),
             ),
             Self::FileLost(_) => failure(ExitClass::Config, "pki.file-missing")
                 .hint("put it back from a backup, or copy it from where it was made: another one does not fit the cards that were issued"),
             Self::NoCaKey(_) => failure(ExitClass::Config, "pki.no-ca-key")
-                .hint("run this where the CA key lies, or put ca.key back from a backup"),
+                .hint("run this where the CA key is, or put ca.key back from a backup"),
             Self::KeyPermissions { path, .. } => failure(ExitClass::Refused, "pki.key-permissions")
                 .hint(Remedy::with("remove those permissions", format!("chmod 600 {}", crate::files::word(path)))),
             Self::Io { .. } => {
@@ -221,9 +221,9 @@ impl PkiError {
                 "rollcall pki renew",
             )),
             Self::TerminalExpired { .. } => failure(ExitClass::Config, "pki.terminal-expired")
-                .hint(Remedy::with("where the CA key lies", "rollcall pki renew").and(
+                .hint(Remedy::with("where the CA key is", "rollcall pki renew").and(
                 "elsewhere a new bundle is made for rollcall pki import: by an administrator of the server with rollcall \
-                 server terminal add, without a server where the CA key lies with rollcall pki issue terminal",
+                 server terminal add, without a server where the CA key is with rollcall pki issue terminal",
             )),
             Self::NotYetValid { .. } => {
                 failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl")
@@ -247,24 +247,25 @@ impl PkiError {
             Self::Bundle(_) => failure(ExitClass::Data, "pki.bundle")
                 .hint(Remedy::with("have a new one made", "rollcall pki issue terminal")),
             Self::BundleExpired(_) => failure(ExitClass::Data, "pki.bundle")
-                .hint(new_bundle("have a new one made where the CA key lies")),
+                .hint(new_bundle("have a new one made where the CA key is")),
             Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed").hint(Remedy::with(
-                "ask who runs the server; if its CA was exchanged, an administrator makes a new bundle",
+                "ask whoever runs the server; if its CA was replaced, an administrator makes a new bundle",
                 ADD_TERMINAL,
             )),
             Self::Occupied(_) => failure(ExitClass::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
             Self::NoSet(_) => failure(ExitClass::Usage, "pki.no-set").hint(
-                Remedy::with("see which sets are here", "rollcall pki list").and("or let one be made: --set-size K"),
+                Remedy::with("list the sets", "rollcall pki list").and("or start a new one: --set-size K"),
             ),
             Self::SetFull { .. } => {
-                failure(ExitClass::No, "pki.set-full").hint("name another set, or let one be made: --set-size K")
+                failure(ExitClass::No, "pki.set-full").hint("name another set, or start a new one: --set-size K")
             }
             Self::SetReplaced { by, .. } => {
-                failure(ExitClass::No, "pki.set-replaced").hint(format!("enroll into the set in its place: --set {by}"))
+                failure(ExitClass::No, "pki.set-replaced").hint(format!("enroll into the set that replaced it: --set \
+                    {by}"))
             }
             Self::NoSetRotation(id) => failure(ExitClass::No, "pki.no-set-rotation")
-                .hint(Remedy::with("begin it where the CA key lies", format!("rollcall pki rotate-set {id}"))),
+                .hint(Remedy::with("begin it where the CA key is", format!("rollcall pki rotate-set {id}"))),
             Self::Issue(_) => failure(ExitClass::Data, "pki.profile").hint("shorten the name, and check the clock"),
             Self::RotationUnderWay => failure(ExitClass::Refused, "pki.rotation-under-way").hint(Remedy::with(
                 "move the tokens (rollcall token rotate --all), then end it",

@@ -142,7 +142,7 @@ impl Pkcs11Error {
                 .hint("the key must be allowed to sign, and the token must have CKM_AES_CMAC: pkcs11-tool --module LIBRARY -M -O -l"),
             Self::Rights(denied) => failure(ExitClass::Refused, "pki.pkcs11-rights").hint(match &denied.group {
                 Some(group) => Remedy::with(
-                    "let this user in, and log in again",
+                    "add this user to the group, and log in again",
                     format!("sudo usermod -aG {group} {}", denied.user),
                 ),
                 None => Remedy::with("see whose it is", format!("ls -ld {}", word(&denied.path))),

@@ -21,13 +21,13 @@ impl CertificatePlace {
         match class {
             // A CA cannot be renewed in place.
             CertificateClass::Authority if self.has_ca_key => Remedy::run("rollcall pki rotate-ca"),
-            CertificateClass::Authority => Remedy::with("where the CA key lies", "rollcall pki rotate-ca"),
+            CertificateClass::Authority => Remedy::with("where the CA key is", "rollcall pki rotate-ca"),
             _ if self.has_ca_key => Remedy::run("rollcall pki renew"),
-            CertificateClass::Tls(TlsUse::Server) => Remedy::with("where the CA key lies", "rollcall pki issue server"),
+            CertificateClass::Tls(TlsUse::Server) => Remedy::with("where the CA key is", "rollcall pki issue server"),
             _ if self.has_server && !has_ended => Remedy::run("rollcall pki renew"),
             // The server refuses a terminal whose certificate has expired.
             _ if self.has_server => bundle_from_server("an administrator makes a new bundle under the same name"),
-            _ => Remedy::with("where the CA key lies", ISSUE_TERMINAL).and(IMPORT),
+            _ => Remedy::with("where the CA key is", ISSUE_TERMINAL).and(IMPORT),
         }
     }
 }
@@ -46,7 +46,7 @@ mod tests {
             assert_eq!(renewal(true, has_server, terminal, has_ended), "rollcall pki renew");
             assert_eq!(
                 renewal(false, has_server, CertificateClass::Authority, has_ended),
-                "where the CA key lies: rollcall pki rotate-ca"
+                "where the CA key is: rollcall pki rotate-ca"
             );
         }
         assert_eq!(renewal(false, true, terminal, false), "rollcall pki renew");

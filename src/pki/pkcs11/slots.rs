@@ -198,7 +198,7 @@ fn token_fits(uri: &Uri, token: Result<Token, &Error>) -> Result<Option<Token>, 
             return Ok(None);
         }
         Err(Error::ParseInt(_) | Error::Utf8(_)) => {
-            return Err("has a token whose own account has no valid time (name it by slot-id alone)".into());
+            return Err("has a token whose token information has no valid time (name it by slot-id alone)".into());
         }
         Err(error) => return Err(format!("has a token that cannot be read: {}", said(error))),
     };

@@ -71,7 +71,7 @@ pub enum UriError {
     #[error("the attribute {0:?} is not supported")]
     Unsupported(String),
     /// An attribute of the query stands before the question mark.
-    #[error("{0} belongs behind the question mark: pkcs11:…?{0}=…")]
+    #[error("{0} belongs after the question mark: pkcs11:…?{0}=…")]
     Query(&'static str),
     /// A PIN among arguments and settings, where others could read it.
     #[error("pin-value does not belong here: name a file with pin-source")]
@@ -174,7 +174,7 @@ impl Uri {
                 self.module_name.replace(name).is_some()
             }
             _ if TEXTS.contains(&name) || ["id", "slot-id", "library-version"].contains(&name) => {
-                return Err(UriError::Unsupported(format!("{name} behind the question mark")));
+                return Err(UriError::Unsupported(format!("{name} after the question mark")));
             }
             _ => false,
         };

@@ -163,7 +163,7 @@ fn certificates_of_a_terminal_expire_and_are_renewed() {
     let failure = Failure::from(place.home.load_terminal(last + SECOND).unwrap_err());
     assert_eq!(failure.code, "pki.terminal-expired");
     let hint = failure.hint.unwrap();
-    assert!(hint.text.starts_with("where the CA key lies: rollcall pki renew; elsewhere"), "{hint}");
+    assert!(hint.text.starts_with("where the CA key is: rollcall pki renew; elsewhere"), "{hint}");
     let early = place.home.load_terminal(now() - CLOCK_TOLERANCE - SECOND).unwrap_err();
     assert_eq!(code(early), "pki.clock");
 
