@@ -106,7 +106,7 @@ fn the_status_names_what_is_not_well_and_changes_nothing() {
     let _watch = store.start_watch(Timestamp::now(), &PresenceMode::Toggle).unwrap();
     let text = program::rollcall(home, &["status"]).output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
-    assert!(text.contains("ok     watch         a watch runs\n"), "{text}");
+    assert!(text.contains("ok     watch         a watch is running\n"), "{text}");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn files_that_are_missing_are_told_before_a_card_comes() {
     assert_eq!(area(&status(home).1, "keys"), marked("fault", Some("pki.not-initialised")));
     let text = program::rollcall(home, &["status"]).output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
-    assert!(text.contains("terminal-ecka.crt is missing: no card is authenticated; and 1 more"), "{text}");
+    assert!(text.contains("terminal-ecka.crt is missing: no card can be authenticated; and 1 more"), "{text}");
 }
 
 #[test]

@@ -33,7 +33,8 @@ pub enum LinkError {
     /// The card answers to reset, but then refuses the protocol or the speed that the reader asks for, or no exchange
     /// succeeds.
     #[error(
-        "the card answers to reset, and then refuses the protocol or the speed that the reader asks for, or stops answering"
+        "the card answers the reset, but then refuses the protocol or the speed that the reader asks for, or stops \
+         answering"
     )]
     ProtocolRefused,
     /// An exchange failed while the card stayed, by the error's PC/SC name. The card was reset: the session is gone.
@@ -61,7 +62,8 @@ pub enum LinkError {
     /// The reader is in use, and a call into the service has waited for its user for the time limit of an exchange, in
     /// ms. It is unknown whether that program holds the reader or is itself waiting for the driver.
     #[error(
-        "another program has held the reader for more than {} (`exchange` under [limits]), or waits for the driver, which hangs",
+        "another program has held the reader for more than {} (`exchange` under [limits]), or waits for a driver \
+         that hangs",
         span(*.0)
     )]
     Occupied(u64),

@@ -27,7 +27,7 @@ pub enum ReaderError {
     #[error("no thread could be started: {0}")]
     NoThread(String),
     /// The service refuses everybody because it cannot ask polkit.
-    #[error("the PC/SC service refused this user, because it cannot ask: {}", missing(*.0))]
+    #[error("the PC/SC service refused this user because it cannot ask polkit: {}", missing(*.0))]
     NoPolkit(MissingGate),
     /// The service and this process's library speak different versions of their protocol.
     #[error("{}", versions(*.0))]
@@ -49,7 +49,8 @@ const fn missing(gate: MissingGate) -> &'static str {
 /// Two versions are in use, 4:4 and 4:5: a service of one refuses a library of the other.
 fn versions(service: Option<ProtocolVersion>) -> String {
     match service {
-        None => "the PC/SC service closes the connection over the version of the protocol: its library here is of another release"
+        None => "the PC/SC service closed the connection because of its protocol version: the library here is from \
+            another release"
             .to_owned(),
         Some(service) => {
             let other = if service > ProtocolVersion::USUAL { "an older" } else { "a newer" };

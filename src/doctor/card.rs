@@ -148,7 +148,9 @@ fn whole(exchange: Duration) -> Duration {
 fn too_short(exchange: Duration) -> Finding {
     Finding::warning(
         "config.limits",
-        format!("nothing is known of the card: it was given {exchange:?} for an exchange (`exchange` under [limits])"),
+        format!(
+            "nothing is known about the card: it had only {exchange:?} for an exchange (`exchange` under [limits])"
+        ),
         "take `exchange` out of config.toml, or make it longer",
     )
 }
@@ -212,12 +214,12 @@ fn described(bytes: &[u8]) -> Finding {
         Err(error) => Finding::fault(
             "card.atr",
             format!("the card's ATR is invalid: {error}"),
-            Remedy::run("rollcall readers").and("then another card, to see whether it is the card or the reader"),
+            Remedy::run("rollcall readers").and("then try another card, to see whether it is the card or the reader"),
         ),
         Ok(parsed) if matches!(parsed.check, CheckByte::Wrong | CheckByte::Missing) => Finding::fault(
             "card.atr",
             "the check byte of the card's answer to reset is wrong: bytes were lost on the way",
-            "another card, to see whether it is the card or the reader",
+            "try another card, to see whether it is the card or the reader",
         ),
         Ok(parsed) if parsed.storage_card().is_some() => Finding::fault(
             "card.not-iso14443-4",
@@ -278,10 +280,10 @@ fn no_deeper(report: &ProbeReport, reader: &ReaderState, is_t0: bool) -> Option<
         return Some("another program is connected to the card");
     }
     if TerminalStore::is_watched(&report.context.settings.state_folder) {
-        return Some("a watch runs here");
+        return Some("a watch is running here");
     }
     if holders::is_watched(&socket(&*report.context.environment)) {
-        return Some("a watch of another user or another state folder runs");
+        return Some("a watch of another user or another state folder is running");
     }
     is_t0.then_some("the card is connected with T=0, and a driver may wait for minutes")
 }
@@ -313,7 +315,7 @@ fn token(report: &ProbeReport, link: &mut dyn Link) -> Result<(Finding, Option<u
             return Ok((TapError::Foreign.to_failure(0).into(), None));
         }
         Err(error) => {
-            let what = format!("what answers to the applet's name is not the applet: {error}");
+            let what = format!("what answers to the applet's AID is not the applet: {error}");
             return Ok((Finding::fault("token.protocol", what, "do not trust this card"), None));
         }
     };
@@ -380,7 +382,7 @@ mod tests {
         let judged = |found: Finding, has_card, ignore: Option<&str>| {
             let found = Beside { has_card, ignore: ignore.map(str::to_owned) }.judge(found);
             let remedy = found.remedy.unwrap().text;
-            (found.verdict, remedy.contains("ignore = [\"Dual [SAM]\"]"), remedy.contains("place it again"))
+            (found.verdict, remedy.contains("ignore = [\"Dual [SAM]\"]"), remedy.contains("place it flat"))
         };
         let sam = Some("Dual [SAM]");
         assert_eq!(judged(mute(), true, sam), (Verdict::Warning, true, false));

@@ -128,7 +128,8 @@ fn counted(readers: &[&ReaderState]) -> Finding {
     let dumb = names(&|reader| reader.exclusive || reader.slot == Slot::Unavailable);
     // It may lie there permanently, or be late: not a fault.
     let mute = names(&|reader| reader.slot == Slot::Mute);
-    let silent = if mute.is_empty() { String::new() } else { format!(", {} with something mute", mute.len()) };
+    let silent =
+        if mute.is_empty() { String::new() } else { format!(", {} with something that does not answer", mute.len()) };
     let count = format!("{}, {} with a card{silent}", number_of(readers.len(), "reader"), cards.len());
     let found = if dumb.is_empty() {
         Finding::good(count)
@@ -146,7 +147,7 @@ fn identity(report: &ProbeReport) {
             let count = items.len();
             let end = items.iter().filter_map(keys::end).min();
             report.found(match end {
-                Some(end) => Finding::good(format!("{count} keys and certificates, the first ends at {end}"))
+                Some(end) => Finding::good(format!("{count} keys and certificates, the first expires at {end}"))
                     .fact("ends", end.to_string()),
                 None => Finding::good(format!("{count} keys and certificates")),
             });
@@ -170,7 +171,7 @@ fn here(folder: &Path) -> Finding {
     let store = TerminalStore::open_if_there(folder);
     let entries = match store.and_then(|store| store.map(|mut store| store.entries()).transpose()) {
         Ok(Some(entries)) => entries,
-        Ok(None) => return Finding::good("nobody was read here yet").fact("present", 0).fact("unconfirmed", 0),
+        Ok(None) => return Finding::good("no token was read here yet").fact("present", 0).fact("unconfirmed", 0),
         Err(error) => return state::held(folder, error),
     };
     let doubtful = entries.iter().filter(|entry| entry.state == EntryState::Unconfirmed).count();
@@ -182,7 +183,7 @@ fn here(folder: &Path) -> Finding {
         let remedy = if TerminalStore::is_watched(folder) {
             Remedy::with("see why their cards cannot be asked", "rollcall doctor")
         } else {
-            Remedy::with("no watch runs that asks their cards: start one", "rollcall watch")
+            Remedy::with("no watch is running that checks their cards: start one", "rollcall watch")
         };
         Finding::look(count, remedy)
     };
@@ -196,12 +197,12 @@ fn watch(report: &ProbeReport) {
     let runs = TerminalStore::is_watched(folder);
     let found = match abandoned {
         Ok(true) => Finding::look(
-            "a watch ended unexpectedly, and none runs: who is here is in doubt",
+            "a watch ended unexpectedly, and none is running: who is here is uncertain",
             Remedy::run("rollcall watch"),
         ),
         // Faults of the store are reported in its own area.
-        _ if runs => Finding::good("a watch runs"),
-        _ => Finding::good("no watch runs"),
+        _ if runs => Finding::good("a watch is running"),
+        _ => Finding::good("no watch is running"),
     };
     report.found(found.fact("runs", runs));
 }
@@ -320,11 +321,14 @@ mod tests {
         ];
         let found = counted(&ill.iter().collect::<Vec<_>>());
         assert_eq!(found.verdict, Verdict::Warning);
-        assert_eq!(found.message, "3 readers, 1 with a card, 1 with something mute; cannot be asked: B, C");
+        assert_eq!(
+            found.message,
+            "3 readers, 1 with a card, 1 with something that does not answer; cannot be asked: B, C"
+        );
         let found = counted(&[&ill[0]]);
         assert_eq!(
             (found.verdict, found.message.as_str()),
-            (Verdict::Good, "1 reader, 0 with a card, 1 with something mute")
+            (Verdict::Good, "1 reader, 0 with a card, 1 with something that does not answer")
         );
     }
 

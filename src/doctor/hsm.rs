@@ -43,7 +43,7 @@ fn judged(sighting: &Sighting) -> Finding {
         }
         PinState::Low => Finding::warning(
             "pki.pkcs11-pin-low",
-            format!("somebody gave the token {token:?} a wrong PIN, and nobody the right one since"),
+            format!("the token {token:?} was given a wrong PIN, and not the right one since"),
             remedy,
         ),
         PinState::Fresh if *seen => Finding::good(format!("the key is on the token {token:?}")),

@@ -28,7 +28,7 @@ fn inspect(report: &ProbeReport) {
     match examine(&report.context) {
         Ok((items, troubles)) => {
             if troubles.is_empty() {
-                report.found(Finding::good(format!("{} keys and certificates, none ends soon", items.len())));
+                report.found(Finding::good(format!("{} keys and certificates, none expires soon", items.len())));
             }
             let ends = ends(&items);
             for found in troubles {
@@ -85,11 +85,11 @@ fn trouble(item: &InventoryItem, place: CertificatePlace, now: Timestamp) -> Opt
 /// A missing file.
 fn gone(missing: &MissingFile) -> Finding {
     let (is_fault, what) = match missing.stops {
-        MissingUse::Taps => (true, "no card is authenticated"),
-        MissingUse::Server => (true, "the server is not asked"),
-        MissingUse::Enrolling => (false, "no card is enrolled here"),
-        MissingUse::Issuing => (false, "no certificate is issued or renewed here"),
-        MissingUse::Serving => (false, "no server starts here, and no certificate is renewed"),
+        MissingUse::Taps => (true, "no card can be authenticated"),
+        MissingUse::Server => (true, "the server cannot be asked"),
+        MissingUse::Enrolling => (false, "no card can be enrolled here"),
+        MissingUse::Issuing => (false, "no certificate can be issued or renewed here"),
+        MissingUse::Serving => (false, "no server can start here, and no certificate can be renewed"),
     };
     let message = format!("{} is missing: {what}", missing.file);
     // The same failure as in other commands.
@@ -104,8 +104,8 @@ fn aged(file: &str, facts: &Facts, place: CertificatePlace, now: Timestamp) -> O
     let remedy = |has_ended| place.renewal(facts.class, has_ended);
     match facts.age(now) {
         Age::Valid => None,
-        Age::Expiring => Some(Finding::warning("pki.expiring", format!("{file} ends at {end}"), remedy(false))),
-        Age::Expired => Some(Finding::fault("pki.expired", format!("{file} ended at {end}"), remedy(true))),
+        Age::Expiring => Some(Finding::warning("pki.expiring", format!("{file} expires at {end}"), remedy(false))),
+        Age::Expired => Some(Finding::fault("pki.expired", format!("{file} expired at {end}"), remedy(true))),
         Age::NotYetValid => Some(Finding::fault(
             "pki.clock",
             format!("{file} is valid only from {begin}, which is later than the clock says"),

@@ -94,7 +94,7 @@ impl Deeper {
         found.uid = found.pseudo(link, 0x00)?;
         found.ats = found.pseudo(link, 0x01)?;
         if found.uid.is_none() {
-            found.notes.push("the reader does not tell its UID".to_owned());
+            found.notes.push("the reader does not report the card's UID".to_owned());
         }
         match Sizes::find(link, kvn) {
             Ok((sizes, failed)) => {
@@ -147,10 +147,10 @@ pub fn judged(trips: &RoundTrips, deeper: Deeper, subject: &Subject<'_>, memory:
     let found = judge(trips, sizes).or_else(|| worse(&known, before.as_ref()?, memory));
     let found = found.unwrap_or_else(|| {
         memory.note(&[known.clone().kept_after(before.as_ref())]);
-        let come = |length: usize| format!(", and {length} come");
+        let come = |length: usize| format!(", and {length} can be received");
         let pieces = sizes.map(|sizes| {
             let come = sizes.answer.map(come).unwrap_or_default();
-            format!("{} bytes of data go in one piece{come}", sizes.command)
+            format!("{} bytes of data can be sent in one piece{come}", sizes.command)
         });
         let bound = subject.max_extra.zip(trips.bears());
         if let Some((bound, varies)) = bound.filter(|(bound, varies)| bound.as_millis() <= u128::from(*varies)) {
@@ -191,7 +191,7 @@ pub fn judged(trips: &RoundTrips, deeper: Deeper, subject: &Subject<'_>, memory:
 /// What is wrong with the link by itself.
 fn judge(trips: &RoundTrips, sizes: Option<Sizes>) -> Option<Finding> {
     let other_reader = || Remedy::run("sudo apt install --only-upgrade libccid").and("then another reader");
-    let cut = |what, length| format!("{what} of more than {length} bytes of data do not come through");
+    let cut = |what, length| format!("{what} of more than {length} bytes of data do not get through");
     if let Some(length) = sizes.map(|sizes| sizes.command).filter(|length| *length < COMMAND_NEEDED) {
         return Some(Finding::fault("link.truncated", cut("commands", length), other_reader()));
     }
@@ -381,14 +381,16 @@ mod tests {
         let trips = RoundTrips::make(&mut card).unwrap();
         let deep = judged(&trips, Deeper::look(&mut card, Some(0x41)).unwrap(), &subject, &memory);
         assert_eq!((deep.code, &deep.facts["uid"]), (None, &Value::Null));
-        assert!(deep.message.contains("; 255 bytes of data go in one piece, and 395 come; the reader does not tell"));
+        assert!(deep.message.contains(
+            "; 255 bytes of data can be sent in one piece, and 395 can be received; the reader does not report"
+        ));
         let plain = judged(&trips, Deeper::default(), &subject, &memory);
         assert!(plain.code.is_none() && !plain.message.contains(';'), "{}", plain.message);
         assert!(plain.facts["max_extra_ms"].is_u64());
         // The earlier profile is kept.
         assert_eq!(memory.recall("r", "3B80").unwrap().command_max, Some(255));
-        let left_out = judged(&trips, Deeper::left_out("a watch runs"), &subject, &memory);
-        assert!(left_out.message.ends_with("; not examined further: a watch runs"));
+        let left_out = judged(&trips, Deeper::left_out("a watch is running"), &subject, &memory);
+        assert!(left_out.message.ends_with("; not examined further: a watch is running"));
     }
 
     /// Does not answer anything that a tap does not send.

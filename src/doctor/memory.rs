@@ -134,19 +134,23 @@ impl LinkProfile {
         let ms = |us: u64| Duration::from_micros(us).as_secs_f64() * 1e3;
         let (now, then) = (Duration::from_micros(self.p50_us), Duration::from_micros(before.p50_us));
         if now >= then.saturating_mul(TIMES) && now >= then.saturating_add(MORE) {
-            return Some(format!("a round trip takes {:.1} ms, and took {:.1} ms", ms(self.p50_us), ms(before.p50_us)));
+            return Some(format!(
+                "a round trip takes {:.1} ms, and used to take {:.1} ms",
+                ms(self.p50_us),
+                ms(before.p50_us)
+            ));
         }
         if let (Some(now), Some(then)) = (self.command_max, before.command_max)
             && now < then
         {
-            return Some(format!("commands of at most {now} bytes of data pass, and {then} did"));
+            return Some(format!("commands of at most {now} bytes of data pass, and {then} used to"));
         }
         match (self.answer_max, before.answer_max) {
             (Some(now), Some(then)) if now < then && !self.answer_whole => {
-                Some(format!("answers of at most {now} bytes of data pass, and {then} did"))
+                Some(format!("answers of at most {now} bytes of data pass, and {then} used to"))
             }
             _ if (before.extended, self.extended) == (Some(true), Some(false)) => {
-                Some("commands of extended length passed, and do not".to_owned())
+                Some("commands of extended length used to pass, and no longer do".to_owned())
             }
             _ => None,
         }
@@ -181,12 +185,15 @@ mod tests {
         };
         assert_eq!(worse(&|_| {}), "");
         assert_eq!(worse(&|now| now.p50_us = 19_999), "");
-        assert_eq!(worse(&|now| now.p50_us = 20_000), "a round trip takes 20.0 ms, and took 10.0 ms");
+        assert_eq!(worse(&|now| now.p50_us = 20_000), "a round trip takes 20.0 ms, and used to take 10.0 ms");
         assert_eq!(
             worse(&|now| now.command_max = Some(128)),
-            "commands of at most 128 bytes of data pass, and 255 did"
+            "commands of at most 128 bytes of data pass, and 255 used to"
         );
-        assert_eq!(worse(&|now| now.answer_max = Some(240)), "answers of at most 240 bytes of data pass, and 256 did");
+        assert_eq!(
+            worse(&|now| now.answer_max = Some(240)),
+            "answers of at most 240 bytes of data pass, and 256 used to"
+        );
         assert_eq!(worse(&|now| now.answer_max = None), "");
         // All of a short certificate arrived: it is another card, and the link may be unchanged.
         let shorter = |now: &mut LinkProfile| (now.answer_max, now.answer_whole) = (Some(240), true);
@@ -196,9 +203,12 @@ mod tests {
                 shorter(now);
                 now.extended = Some(false);
             }),
-            "commands of extended length passed, and do not"
+            "commands of extended length used to pass, and no longer do"
         );
-        assert_eq!(worse(&|now| now.extended = Some(false)), "commands of extended length passed, and do not");
+        assert_eq!(
+            worse(&|now| now.extended = Some(false)),
+            "commands of extended length used to pass, and no longer do"
+        );
         // Not tried.
         assert_eq!(worse(&|now| (now.command_max, now.extended) = (None, None)), "");
         // Twice a very short time is insignificant.

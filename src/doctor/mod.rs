@@ -109,7 +109,7 @@ impl From<Failure> for Finding {
     /// The failure of other commands.
     fn from(failure: Failure) -> Self {
         let mut found = Self::of(Verdict::Fault, Some(failure.code), failure.message);
-        found.remedy = Some(failure.hint.unwrap_or_else(|| "report it: it is a fault of rollcall".into()));
+        found.remedy = Some(failure.hint.unwrap_or_else(|| "report it: it is a bug in rollcall".into()));
         found
     }
 }

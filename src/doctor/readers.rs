@@ -26,8 +26,8 @@ const MODULES: [&str; 4] = ["pn533_usb", "pn533", "port100", "nfc"];
 const CCID: &str = "0b";
 
 /// For a reader that another program holds, or whose driver does not answer.
-const UNDECIDED: &str = "left out for now: `ignore` in config.toml names a serial number or a USB port, and nobody can ask this \
-                         reader for its own";
+const UNDECIDED: &str = "left out for now: `ignore` in config.toml names a serial number or a USB port, and this \
+    reader cannot be asked for its own";
 
 /// `exchange` is how long to wait for a slot that looks mute.
 pub fn probe(all: Vec<ReaderState>, exchange: Duration) -> Probe {
@@ -100,7 +100,7 @@ fn all_ignored() -> Finding {
     Finding::warning(
         "config.all-ignored",
         "`ignore` in config.toml leaves out every reader that is here now",
-        Remedy::with("make it fit only what never has a token; these are the names", "rollcall readers"),
+        Remedy::with("make it match only what never has a token; these are the names", "rollcall readers"),
     )
 }
 
@@ -120,7 +120,7 @@ fn late(meant: &[&ReaderState], exchange: Duration) -> BTreeSet<String> {
 fn unmatched(name: &UnmatchedName) -> Finding {
     let found = Finding::warning(
         "config.no-such-reader",
-        format!("{name} in config.toml fits no reader that is here now"),
+        format!("{name} in config.toml matches no reader that is here now"),
         Remedy::with("plug it in, or take a name from this list", "rollcall readers"),
     );
     Finding { subject: Some(name.name.clone()), ..found }
@@ -130,7 +130,7 @@ fn unmatched(name: &UnmatchedName) -> Finding {
 fn no_feedback(name: &str) -> Finding {
     let found = Finding::warning(
         "config.no-feedback",
-        "`auto` under `[feedback]` in config.toml: no model whose commands are known has the name of this reader",
+        "`auto` under `[feedback]` in config.toml: no known model has the name of this reader",
         "name its model, or take it out",
     );
     Finding { subject: Some(name.to_owned()), ..found }

@@ -32,7 +32,7 @@ pub fn probe() -> Probe {
 
 /// It did not answer.
 pub fn silent() -> Finding {
-    Finding::fault("server.slow", "the server did not answer in time", "look at its load, and at the network")
+    Finding::fault("server.slow", "the server did not answer in time", "check its load, and the network")
 }
 
 fn inspect(report: &ProbeReport) {
@@ -53,7 +53,7 @@ fn inspect(report: &ProbeReport) {
 fn reach(url: &str) -> Option<Finding> {
     let url: ServerUrl = match url.parse() {
         Ok(url) => url,
-        Err(error) => return Some(Finding::fault("server.url", format!("{url}: {error}"), "look at url in [server]")),
+        Err(error) => return Some(Finding::fault("server.url", format!("{url}: {error}"), "check url in [server]")),
     };
     let host = url.host();
     let addresses: Vec<SocketAddr> = match (host, url.port()).to_socket_addrs() {
@@ -62,7 +62,7 @@ fn reach(url: &str) -> Option<Finding> {
             return Some(Finding::fault(
                 "server.name",
                 format!("the name {host} has no address: {error}"),
-                Remedy::run(format!("getent hosts {host}")).and("then look at url in [server]"),
+                Remedy::run(format!("getent hosts {host}")).and("then check url in [server]"),
             ));
         }
     };
@@ -81,7 +81,7 @@ fn tried(host: &str, addresses: &[SocketAddr]) -> Option<Finding> {
                 "server.address-dead",
                 format!("the name {host} has addresses at which nobody answers: {}", dead.join(", ")),
                 Remedy::with(
-                    "take them out of the name, or let the server listen there",
+                    "remove them from the name, or let the server listen there",
                     format!("getent ahosts {host}"),
                 ),
             )
@@ -91,7 +91,7 @@ fn tried(host: &str, addresses: &[SocketAddr]) -> Option<Finding> {
     Some(match error.kind() {
         io::ErrorKind::ConnectionRefused => Finding::fault(
             "server.port-closed",
-            format!("{host} is there, and nothing listens at {address}"),
+            format!("{host} answers, but nothing listens at {address}"),
             Remedy::with("on the server", "rollcall server run"),
         ),
         _ => Finding::fault(
@@ -125,7 +125,7 @@ fn ask(report: &ProbeReport, url: &str) -> Finding {
     let home = PkiDir::new(report.context.settings.pki_folder());
     // Faults of the certificate are reported by the probe of the keys.
     let Ok(tls) = home.load_terminal_tls(now) else {
-        return Finding::skipped("it listens; without this terminal's certificate it is not asked");
+        return Finding::skipped("it listens; without this terminal's certificate it cannot be asked");
     };
     let limits = RequestLimits { connect: PATIENCE, request: PATIENCE };
     let server = match ServerClient::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits) {
@@ -181,7 +181,7 @@ pub fn answered(health: &Health, took: Duration, now: jiff::Timestamp) -> Findin
         Finding::warning(
             "server.slow",
             format!("the server took {} ms to answer", took.as_millis()),
-            "look at its load, and at the network",
+            "check its load, and the network",
         )
     } else {
         Finding::good(format!("it knows this terminal as {}", health.terminal))

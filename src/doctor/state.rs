@@ -94,7 +94,7 @@ fn database(folder: &Path) -> Finding {
     match TerminalStore::open_if_there(folder) {
         Ok(None) => Finding::good("no user list yet"),
         Ok(Some(mut store)) => match store.check().and_then(|()| store.entries()) {
-            Ok(entries) => Finding::good(format!("the user list opens: {} here", entries.len())),
+            Ok(entries) => Finding::good(format!("the user list can be read: {} here", entries.len())),
             Err(error) => held(folder, error),
         },
         Err(error) => held(folder, error),

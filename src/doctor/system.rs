@@ -59,9 +59,7 @@ fn short_limits(exchange: Duration, tap: Duration) -> Vec<Finding> {
     let found = short.map(|(key, limit, least, what)| {
         Finding::warning(
             "config.limits",
-            format!(
-                "`{key}` ({limit:?}) under [limits] is shorter than {what} takes: cards that are in order time out"
-            ),
+            format!("`{key}` ({limit:?}) under [limits] is shorter than {what} takes: working cards time out"),
             format!("set `{key}` to {least:?} or more, or take it out of config.toml"),
         )
     });

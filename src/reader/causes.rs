@@ -28,15 +28,15 @@ impl From<ReaderError> for Failure {
             ReaderError::NotInstalled => {
                 unavailable("pcsc.not-installed", Remedy::run("sudo apt install pcscd libccid"))
             }
-            ReaderError::ServiceHangs => unavailable("pcsc.service-hangs", Remedy::with("start it again", RESTART)),
+            ReaderError::ServiceHangs => unavailable("pcsc.service-hangs", Remedy::with("restart it", RESTART)),
             ReaderError::Version(_) => unavailable(
                 "pcsc.version",
-                Remedy::with("take both from one release, in a container or a snap from that of the host", UPGRADE),
+                Remedy::with("install both from one release; in a container or a snap, from that of the host", UPGRADE),
             ),
             ReaderError::SocketDenied(path) => {
                 (ExitClass::Refused, "pcsc.socket-denied", Remedy::run(format!("sudo chmod 666 {path}")))
             }
-            ReaderError::Denied => (ExitClass::Refused, "pcsc.denied", Remedy::with("let polkit allow it", ALLOW)),
+            ReaderError::Denied => (ExitClass::Refused, "pcsc.denied", Remedy::with("allow it in polkit", ALLOW)),
             ReaderError::NoPolkit(MissingGate::Bus) => (
                 ExitClass::Refused,
                 "pcsc.no-polkit",
@@ -50,7 +50,7 @@ impl From<ReaderError> for Failure {
                 (ExitClass::Refused, "pcsc.hidepid", Remedy::run("sudo mount -o remount,hidepid=0 /proc"))
             }
             ReaderError::NoThread(reason) => return no_thread(reason),
-            ReaderError::Other(_) => unavailable("pcsc.error", Remedy::with("start it again", RESTART)),
+            ReaderError::Other(_) => unavailable("pcsc.error", Remedy::with("restart it", RESTART)),
         };
         Self::new(class, code, error.to_string()).hint(hint)
     }
@@ -90,17 +90,21 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
             "another program uses this reader: rollcall tries again at the next tap".into(),
         ),
         LinkError::CardMute | LinkError::Unpowered => {
-            (ExitClass::CardLeft, "token.mute", "lift the card, and place it again flat on the reader".into())
+            (ExitClass::CardLeft, "token.mute", "lift the card, and place it flat on the reader again".into())
         }
         LinkError::TimedOut | LinkError::TapLimit(_) => (
             ExitClass::CardLeft,
             "token.mute",
-            "lift the card, and place it again; one that is slow needs a longer limit; if it stays silent, unplug the reader for a moment".into(),
+            "lift the card, and place it again; a slow one needs a longer limit; if it stays silent, unplug the \
+             reader for a moment"
+                .into(),
         ),
         LinkError::ProtocolRefused => (
             ExitClass::CardLeft,
             "card.protocol-refused",
-            "lift the card, and place it again; then try another reader: this one may be too fast for the card, or have none of its protocols".into(),
+            "lift the card, and place it again; then try another reader: this one may be too fast for the card, or \
+             support none of its protocols"
+                .into(),
         ),
         LinkError::NoExtendedLength => (
             ExitClass::Data,
@@ -113,7 +117,7 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
             ExitClass::Unavailable,
             "reader.hung",
             Remedy::with(
-                "take the card away; one that is slow needs a longer limit; if that does not help, unplug the reader, then",
+                "take the card away; a slow one needs a longer limit; if that does not help, unplug the reader, then",
                 RESTART,
             ),
         ),
@@ -137,10 +141,14 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
         ),
         LinkError::ReaderGone => (ExitClass::Unavailable, "reader.gone", "plug the reader in again".into()),
         LinkError::ServiceLost => (ExitClass::Unavailable, "pcsc.service-down", Remedy::with("start it", START)),
-        LinkError::AccessDenied => (ExitClass::Refused, "pcsc.denied", Remedy::with("let polkit allow it", ALLOW)),
-        LinkError::Malformed(_) => {
-            (ExitClass::Protocol, "card.malformed", "the card or the reader breaks ISO 7816: try another reader".into())
-        }
+        LinkError::AccessDenied => (ExitClass::Refused, "pcsc.denied", Remedy::with("allow it in polkit", ALLOW)),
+        LinkError::Malformed(_) => (
+            ExitClass::Protocol,
+            "card.malformed",
+            "the card or the reader violates ISO 7816: try another \
+                reader"
+                .into(),
+        ),
         LinkError::Transmission(_) | LinkError::Other(_) => (
             ExitClass::CardLeft,
             "reader.error",
@@ -182,7 +190,13 @@ mod tests {
                 "speaks version 4:4 of its protocol, and the library here a newer",
                 "sudo apt",
             ),
-            (ReaderError::Version(None), "pcsc.version", 69, "closes the connection over the version", "sudo apt"),
+            (
+                ReaderError::Version(None),
+                "pcsc.version",
+                69,
+                "closed the connection because of its protocol version",
+                "sudo apt",
+            ),
             (ReaderError::SocketDenied("/x".into()), "pcsc.socket-denied", 77, "socket", "sudo chmod 666 /x"),
             (ReaderError::Denied, "pcsc.denied", 77, "org.debian.pcsc-lite.access_pcsc", ALLOW),
             (ReaderError::NoPolkit(MissingGate::Bus), "pcsc.no-polkit", 77, "D-Bus does not run", "sudo systemctl"),
@@ -215,12 +229,12 @@ mod tests {
                 LinkError::Service(ReaderError::Version(None)),
                 "pcsc.version",
                 69,
-                "closes the connection",
+                "closed the connection",
                 Some(UPGRADE),
             ),
             (LinkError::Service(ReaderError::ServiceHangs), "pcsc.service-hangs", 69, "does not answer", Some(RESTART)),
             (LinkError::Service(ReaderError::Denied), "pcsc.denied", 77, "access_pcsc", Some(ALLOW)),
-            (LinkError::ProtocolRefused, "card.protocol-refused", 74, "answers to reset", None),
+            (LinkError::ProtocolRefused, "card.protocol-refused", 74, "answers the reset", None),
             (LinkError::NoExtendedLength, "card.no-extended-length", 65, "T=0", None),
             (LinkError::Unpowered, "token.mute", 74, "when the reader powered it", None),
             (LinkError::Transmission("X".into()), "reader.error", 74, "between reader and card failed: X", None),

@@ -49,7 +49,7 @@ pub struct NoSuchModel(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignalError {
     /// `auto`, and the reader's name matches no known model.
-    #[error("no model whose commands are known has this name")]
+    #[error("no known model has this name")]
     UnknownModel,
     /// The driver does not pass on commands to the reader, or the reader refuses them.
     #[error("the driver does not pass the command on to the reader")]
@@ -58,7 +58,7 @@ pub enum SignalError {
     #[error("the reader answered {}", hex::encode_upper(.0))]
     Answer(Vec<u8>),
     /// The reader is still busy with an earlier command.
-    #[error("it has not finished the signal before")]
+    #[error("it has not finished the previous signal")]
     Late,
     /// There is no connection.
     #[error(transparent)]

@@ -59,7 +59,8 @@ impl From<NoSuchReader> for Failure {
             _ if error.is_ignored => "the configuration leaves it out: see `ignore` in config.toml".to_owned(),
             [] => "no reader is connected".to_owned(),
             _ if !error.undecided.is_empty() => format!(
-                "nobody can ask {} for its serial number or port now: another program holds it, or its driver does not answer",
+                "{} cannot be asked for its serial number or port now: another program holds it, or its driver does \
+                 not answer",
                 error.undecided.join(", ")
             ),
             there => format!("connected: {}", there.join(", ")),
@@ -275,7 +276,7 @@ mod tests {
         assert_eq!(wants(&["sam"]).without(&["usb:1-4".into()], &Aliases::new()).choice(NAMES[0]), ReaderChoice::Other);
         let refused = wants(&["serial:A1"]).pick(&readers()).unwrap_err();
         assert_eq!(refused.undecided, NAMES[..2]);
-        assert!(Failure::from(refused).hint.unwrap().contains("nobody can ask"));
+        assert!(Failure::from(refused).hint.unwrap().contains("cannot be asked"));
     }
 
     #[test]

@@ -270,7 +270,7 @@ fn seen_from_outside(stack: &Stack) {
     assert_eq!(of(&readers[0], "reader")["code"], "reader.hung", "{found:#?}");
     let link = of(&readers[2], "link");
     let told = link["what"].as_str().expect("a line");
-    assert!(told.contains("a watch of another user or another state folder runs"), "{link}");
+    assert!(told.contains("a watch of another user or another state folder is running"), "{link}");
 }
 
 case!(Once, what_is_ignored_is_not_watched);

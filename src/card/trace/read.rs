@@ -35,7 +35,7 @@ pub enum TraceError {
     #[error("line {0} of the trace has the wrong form")]
     Form(usize),
     /// The recording differs from what this version sends and asks.
-    #[error("the dialogue leaves the trace at {reader} after {exchanges} exchanges")]
+    #[error("the replay departs from the trace at {reader} after {exchanges} exchanges")]
     Diverged {
         /// The reader.
         reader: String,
@@ -43,7 +43,7 @@ pub enum TraceError {
         exchanges: u32,
     },
     /// What the card said of its holder was not a user record, and is not in the trace.
-    #[error("what decides at {reader} was left out of the trace")]
+    #[error("the trace leaves out what the outcome at {reader} depends on")]
     Withheld {
         /// The reader.
         reader: String,
@@ -61,7 +61,7 @@ impl From<TraceError> for Failure {
                 Self::new(ExitClass::Io, "trace.unreadable", message).hint("name a file that can be read")
             }
             TraceError::Foreign => Self::new(ExitClass::Data, "trace.foreign", message)
-                .hint("name a file that --trace has written, and the same version of rollcall"),
+                .hint("name a file that this version of rollcall has written with --trace"),
             TraceError::Tampered(_) => Self::new(ExitClass::Data, "trace.tampered", message)
                 .hint("ask for the file as it was written; redact nothing by hand"),
             TraceError::Truncated => Self::new(ExitClass::Data, "trace.truncated", message)

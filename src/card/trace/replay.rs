@@ -72,7 +72,7 @@ impl Link for Replay<'_> {
             return answer;
         }
         self.diverged = true;
-        Err(LinkError::Other("the dialogue is not the recorded one".to_owned()))
+        Err(LinkError::Other("the exchange is not the recorded one".to_owned()))
     }
 
     fn recorded(&mut self, question: Question) -> Option<RecordedVerdict> {

@@ -158,14 +158,14 @@ fn historical(atr: &Atr) -> String {
     }
     match atr.historical.as_slice() {
         [0x80, rest @ ..] => {
-            objects(rest).map_or_else(|| "compact TLV, broken".to_owned(), |text| format!("compact TLV: {text}"))
+            objects(rest).map_or_else(|| "compact TLV, malformed".to_owned(), |text| format!("compact TLV: {text}"))
         }
         [0x00, rest @ .., life, sw1, sw2] => {
-            let inside = objects(rest).unwrap_or_else(|| "broken".to_owned());
+            let inside = objects(rest).unwrap_or_else(|| "malformed".to_owned());
             format!("compact TLV: {inside}; life cycle {life:02X}, status {sw1:02X}{sw2:02X}")
         }
         [0x10, ..] => "DIR data reference".to_owned(),
-        _ => "as its maker likes".to_owned(),
+        _ => "proprietary".to_owned(),
     }
 }
 
@@ -216,7 +216,7 @@ mod tests {
                 "TD2 31: TA3, TB3 follow; T=1",
                 "TA3 FE: T=1: at most 254 bytes of information to the card (IFSC)",
                 "TB3 45: T=1: block waiting integer 4, character waiting integer 5",
-                "historical 4A434F5076323431: as its maker likes",
+                "historical 4A434F5076323431: proprietary",
                 "TCK B7: correct",
             ]
         );

@@ -293,7 +293,7 @@ fn a_program_in_a_transaction_may_wait_itself() {
     let output = limited(stack.command("rollcall").args(["scan", "--output", "ndjson"]));
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(75) && told.contains("reader.busy"), "{told}");
-    assert!(told.contains("1 s (`exchange` under [limits]), or waits for the driver, which hangs"), "{told}");
+    assert!(told.contains("1 s (`exchange` under [limits]), or waits for a driver that hangs"), "{told}");
     // The service keeps what that one waited for, as it does with a call that hangs.
     let output = limited(stack.command("rollcall").args(["scan", "--output", "ndjson"]));
     assert_eq!(output.status.code(), Some(75), "{output:?}");
