@@ -72,7 +72,7 @@ impl Evictions {
 /// The failure that `watch` and `doctor` show.
 pub fn evicted() -> Failure {
     let text = format!(
-        "a token had lost this terminal's key for fast taps {TIMES} times in a row: another machine has a copy of this \
+        "a token has lost this terminal's key for fast taps {TIMES} times in a row: another machine has a copy of this \
          terminal's keys, or the token is used at more than 8 terminals"
     );
     Failure::new(ExitClass::Config, "resume.evicted", text).hint(new_bundle("give every machine keys of its own"))

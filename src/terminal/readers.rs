@@ -55,7 +55,7 @@ pub fn one_reader(selection: &Selection, exchange: Duration) -> Result<String, F
             "reader.ambiguous",
             format!("{} readers have a card: {}", several.len(), several.join(", ")),
         )
-        .hint("name one: --reader NAME; a slot that never has a token is left out by `ignore` in config.toml")),
+        .hint("name one: --reader NAME; a slot that never has a token can be left out with `ignore` in config.toml")),
     }
 }
 

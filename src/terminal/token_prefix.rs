@@ -85,7 +85,7 @@ impl TokenPrefix {
 pub fn ambiguous(code: &'static str, typed: &str, ids: &[Uuid]) -> Failure {
     let named: Vec<_> = ids.iter().take(NAMED).map(Uuid::to_string).collect();
     let more = if ids.len() > NAMED { " or another one" } else { "" };
-    Failure::new(ExitClass::Usage, code, format!("{typed} may stand for more than one"))
+    Failure::new(ExitClass::Usage, code, format!("{typed} matches more than one"))
         .hint(format!("give more digits of the token id: {}{more}", named.join(", ")))
 }
 

@@ -119,7 +119,7 @@ pub fn with_fields_of_card(known: &User, card: &User) -> (User, Vec<String>) {
 }
 
 fn incomplete(what: &str, option: &str) -> Failure {
-    Failure::new(ExitClass::Usage, "user.incomplete", what).hint(format!("say it: {option}"))
+    Failure::new(ExitClass::Usage, "user.incomplete", what).hint(format!("add {option}"))
 }
 
 /// The differences, in the order id, name, fields; without a previous user, everything counts as new.

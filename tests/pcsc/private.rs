@@ -220,7 +220,7 @@ fn private_tokens_through_the_server(kind: &str) {
 fn gives_itself_away(desk: &Desk, kind: &str) {
     let size = ["--set-size", SIZE];
     let slot = desk.put(blank(kind, START_KEY));
-    assert!(desk.refused(&size, "enroll.trackable").contains("does not tell its UID"));
+    assert!(desk.refused(&size, "enroll.trackable").contains("does not report its UID"));
     desk.0.take(slot);
 
     let slot = desk.put(Seen::platform(blank(kind, TEST_KEY), Uid::Random, 9));

@@ -81,11 +81,11 @@ impl AdministrationError {
             Self::OtherCard => Failure::new(ExitClass::CardLeft, "token.other-card", message)
                 .hint("nothing was changed; put the right card on the reader, and run the command again"),
             Self::NoRotation => Failure::new(ExitClass::No, "pki.no-rotation", message)
-                .hint(Remedy::with("begin one where the CA key lies", "rollcall pki rotate-ca")),
+                .hint(Remedy::with("begin one where the CA key is", "rollcall pki rotate-ca")),
             Self::NotCertified(_) => Failure::new(ExitClass::Refused, "enroll.not-certified", message)
                 .hint(Remedy::with("show the CA", "rollcall pki list")),
             Self::Role { .. } => Failure::new(ExitClass::Refused, "token.role", message)
-                .hint("run it where the CA key lies, or with a terminal that was issued with this role"),
+                .hint("run it where the CA key is, or with a terminal that was issued with this role"),
         }
     }
 }

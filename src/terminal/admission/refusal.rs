@@ -111,8 +111,8 @@ impl Refusal {
                 .hint("a copy of this token may be in use: block it, and enroll a new one"),
             Self::TooFar(_) => Failure::new(ExitClass::Refused, "token.too-far", self.to_string()).hint(
                 "lay the card itself on the reader, flat and alone; if the reader, its cable or its USB port was changed: set the \
-                 reader to `false` under [distance] in config.toml, restart `watch`, put back what stood there, and \
-                 restart it again",
+                 reader to `false` under [distance] in config.toml, restart `watch`, put back the old \
+                 value, and restart it again",
             ),
             Self::Server(error) => error.clone().into(),
             Self::NotActive { status, .. } => {
@@ -129,7 +129,7 @@ fn not_active(status: TokenStatus) -> (&'static str, Remedy) {
         TokenStatus::Revoked => ("token.revoked", "enroll the holder on a new card".into()),
         TokenStatus::Suspended | TokenStatus::Active => (
             "token.suspended",
-            Remedy::with("an administrator lets it in again", "rollcall server token status ID active"),
+            Remedy::with("an administrator can let it in again", "rollcall server token status ID active"),
         ),
     }
 }

@@ -106,7 +106,8 @@ fn away(
     let current = kept.feed_age.is_some_and(|age| age <= rules.feed_max_age);
     let verdict = ServerVerdict::Away;
     if uses_card(card, rules.wanted) {
-        let warning = (!current).then(|| "the server's list of suspended tokens is too old; the card counts".into());
+        let warning =
+            (!current).then(|| "the server's list of suspended tokens is too old; the card's own data is used".into());
         return Ok(Clearance { user: card.clone(), source: Source::Card, verdict, warning });
     }
     let user = kept.user.as_ref().filter(|(_, at)| current && now.duration_since(*at) <= rules.offline_max_age);

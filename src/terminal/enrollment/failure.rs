@@ -43,7 +43,7 @@ pub enum EnrollError {
         user: Box<User>,
     },
     /// Another enrollment for the same user is in progress.
-    #[error("another enrollment for {0} is at work")]
+    #[error("another enrollment for {0} is in progress")]
     UserBusy(String),
     /// The journal of the batch cannot be used.
     #[error(transparent)]
@@ -233,7 +233,7 @@ impl BatchError {
             Self::OtherAuthority(_) => Failure::new(ExitClass::Data, "batch.other-authority", message)
                 .hint("use the pki folder that the batch was begun with, or another journal"),
             Self::Changed { .. } => Failure::new(ExitClass::Data, "batch.row-changed", message)
-                .hint("put the old text back, or take these rows into a batch of their own"),
+                .hint("put the old text back, or put these rows into a batch of their own"),
         }
     }
 }

@@ -183,7 +183,7 @@ fn only(user: &User, tokens: &BTreeSet<Uuid>) -> Result<Uuid, Failure> {
         (None, _) => Err(Failure::new(
             ExitClass::No,
             "enroll.nothing-to-replace",
-            format!("no such token of {} is known that is still let in", user.id),
+            format!("no token of {} is known that is still let in", user.id),
         )
         .hint("name it: --replace=TOKEN_ID; or leave --replace out")),
         (Some(_), Some(_)) => {

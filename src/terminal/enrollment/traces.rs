@@ -42,12 +42,12 @@ impl TrackableTrait {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Uid => "its UID stays the same",
-            Self::UidUnknown => "this reader does not tell its UID",
+            Self::UidUnknown => "this reader does not report its UID",
             Self::Cplc => "its CPLC data hold a serial number",
             Self::Diversification => "its security domain gives diversification data",
             Self::Iin => "it gives an issuer identification number (IIN)",
             Self::Cin => "it gives a card image number (CIN)",
-            Self::Unanswered => "it refused a question that any card should answer, and may tell others more",
+            Self::Unanswered => "it refused a question that any card should answer, and may reveal more to others",
         }
     }
 }

@@ -129,8 +129,10 @@ pub fn check_in(
     let found = found.map_err(|failure| match failure.code {
         "users.unknown" => {
             let text = format!("{typed} was never on the list here, and has no card that this terminal knows");
-            Failure::new(ExitClass::No, failure.code, text)
-                .hint("who is new here needs a card for the first time; rollcall users history and rollcall token list show who is known")
+            Failure::new(ExitClass::No, failure.code, text).hint(
+                "somebody new here needs a card for the first time; rollcall users history and rollcall token \
+                    list show who is known",
+            )
         }
         _ => failure,
     })?;
@@ -340,12 +342,12 @@ fn deniable(id: &str, known: &KnownHolders, sure: bool) -> Result<String, Failur
 
 fn ambiguous(id: &str, entries: &[&Entry]) -> Failure {
     let tokens: Vec<_> = entries.iter().map(|entry| entry.token_id.to_string()).collect();
-    Failure::new(ExitClass::Usage, "users.ambiguous", format!("{id} may stand for more than one"))
+    Failure::new(ExitClass::Usage, "users.ambiguous", format!("{id} matches more than one"))
         .hint(format!("give the whole token id: {}", tokens.join(", ")))
 }
 
 pub(in crate::terminal) fn ambiguous_among(typed: &str, ids: impl Iterator<Item = String>) -> Failure {
-    Failure::new(ExitClass::Usage, "users.ambiguous", format!("{typed} may stand for more than one"))
+    Failure::new(ExitClass::Usage, "users.ambiguous", format!("{typed} matches more than one"))
         .hint(format!("give the id: {}", ids.collect::<Vec<_>>().join(", ")))
 }
 

@@ -143,7 +143,7 @@ fn renew(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
     } else {
         let no = "there is neither the CA key nor a server that could renew this terminal's certificates";
         return Err(Failure::new(ExitClass::Config, "pki.no-renewal", no)
-            .hint(Remedy::with("make a new bundle where the CA key lies", ISSUE_TERMINAL)));
+            .hint(Remedy::with("make a new bundle where the CA key is", ISSUE_TERMINAL)));
     }
     load(context)
 }

@@ -70,10 +70,10 @@ impl From<RecordFileError> for Failure {
             }
             RecordFileError::TooLong(_) => (ExitClass::Data, "scan.out-too-long", "name another file"),
             RecordFileError::Damaged { .. } => {
-                (ExitClass::Data, "scan.out-damaged", "name another file, or the form that it was begun in: --output")
+                (ExitClass::Data, "scan.out-damaged", "name another file, or the format that it was begun in: --output")
             }
             RecordFileError::Io(..) => {
-                (ExitClass::Io, "scan.out-unwritable", "look at its folder, its owner and the room on the disk")
+                (ExitClass::Io, "scan.out-unwritable", "check its folder, its owner and the free space on the disk")
             }
         };
         Failure::new(class, code, error.to_string()).hint(hint)

@@ -23,7 +23,7 @@ pub enum TapError {
     #[error("the card has no Rollcall applet")]
     Foreign,
     /// `--identify-only` on a token that does not reveal its id.
-    #[error("the token is in private mode and tells its id only inside a channel")]
+    #[error("the token is in private mode and reveals its id only inside a channel")]
     Private,
 }
 

@@ -34,7 +34,7 @@ impl TextEncoding {
 /// The position of the first byte that fits no encoding, and what is wrong.
 pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, TextEncoding), (usize, String)> {
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xD0\xCF\x11\xE0") {
-        return Err((0, "it is a workbook and no text: save it as CSV (UTF-8) in the spreadsheet".to_owned()));
+        return Err((0, "it is a workbook, not text: save it as CSV (UTF-8) in the spreadsheet program".to_owned()));
     }
     if let Some(wide) = wide(bytes) {
         let codec = if wide == TextEncoding::Utf16Le { UTF_16LE } else { UTF_16BE };

@@ -90,7 +90,7 @@ impl TableForm {
     /// A description of the columns that became fields.
     pub fn fields_in_words(&self) -> String {
         let fields: Vec<_> = self.fields().map(String::as_str).collect();
-        if fields.is_empty() { "no column is a field".to_owned() } else { format!("fields: {}", fields.join(", ")) }
+        if fields.is_empty() { "no field columns".to_owned() } else { format!("fields: {}", fields.join(", ")) }
     }
 }
 

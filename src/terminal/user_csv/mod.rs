@@ -127,7 +127,7 @@ fn load_of(path: &Path, reading: CsvReading, check: RowCheck<'_>) -> Result<User
     let shown = path.display();
     let unreadable = |error: io::Error| {
         Failure::new(ExitClass::Io, "csv.unreadable", format!("{shown}: {error}"))
-            .hint("name a CSV file that is there, of at most 256 MiB")
+            .hint("name an existing CSV file of at most 256 MiB")
     };
     let text = File::open(path).and_then(|file| files::read_bounded(file, LONGEST)).map_err(unreadable)?;
     let (table, bad) = read_as(&text, reading, check);
@@ -145,7 +145,7 @@ fn load_of(path: &Path, reading: CsvReading, check: RowCheck<'_>) -> Result<User
     Err(Failure::new(
         ExitClass::Data,
         "csv.bad-rows",
-        format!("{shown}: {} cannot be taken, and nothing was done:{}", number_of(bad.len(), "row"), told.concat()),
+        format!("{shown}: {} cannot be used, and nothing was done:{}", number_of(bad.len(), "row"), told.concat()),
     )
     .hint("correct the file, and run the same command again"))
 }

@@ -138,7 +138,7 @@ fn parse(text: &[u8], path: &Path, authority: &str) -> Result<Vec<(usize, Ledger
     match head {
         Some(head) if head.journal == NAME && head.authority == authority => {}
         Some(head) if head.journal == NAME => return Err(BatchError::OtherAuthority(path.to_owned())),
-        _ => return Err(damaged(1, "it is not the head of one")),
+        _ => return Err(damaged(1, "it is not the header of one")),
     }
     let line = |(at, line)| match serde_json::from_slice(line) {
         Ok(line) => Ok((at + 1, line)),
