@@ -95,7 +95,7 @@ pub enum BoardLinkError {
     #[error("there is no link {0:?}")]
     Unknown(String),
     /// Several links begin like this.
-    #[error("{typed} may stand for more than one")]
+    #[error("{typed} matches more than one")]
     Ambiguous {
         /// What was typed.
         typed: String,
@@ -115,11 +115,11 @@ impl From<BoardLinkError> for Failure {
                 Self::new(ExitClass::Io, "board.links", told).hint("see that the state folder can be written")
             }
             BoardLinkError::Damaged { path, .. } => Self::new(ExitClass::Io, "board.links-damaged", told)
-                .hint(Remedy::with("give up all links", format!("rm {}", word(&path)))),
+                .hint(Remedy::with("discard all links", format!("rm {}", word(&path)))),
             BoardLinkError::TooMany => Self::new(ExitClass::Refused, "board.too-many-links", told)
                 .hint(Remedy::with("revoke one", "rollcall board revoke ID")),
             BoardLinkError::Unknown(_) => Self::new(ExitClass::No, "board.no-such-link", told)
-                .hint(Remedy::with("see which there are", "rollcall board links")),
+                .hint(Remedy::with("list the links", "rollcall board links")),
             BoardLinkError::Ambiguous { links, .. } => Self::new(ExitClass::Usage, "board.ambiguous-link", told)
                 .hint(format!("give more digits of the link: {}", links.join(", "))),
             BoardLinkError::Crypto(_) => Self::new(ExitClass::Bug, "crypto.failed", told),

@@ -73,7 +73,7 @@ pub struct BoardOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
     /// The address can be reached over a network, and there is no certificate.
-    #[error("the board shows who is here, and {0} can be reached over the network without TLS")]
+    #[error("the board shows who is here, and {0} would be open to the network without TLS")]
     NeedsTls(SocketAddr),
     /// Certificate or key cannot be used.
     #[error("the board's certificate {} cannot be used: {what}", path.display())]
@@ -116,7 +116,7 @@ impl From<BoardError> for Failure {
             BoardError::Tls { .. } => Self::new(ExitClass::Config, "board.tls", told)
                 .hint("certificate is a PEM file with the chain, key the PEM file of its private key"),
             BoardError::Texts { .. } => {
-                Self::new(ExitClass::Config, "board.texts", told).hint("docs/board.md tells how a file of texts looks")
+                Self::new(ExitClass::Config, "board.texts", told).hint("docs/board.md describes such a file")
             }
             BoardError::Listen(at, _) => Self::new(ExitClass::Unavailable, "board.listen", told)
                 .hint(Remedy::with("see who has that port", format!("ss -ltnp 'sport = :{}'", at.port()))),
@@ -215,7 +215,8 @@ fn texts_of(path: &Path) -> Result<String, BoardError> {
         _ => wrong(error.to_string()),
     })?;
     let file: page::TextFile = serde_json::from_str(&text).map_err(|error| {
-        let what = if error.is_data() { "expected lang, name and texts, of texts only" } else { "not valid JSON" };
+        let what =
+            if error.is_data() { "expected lang, name and texts, all of them strings" } else { "not valid JSON" };
         wrong(format!("line {}, column {}: {what}", error.line(), error.column()))
     })?;
     file.checked().map_err(wrong)

@@ -448,8 +448,8 @@ fn a_file_of_texts_is_refused_with_the_place_and_our_words() {
     let file = folder.path().join("fr.json");
     for (text, wrong) in [
         ("{\"lang\":\"fr\",\n\"name\" \"x\"}", "line 2, column 8: not valid JSON"),
-        ("{\"lang\":\"fr\",\"texts\":{}}", "line 1, column 24: expected lang, name and texts, of texts only"),
-        ("{\n\"lang\":1}", "line 2, column 8: expected lang, name and texts, of texts only"),
+        ("{\"lang\":\"fr\",\"texts\":{}}", "line 1, column 24: expected lang, name and texts, all of them strings"),
+        ("{\n\"lang\":1}", "line 2, column 8: expected lang, name and texts, all of them strings"),
         ("{\"lang\":\"f r\",\"name\":\"x\",\"texts\":{}}", "\"f r\" is not a language tag"),
     ] {
         fs::write(&file, text).unwrap();
