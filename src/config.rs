@@ -45,7 +45,7 @@ pub enum OutputFormat {
     Text,
     /// One JSON document
     Json,
-    /// One JSON object a line
+    /// One JSON object per line
     Ndjson,
     /// Comma-separated values with a header
     Csv,
@@ -54,7 +54,7 @@ pub enum OutputFormat {
 /// The program for which csv is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CsvReader {
-    /// UTF-16 with a byte order mark, tabs, and "0042" as a text
+    /// UTF-16 with a byte order mark, tabs, and "0042" as text
     Excel,
 }
 
@@ -73,7 +73,7 @@ pub enum Colour {
 /// Where user information comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum UserSource {
-    /// From wherever it can be had
+    /// From wherever it is available
     #[default]
     Auto,
     /// From the card
@@ -101,7 +101,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub output: Option<OutputFormat>,
-    /// Write csv so that this program opens it as it is, also ids like 0042
+    /// Write csv so that this program opens it unchanged, also ids like 0042
     #[arg(long, global = true, value_enum, value_name = "PROGRAM")]
     pub csv_for: Option<CsvReader>,
     /// Reader: a part of its name, a glob, or an alias from the configuration; may be repeated [default: all]
@@ -119,23 +119,24 @@ pub struct Global {
     /// When to colour text [default: auto]
     #[arg(long, global = true, value_enum, value_name = "WHEN", env = "ROLLCALL_COLOR", hide_env_values = true)]
     pub color: Option<Colour>,
-    /// Show and read times in UTC instead of the time zone here
+    /// Show and read times in UTC instead of the local time zone
     #[arg(long, global = true, env = "ROLLCALL_UTC", hide_env_values = true, value_parser = FalseyValueParser::new(),
           action = ArgAction::SetTrue, overrides_with = "utc")]
     pub utc: bool,
-    /// Write every exchange with a card into FILE, without secrets: rollcall doctor --replay FILE plays it
+    /// Write every exchange with a card into FILE, without secrets: rollcall doctor --replay FILE replays it
     #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_TRACE", hide_env_values = true,
           value_hint = clap::ValueHint::FilePath, value_parser = new_file())]
     pub trace: Option<PathBuf>,
-    /// With --trace: leave in what cards say of their holders
+    /// With --trace: leave in what cards say about their holders
     #[arg(long, global = true)]
     pub trace_personal: bool,
 }
 
 /// The name of a file to write. `-` is refused: elsewhere it means stdout, which here is for results only.
 pub fn new_file() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new()
-        .try_map(|path| if path.as_os_str() == "-" { Err("name a file; a file of this name is ./-") } else { Ok(path) })
+    PathBufValueParser::new().try_map(|path| {
+        if path.as_os_str() == "-" { Err("name a file; for a file of this name write ./-") } else { Ok(path) }
+    })
 }
 
 /// Time limits, so that a card that does not answer blocks nobody.

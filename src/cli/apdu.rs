@@ -91,7 +91,7 @@ fn steps(args: &ApduArgs) -> Result<Vec<(usize, ScriptStep)>, Failure> {
         return Ok(steps);
     }
     // A script that was emptied by accident must not succeed.
-    Err(Failure::new(ExitClass::Data, "apdu.syntax", "there is no command in what was given")
+    Err(Failure::new(ExitClass::Data, "apdu.syntax", "no command was given")
         .hint("write HEX, HEX=9000 or HEX=9000,61xx; see rollcall apdu --help"))
 }
 

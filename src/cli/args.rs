@@ -39,8 +39,9 @@ pub use token::{
     name = "rollcall",
     version,
     about = "Knows, with proof, who is here: a terminal for NFC and PC/SC smart cards",
-    after_help = "Start with: rollcall doctor, which says whether readers, keys and server are in order.\n\nExit status: 0 done, 1 the answer is no or some items failed, 2 usage, 65 bad input, 69 a service is \
-                  not there, 70 a bug, 73 a local file, 74 the card left, 75 try again later, 76 the peer broke the \
+    after_help = "Start with: rollcall doctor, which says whether readers, keys and server are in order.\n\nExit \
+        status: 0 done, 1 the answer is no or some items failed, 2 usage, 65 bad input, 69 a service is unavailable, \
+        70 a bug, 73 a local file, 74 the card left, 75 try again later, 76 the peer broke the \
                   protocol, 77 refused, 78 configuration.",
     subcommand_required = true,
     arg_required_else_help = true,
@@ -62,7 +63,7 @@ pub enum CliCommand {
     Readers(ReadersArgs),
     /// Send raw commands (APDUs) to a card and check the answers
     Apdu(ApduArgs),
-    /// Say whether all is well, in one screen: readers, keys, list, watch and server
+    /// Show on one screen whether all is well: readers, keys, list, watch and server
     Status,
     /// Find what is wrong with readers, cards, keys and the server, and what to do about it
     Doctor(DoctorArgs),
@@ -72,7 +73,7 @@ pub enum CliCommand {
     Watch(WatchArgs),
     /// Show or change the list of present users and its history
     Users(UsersArgs),
-    /// Say who may see the board over the network
+    /// Manage who may see the board over the network
     #[cfg(feature = "board")]
     Board(BoardArgs),
     /// Enroll a user onto a blank card
@@ -118,8 +119,8 @@ pub struct ApduArgs {
     /// Commands from a file, before those of the command line
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// Send the commands inside an authenticated channel of the role READ, in which the token refuses every change; what T=0
-    /// takes beside them (61xx, 6Cxx) is followed, and not shown
+    /// Send the commands inside an authenticated channel of the role READ, in which the token refuses every change;
+    /// 61xx and 6Cxx of T=0 are followed, and not shown
     #[arg(long)]
     pub secure: bool,
     /// At T=0 send commands and show answers as they are: Le is not taken away, 61xx and 6Cxx are not followed
@@ -127,7 +128,7 @@ pub struct ApduArgs {
     pub raw: bool,
 }
 
-const SCRIPT_HELP: &str = "A script has a command a line, with spaces as you like:
+const SCRIPT_HELP: &str = "A script has one command per line, with spaces as you like:
 
   # a comment
   set AID F0524F4C4C43414C4C01
@@ -190,7 +191,7 @@ pub struct WatchArgs {
     /// Who counts as present, at every reader: field, toggle, until:DURATION [default: as configured, or field]
     #[arg(long, value_name = "MODE", env = "ROLLCALL_PRESENCE", hide_env_values = true)]
     pub presence: Option<PresenceMode>,
-    /// Run this for each event, with the object on its stdin: the text of one `sh -c`
+    /// Run this for each event, with the event as JSON on its stdin: the text of one `sh -c`
     #[arg(long, value_name = "COMMAND", env = "ROLLCALL_ON_EVENT", hide_env_values = true, value_parser = nonempty)]
     pub on_event: Option<String>,
     /// Print a line for each event, also on a terminal, where otherwise a screen shows who is here
@@ -272,9 +273,9 @@ pub enum UsersCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Put somebody onto the list who has come without a card, and is known here
+    /// Put somebody who is known here and came without a card onto the list
     CheckIn(ByHandArgs),
-    /// Take somebody off the list who has left without tapping
+    /// Take somebody who left without tapping off the list
     CheckOut(ByHandArgs),
 }
 

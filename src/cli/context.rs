@@ -106,10 +106,14 @@ pub fn warn_of_end(terminal: &TapTerminal, out: &mut Printer) {
     let keys = terminal.keys.current();
     let end = keys.certificate.not_after();
     if ends_soon(keys.certificate.not_before(), end, (terminal.clock)()) {
-        let text = format!("this terminal's certificate ends at {end}");
-        out.warning(&text, Some(
-                "where the CA key lies: rollcall pki renew; for a terminal from a bundle without a server: rollcall pki issue terminal there",
-            ));
+        let text = format!("this terminal's certificate expires at {end}");
+        out.warning(
+            &text,
+            Some(
+                "where the CA key is: rollcall pki renew; for a terminal from a bundle without a server: rollcall \
+                 pki issue terminal there",
+            ),
+        );
     }
 }
 

@@ -63,7 +63,7 @@ fn write(bundle: &Bundle, role: Role, file: &Path, out: &mut Printer) -> Result<
     let not_after = bundle.identity()?.end.into();
     terminals::write(bundle, file)?;
     out.note(&format!(
-        "{} is in {}: bring that file there, run rollcall pki import, and delete it",
+        "{} is in {}: take that file there, run rollcall pki import, and delete it",
         bundle.name,
         file.display()
     ));

@@ -107,13 +107,11 @@ pub fn remark(typed: Time, meant: Timestamp, now: &Zoned) -> Option<String> {
     let at = here.strftime("%H:%M at %:z");
     match now.time_zone().to_ambiguous_zoned(shown).offset() {
         AmbiguousOffset::Unambiguous { .. } => None,
-        AmbiguousOffset::Gap { .. } => {
-            Some(format!("the clock was set forward over {hour} on {}: {at} is meant", here.date()))
-        }
+        AmbiguousOffset::Gap { .. } => Some(format!("the clock skipped {hour} on {}: taken as {at}", here.date())),
         AmbiguousOffset::Fold { before, after } => {
             let other = if here.offset() == before { after } else { before };
             let other = meant.to_zoned(TimeZone::fixed(other)).strftime("%:z").to_string();
-            Some(format!("{hour} comes twice on {}: {at} is meant; the other one is {hour}{other}", here.date()))
+            Some(format!("{hour} comes twice on {}: taken as {at}; for the other one write {hour}{other}", here.date()))
         }
     }
 }
@@ -141,12 +139,14 @@ mod tests {
         let autumn = |meant| said("2027-10-31T11:00:00Z", meant).unwrap();
         assert_eq!(
             autumn("2027-10-31T01:30:00Z"),
-            "02:30 comes twice on 2027-10-31: 02:30 at +01:00 is meant; the other one is 02:30+02:00"
+            "02:30 comes twice on 2027-10-31: taken as 02:30 at +01:00; for the other one write 02:30+02:00"
         );
-        assert!(autumn("2027-10-31T00:30:00Z").ends_with("02:30 at +02:00 is meant; the other one is 02:30+01:00"));
+        assert!(
+            autumn("2027-10-31T00:30:00Z").ends_with("taken as 02:30 at +02:00; for the other one write 02:30+01:00")
+        );
         assert_eq!(
             said("2027-03-28T11:00:00Z", "2027-03-28T01:30:00Z").unwrap(),
-            "the clock was set forward over 02:30 on 2027-03-28: 03:30 at +02:00 is meant"
+            "the clock skipped 02:30 on 2027-03-28: taken as 03:30 at +02:00"
         );
         assert_eq!(said("2027-10-30T11:00:00Z", "2027-10-30T00:30:00Z"), None);
     }

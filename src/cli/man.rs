@@ -39,8 +39,8 @@ const VARIABLES: &[(&str, &str)] = &[
     ("ROLLCALL_EXCHANGE_LIMIT", "The time limit of one exchange with a card, as `5s`; at most `10m`."),
     ("ROLLCALL_TAP_LIMIT", "The time limit of a whole tap, as `15s`; at most `10m`."),
     ("NO_COLOR", "Set to anything: text is not coloured."),
-    ("TERM", "Where it is `dumb` or not set, text is neither coloured nor written over."),
-    ("COLUMNS", "How wide text is in a pipe or a file; a terminal says so itself."),
+    ("TERM", "Where it is `dumb` or not set, text is neither coloured nor overwritten."),
+    ("COLUMNS", "How wide text is in a pipe or a file; a terminal reports its own width."),
     ("TZ", "The time zone of the times that are shown and typed, where it is not the system's."),
     ("XDG_CONFIG_HOME, XDG_STATE_HOME", "Folders in place of `~/.config` and `~/.local/state`."),
     ("PCSCLITE_CSOCK_NAME", "The socket of the PC/SC service, where it is not the system's."),
@@ -232,7 +232,7 @@ fn meaning(arg: &Arg) -> String {
         parts.push(format!("One of: {all}."));
     }
     if let Some(variable) = arg.get_env() {
-        parts.push(format!("The variable `{}` says the same.", variable.to_string_lossy()));
+        parts.push(format!("The variable `{}` does the same.", variable.to_string_lossy()));
     }
     parts.join(" ")
 }
@@ -276,7 +276,7 @@ fn exit_status(page: &mut ManPage) {
 fn environment(page: &mut ManPage, command: &Command) {
     let options = command.get_arguments().filter(|option| !option.is_hide_set()).filter_map(|option| {
         let variable = option.get_env()?.to_string_lossy().into_owned();
-        Some((variable, format!("As `--{}`, which comes before it.", option.get_long()?)))
+        Some((variable, format!("As `--{}`, which overrides it.", option.get_long()?)))
     });
     let mut all: Vec<_> = options.collect();
     all.sort();

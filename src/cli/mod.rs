@@ -142,7 +142,7 @@ fn configure_if_sound(global: &Global, out: &mut Printer) -> Result<Settings, Fa
     match configure(global, out) {
         Err(failure) if global.config.is_none() => {
             if failure.code != "config.no-home" {
-                out.warning(&format!("the configuration is left out: {failure} ({})", failure.code), None);
+                out.warning(&format!("the configuration is ignored: {failure} ({})", failure.code), None);
             }
             Ok(unconfigured(global))
         }

@@ -41,8 +41,8 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     let report = match &args.command {
         PkiCommand::Init { days } => {
             if settings.perso_key.is_none() && home.has_lost_perso_key() {
-                let what = "perso.key is missing: this makes another one, which fits none of the cards that were issued \
-                    (a backup has the one that does)";
+                let what = "perso.key is missing: this makes another one, which fits none of the issued cards \
+                    (restore the old one from a backup)";
                 confirm(settings, out, what, "replace")?;
             }
             Some(home.init(&server_names(), *days, clock_check, now, &mut SystemRandom)?)
@@ -57,7 +57,7 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
             match followed {
                 Followed::Nothing => {}
                 Followed::Begun => {
-                    out.note("another CA takes the place of the one here; both are trusted until it has");
+                    out.note("another CA is replacing the one here; both are trusted until the rotation ends");
                 }
                 Followed::Ended => out.note("the previous CA is no longer trusted"),
             }
@@ -93,7 +93,7 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
 fn not_here() -> Failure {
     let what = "the server decides how long this terminal's certificates are valid";
     Failure::new(ExitClass::Usage, "pki.days", what).hint(Remedy::with(
-        "an administrator adds a terminal with another number of days",
+        "an administrator chooses it when adding a terminal",
         "rollcall server terminal add NAME --days N --out FILE",
     ))
 }
@@ -103,7 +103,8 @@ fn too_late(failure: Failure) -> Failure {
     if failure.code != "pki.terminal-expired" {
         return failure;
     }
-    failure.hint(bundle_from_server("it is too late for that; an administrator makes a new bundle under the same name"))
+    failure
+        .hint(bundle_from_server("it is too late to renew it; an administrator makes a new bundle under the same name"))
 }
 
 /// A terminal whose keys came in a bundle cannot renew them itself without a server.
@@ -181,7 +182,7 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
         Some(old) => {
             let (new, now) = (bundle.identity()?, Timestamp::now());
             let what = format!(
-                "this terminal was {} until {}; from the bundle it is {} until {}",
+                "this terminal was {} until {}; with the bundle it is {} until {}",
                 old.name,
                 At(old.end),
                 new.name,
@@ -192,7 +193,7 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
                 return home.import(&bundle).map_err(Failure::from);
             }
             if old.end > now {
-                confirm(settings, out, &format!("{what}; the keys that it has now are given up"), &new.name)?;
+                confirm(settings, out, &format!("{what}; its present keys are replaced"), &new.name)?;
             }
             home.take_over(&bundle)?;
             out.note(&what);

@@ -22,7 +22,7 @@ pub fn run(
 ) -> Result<Option<IssueReport>, Failure> {
     let store = LocalStore::find(settings)?;
     if settings.server.url.is_some() && store.is_none() && home.has_ca_key() {
-        let what = "the server is elsewhere, with the same CA: here, its rotation would leave the server behind";
+        let what = "the server is elsewhere, with the same CA: a rotation here would leave the server behind";
         return Err(Failure::new(ExitClass::Refused, "pki.rotation-server", what)
             .hint("run it where the server and its store are: rollcall pki rotate-ca"));
     }
@@ -45,7 +45,7 @@ pub fn run(
     store.as_ref().map_or(Ok(()), |store| store.recertify(home, ClockCheck::skipped_if(settings.yes), out))?;
     out.note("both CAs are trusted now; move the tokens: rollcall token rotate --all");
     if store.is_some() {
-        out.note("terminals learn of the new CA when they are renewed, at once by: rollcall pki renew");
+        out.note("terminals learn of the new CA when they are renewed; to do so at once: rollcall pki renew");
     }
     Ok(Some(report))
 }
@@ -53,7 +53,7 @@ pub fn run(
 fn end(settings: &Settings, home: &PkiDir, store: Option<&LocalStore>, out: &mut Printer) -> Result<(), Failure> {
     let left = home.rotation()?.left.len();
     let others = if store.is_some() { ", and every terminal that was not renewed" } else { "" };
-    let what = format!("not moved, and strangers from now on: {}{others}", number_of(left, "token"));
+    let what = format!("not moved, and refused from now on: {}{others}", number_of(left, "token"));
     confirm(settings, out, &what, "finish")?;
     // Includes tokens that were registered before the server knew the new CA.
     store.map_or(Ok(()), |store| store.recertify(home, ClockCheck::skipped_if(settings.yes), out))?;

@@ -157,7 +157,7 @@ impl Printer {
         let (zone, warning) = wall_clock::system_zone();
         self.zone = Some(zone.clone());
         if let Some(text) = warning {
-            self.warning(&text, Some("set TZ to a zone such as Europe/Berlin, and see that tzdata is installed"));
+            self.warning(&text, Some("set TZ to a zone such as Europe/Berlin, and check that tzdata is installed"));
         }
         zone
     }

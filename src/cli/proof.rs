@@ -125,13 +125,13 @@ fn proof(object: &Value, path: &Path) -> Result<Option<FoundProof>, Failure> {
             .decode(text)
             .map(Some)
             .map_err(|error| bad(path, &format!("{name} is not base64url without padding: {error}"))),
-        _ => Err(bad(path, &format!("{name} is not a text"))),
+        _ => Err(bad(path, &format!("{name} is not a string"))),
     };
     let Some(cose) = binary("cose")? else { return Ok(None) };
     let token_id = match &object["token_id"] {
         Value::Null => None,
         Value::String(text) => Some(text.parse().map_err(|_| bad(path, "token_id is not a UUID"))?),
-        _ => return Err(bad(path, "token_id is not a text")),
+        _ => return Err(bad(path, "token_id is not a string")),
     };
     let counter = match &proof["counter"] {
         Value::Null => None,

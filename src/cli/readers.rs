@@ -93,7 +93,7 @@ fn explained(readers: &[ReaderView], screen: &Screen) -> String {
     };
     for reader in readers {
         if let Some(stable) = &reader.stable {
-            line(&[format!("{}: an alias that stays with it is \"{stable}\"", reader.reader).into()], 0, "\n");
+            line(&[format!("{}: a stable alias for it is \"{stable}\"", reader.reader).into()], 0, "\n");
         }
         let Some(atr) = &reader.atr else { continue };
         line(&[format!("{}: {atr}", reader.reader).into()], 0, "\n");

@@ -54,7 +54,7 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     match renew_if_due(&terminal_context(settings), time) {
         Ok(None) => {}
         Ok(Some(end)) => {
-            out.note(&format!("this terminal's certificates were renewed, and end at {}", views::At(end)));
+            out.note(&format!("this terminal's certificates were renewed, and expire at {}", views::At(end)));
             terminal = tap_terminal(settings, depth);
         }
         // The next line reports faults of a certificate; the next scan asks an unreachable server again.

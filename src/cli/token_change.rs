@@ -40,12 +40,12 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
     if let Some(key) = planned.kept.first() {
         let keys = planned.kept.join(", ");
         out.note(&format!(
-            "the server does not know these fields of the card, which stay: {keys}; --field {key}= takes one away"
+            "the server does not know these fields of the card, which stay: {keys}; --field {key}= removes one"
         ));
     }
     if !planned.drift.is_empty() {
         let text = format!(
-            "the card says otherwise than the server, and nobody named this: {}; what the server says is written",
+            "the card and the server differ in what you did not name: {}; what the server says is written",
             in_words(&planned.drift)
         );
         let kept = as_options(planned.drift.iter().map(|change| (&change.part, change.before.as_deref())));
@@ -81,7 +81,7 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
     if let Some(user) = planned.user.as_ref().filter(|_| !planned.unlike_server.is_empty()) {
         let parts = as_options(planned.unlike_server.iter().map(|change| (&change.part, change.after.as_deref())));
         out.note(&format!(
-            "the server's record of {} stays as it is, and the next write goes by it; to change it too: \
+            "the server's record of {} stays as it is, and the next write will use it; to change it too: \
              rollcall server user add --id {}{parts}",
             user.id,
             quoted(&user.id)

@@ -26,8 +26,8 @@ use crate::{
 pub fn begin(global: &Global, command: &CliCommand) -> Result<(), Failure> {
     let Some(path) = &global.trace else {
         // The parser cannot check this, since these options may be on either side of the command.
-        let alone = Failure::new(ExitClass::Usage, "usage", "--trace-personal says what --trace FILE leaves in")
-            .hint("add --trace FILE");
+        let alone =
+            Failure::new(ExitClass::Usage, "usage", "--trace-personal needs --trace FILE").hint("add --trace FILE");
         return if global.trace_personal { Err(alone) } else { Ok(()) };
     };
     if !talks_to_cards(command) {

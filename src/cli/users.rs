@@ -93,12 +93,12 @@ fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out
 fn deny(id: &str, reason: Option<&str>, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let DenyReport { id, is_known, events } =
         operator::deny(&mut store(settings)?, id, reason, settings.yes, now, settings)?;
-    let nobody = format!("nobody here has the id {id}; whoever comes with it is refused from now on");
+    let nobody = format!("no user known here has the id {id}; whoever taps with it is refused from now on");
     show_events(events, &nobody, out)?;
     // A word without a digit may have been meant as a name, which would deny nobody.
     if !is_known && !id.contains(|sign: char| sign.is_ascii_digit()) {
-        let text = format!("{id} is denied as an id, and no name here is {id}");
-        out.warning(&text, Some("give the id of the user where a name was meant: rollcall token list shows ids"));
+        let text = format!("{id} was denied as an id: nobody here has this name");
+        out.warning(&text, Some("if a name was meant, give the id of the user: rollcall token list shows ids"));
     }
     Ok(())
 }
@@ -111,7 +111,7 @@ fn denied(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), 
 
 fn allow(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let id = operator::allow(&mut store(settings)?, id, now, settings)?;
-    out.note(&format!("{id} is let in again, with the next tap"));
+    out.note(&format!("{id} is let in again from the next tap"));
     out.object_for_programs(&views::Allowed { schema: views::Schema::default(), id })
 }
 

@@ -41,7 +41,7 @@ const NOTE: usize = 200;
 pub fn note(text: &str) -> Result<String, String> {
     match text.chars().count() {
         _ if text.trim().is_empty() => Err("it is empty".to_owned()),
-        long if long > NOTE => Err(format!("it has {long} characters, and at most {NOTE} are kept")),
+        long if long > NOTE => Err(format!("it has {long} characters, and at most {NOTE} are allowed")),
         _ => Ok(text.trim().to_owned()),
     }
 }
@@ -106,7 +106,7 @@ impl std::str::FromStr for BoardAddress {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        let address = text.parse().map_err(|_| "expected ADDRESS:PORT, as 127.0.0.1:7480".to_owned())?;
+        let address = text.parse().map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:7480".to_owned())?;
         Ok(Self(Some(address)))
     }
 }

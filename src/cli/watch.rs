@@ -162,10 +162,10 @@ fn board(_: &WatchArgs, settings: &Settings, _: &mut Watch, _: &mut Printer) -> 
 /// Warns of a reader that another program holds, or whose driver does not answer.
 pub fn warn_of_undecided(reader: &str, out: &mut Printer) {
     let text = format!(
-        "{reader}: left out for now: the configuration goes by serial number or USB port, and nobody can ask this reader \
-         for its own"
+        "{reader}: left out for now: the configuration goes by serial number or USB port, and this reader cannot be \
+         asked for its own"
     );
-    out.warning(&text, Some("it is asked again; rollcall doctor names who holds it"));
+    out.warning(&text, Some("it will be asked again; rollcall doctor names who holds it"));
 }
 
 fn event_object(event: &Event) -> Result<String, Failure> {
@@ -203,7 +203,7 @@ impl WatchPrinter<'_> {
         }
         let chosen = &self.settings.readers;
         if chosen.ignores_all(readers) {
-            let hint = "make it fit only what never has a token: rollcall readers lists the names";
+            let hint = "make it match only what never has a token: rollcall readers lists the names";
             self.out.warning("`ignore` in config.toml leaves out every reader that is here now", Some(hint));
         }
         let names: Vec<_> = readers.iter().map(|reader| reader.name.as_str()).collect();
@@ -214,7 +214,7 @@ impl WatchPrinter<'_> {
         if !unmatched.is_empty() {
             let told = unmatched.join(", ");
             let hint = "plug it in, or correct config.toml: rollcall readers lists the names";
-            self.out.warning(&format!("the configuration names what fits no reader: {told}"), Some(hint));
+            self.out.warning(&format!("the configuration has names that match no reader: {told}"), Some(hint));
         }
     }
 
@@ -342,10 +342,10 @@ impl WatchObserver for WatchPrinter<'_> {
                 show_server_event(&event, self.out);
             }
             WatchEvent::Renewed(end) => {
-                self.out.note(&format!("this terminal's certificates are renewed, and end at {end}"));
+                self.out.note(&format!("this terminal's certificates were renewed, and expire at {end}"));
             }
             WatchEvent::NotRenewed(end, failure) => {
-                let text = format!("this terminal's certificates end at {end} and were not renewed: {failure}");
+                let text = format!("this terminal's certificates expire at {end} and were not renewed: {failure}");
                 self.warn(&format!("{} {end}", failure.code), &text, failure.hint.as_deref());
             }
             WatchEvent::Hook(report) => self.hook(&report),
@@ -417,7 +417,7 @@ fn manner(how: &How) -> String {
         How::Status(status) => format!("exit status {status}"),
         How::Signal(signal) => format!("it was ended by signal {signal}"),
         How::Late => "it took too long and was ended".to_owned(),
-        How::Ended => "it was ended, because watch ends".to_owned(),
+        How::Ended => "it was ended because watch ended".to_owned(),
     }
 }
 

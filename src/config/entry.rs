@@ -104,7 +104,7 @@ impl<'a> ConfigEntry<'a> {
         match self.value.get_ref() {
             DeValue::String(text) if text.is_empty() => Err(self.bad("it is empty")),
             DeValue::String(text) => Ok(text),
-            _ => Err(self.bad("expected a text in quotes")),
+            _ => Err(self.bad("expected a string in quotes")),
         }
     }
 
@@ -176,7 +176,7 @@ impl<'a> ConfigEntry<'a> {
     /// # Errors
     /// [`ConfigError::BadValue`].
     pub fn address(&self) -> Result<SocketAddr, ConfigError> {
-        self.text()?.parse().map_err(|_| self.bad("not an ADDRESS:PORT, as 127.0.0.1:7480".to_owned()))
+        self.text()?.parse().map_err(|_| self.bad("not an ADDRESS:PORT, such as 127.0.0.1:7480".to_owned()))
     }
 
     /// One of the words of this type.

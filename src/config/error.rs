@@ -70,9 +70,9 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let (class, code, hint) = match &error {
             ConfigError::NoHome => (ExitClass::Config, "config.no-home", "set ROLLCALL_HOME to a folder".into()),
-            ConfigError::Missing(_) => (ExitClass::Config, "config.missing", "name a file that is there".into()),
+            ConfigError::Missing(_) => (ExitClass::Config, "config.missing", "name an existing file".into()),
             ConfigError::Unreadable(path, _) => {
-                (ExitClass::Io, "config.unreadable", Remedy::with("look at it", format!("ls -l {}", word(path))))
+                (ExitClass::Io, "config.unreadable", Remedy::with("check it", format!("ls -l {}", word(path))))
             }
             ConfigError::TooLong(_) => (ExitClass::Config, "config.too-long", "name a configuration file".into()),
             ConfigError::Writable(path) => (

@@ -302,13 +302,13 @@ fn refusals_name_line_key_and_remedy() {
     assert_eq!(hint, "known here: exchange, on_event, tap");
     for (text, expected) in [
         ("output = \"xml\"", "config.toml:1: output: expected one of text, json, ndjson, csv"),
-        ("output = 3", "config.toml:1: output: expected a text in quotes"),
+        ("output = 3", "config.toml:1: output: expected a string in quotes"),
         ("heartbeat = \"2\"", "config.toml:1: heartbeat: \"2\" is not a duration such as 500ms, 5s, 2m, 8h or 1d"),
         ("[presence]\na = \"always\"", "config.toml:2: presence.a: \"always\" is not field, toggle or until:DURATION"),
         ("[presence]\nmin_stay = \"11m\"", "config.toml:2: presence.min_stay: expected 0s to 600s"),
-        ("board = \"nope\"", "config.toml:1: board: not an ADDRESS:PORT, as 127.0.0.1:7480"),
-        ("[board]\nlisten = \"7480\"", "config.toml:2: board.listen: not an ADDRESS:PORT, as 127.0.0.1:7480"),
-        ("[server]\nlisten = \"nope\"", "config.toml:2: server.listen: not an ADDRESS:PORT, as 127.0.0.1:7480"),
+        ("board = \"nope\"", "config.toml:1: board: not an ADDRESS:PORT, such as 127.0.0.1:7480"),
+        ("[board]\nlisten = \"7480\"", "config.toml:2: board.listen: not an ADDRESS:PORT, such as 127.0.0.1:7480"),
+        ("[server]\nlisten = \"nope\"", "config.toml:2: server.listen: not an ADDRESS:PORT, such as 127.0.0.1:7480"),
         ("verbose = \"yes\"", "config.toml:1: verbose: expected true or false"),
         ("alias = 1", "config.toml:1: alias: expected a table"),
         ("[feedback]\nsound = \"yes\"", "config.toml:2: feedback.sound: expected true or false"),
@@ -319,7 +319,7 @@ fn refusals_name_line_key_and_remedy() {
             "config.toml:2: feedback.a: \"acr\" is not auto, acr122u, acr1252u, springcard-h663 or springcore",
         ),
         ("[alias]\na = \"\"", "config.toml:2: alias.a: it is empty"),
-        ("reader = [\"a\", 1]", "config.toml:1: reader: expected a text in quotes"),
+        ("reader = [\"a\", 1]", "config.toml:1: reader: expected a string in quotes"),
     ] {
         let (code, message, _) = refused(text);
         assert_eq!((code, message.as_str()), ("config.bad-value", expected), "{text}");

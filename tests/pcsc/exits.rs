@@ -88,14 +88,14 @@ fn every_exit_status_is_a_real_run(kind: &str) {
     stack.rollcall(&["users", "allow", "7"]).expect(0);
     let card = bench.take(slot);
     let slot = bench.put(card, Some(Lift { at: 2, carried_out: false }));
-    let left = run(74, "the exchange with the card broke (it left)", "scan", "of a card lifted in the middle");
+    let left = run(74, "the exchange with the card broke off (it left)", "scan", "of a card lifted in the middle");
     let card = bench.take(slot);
     let nonsense = |number, honest| if number == 1 { honest } else { vec![0x90, 0] };
     let slot = bench.put_bent(card, None, Box::new(nonsense));
     let peer = run(76, "the peer broke the protocol", "scan", "of a card that answers nonsense");
     bench.take(slot);
     stack.service("stop");
-    let service = run(69, "a service is not there (PC/SC, the server)", "scan", "without pcscd");
+    let service = run(69, "a service is unavailable (PC/SC, the server)", "scan", "without pcscd");
 
     let bug = row(
         70,

@@ -295,7 +295,7 @@ fn what_is_ignored_is_not_watched() {
     let mut watch =
         stack.command("rollcall").arg("watch").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(watch.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let warned = lines.take(2).find(|line| line.contains("fits no reader")).expect("a warning");
+    let warned = lines.take(2).find(|line| line.contains("match no reader")).expect("a warning");
     assert!(warned.contains("north door"), "{warned}");
     watch.kill().unwrap();
     watch.wait().unwrap();

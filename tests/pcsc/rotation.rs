@@ -174,7 +174,7 @@ fn the_ca_of_a_server_is_rotated(card: &str) {
     assert_eq!(all.scan(&door, 1), ["p2"]);
     assert_eq!(all.scan(&side, 1), ["p2"]);
     let renewed = all.at(&side).rollcall(&["pki", "renew"]).expect(0);
-    assert!(renewed.stderr.contains("another CA takes the place"), "{renewed:#?}");
+    assert!(renewed.stderr.contains("another CA is replacing the one here"), "{renewed:#?}");
     assert_eq!(all.scan(&side, 0), ["p1", "p2"]);
     // Who watches asks the server about the stranger, and lets him in.
     all.at(&door).rollcall(&["users", "clear", "--yes"]).expect(0);

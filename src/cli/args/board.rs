@@ -17,7 +17,7 @@ pub struct BoardArgs {
 /// The commands of `rollcall board`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum BoardCommand {
-    /// Make a link to the board for one browser, which opens it once and within an hour
+    /// Make a link to the board for one browser, to be opened once and within an hour
     Link {
         /// How long the browser that opens it may see the board (8h, 30d)
         #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "30d")]

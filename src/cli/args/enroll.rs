@@ -31,7 +31,7 @@ pub struct EnrollArgs {
     #[arg(long, value_name = "TOKEN_ID", num_args = 0..=1, require_equals = true, conflicts_with = "from")]
     #[allow(clippy::option_option)] // clap's form of an option that may have a value
     pub replace: Option<Option<TokenPrefix>>,
-    /// Make a second card for a user who has one, without a question
+    /// Make a second card for a user who has one, without asking
     #[arg(long, conflicts_with = "replace")]
     pub second_card: bool,
     /// Many at once, instead
@@ -71,7 +71,7 @@ pub struct BatchArgs {
     /// Show what would be done, and touch no card; with --from: check the file and the journal, and show what is left
     #[arg(long)]
     pub dry_run: bool,
-    /// Stop after so many failures in a row
+    /// Stop after this many failures in a row
     #[arg(long, value_name = "N", requires = "from", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_failures: u32,
     /// Stop when no card comes for this long (500ms, 5s, 2m, 8h)

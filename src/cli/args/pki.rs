@@ -27,7 +27,7 @@ pub enum PkiCommand {
         #[arg(long, value_name = "N")]
         days: Option<CertificateDays>,
     },
-    /// Renew this terminal's certificates, where the CA key lies or through the server
+    /// Renew this terminal's certificates, where the CA key is or through the server
     Renew {
         /// For how many days the new certificates are valid: 1 to 366, and no longer than the CA [default: as long as those before]
         #[arg(long, value_name = "N")]
@@ -35,7 +35,7 @@ pub enum PkiCommand {
     },
     /// Begin to rotate the CA: a new one is made here, and the old one is trusted until every token has been moved
     RotateCa {
-        /// End the rotation: the old CA is no longer trusted, and tokens that were not moved are strangers
+        /// End the rotation: the old CA is no longer trusted, and tokens that were not moved are refused
         #[arg(long)]
         finish: bool,
     },

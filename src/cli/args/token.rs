@@ -27,7 +27,8 @@ pub enum TokenCommand {
     Info,
     /// Authenticate the card, and check its signature
     Verify(TokenVerifyArgs),
-    /// Change what you name of the user information on the card; the rest stays as the server, or else the card, has it
+    /// Change the parts of the user information on the card that you name; the rest stays as the server, or else the
+    /// card, has it
     Write(TokenWriteArgs),
     /// Block the token; it can be unblocked
     Block(TokenChangeArgs),
@@ -75,7 +76,7 @@ pub struct TokenRotateArgs {
     /// Show what would be done, and change nothing; with --all: which tokens are left
     #[arg(long)]
     pub dry_run: bool,
-    /// Stop after so many failures in a row
+    /// Stop after this many failures in a row
     #[arg(long, value_name = "N", requires = "all", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_failures: u32,
     /// Stop when no card comes for this long (500ms, 5s, 2m, 8h)

@@ -155,7 +155,7 @@ fn tell(differences: &[RowDifference], has_server: bool, out: &mut Printer) {
         let text = difference.in_words();
         if let Some(command) = difference.remedy(has_server) {
             let text = format!("a row was edited after it went to its card, which stays as it is: {text}");
-            out.warning(&text, Some(&format!("with that card, or for a new picture with another one: {command}")));
+            out.warning(&text, Some(&format!("with that card, or with another one for a new picture: {command}")));
         } else {
             let text = format!("a row that went to a card is no longer in the file: {text}");
             out.warning(&text, Some("put it back as it was, or give it up: --abandon"));
@@ -226,7 +226,7 @@ fn abandon(
     }
     if forgotten > 0 {
         what.push(format!(
-            "this forgets {} without a row in the file; what is forgotten stays in use",
+            "this forgets {} without a row in the file; forgotten tokens stay in use",
             number_of(forgotten, "token")
         ));
     }
@@ -253,7 +253,7 @@ fn summary(count: BatchCount, path: &Path, differences: &[RowDifference]) -> vie
 fn end(stop: Option<BatchStop>, count: BatchCount, signal: Option<u8>, out: &mut Printer) -> Result<u8, Failure> {
     let BatchCount { rows, done, begun } = count;
     if count.is_complete() {
-        out.note(&format!("{} enrolled, none is left", number_of(rows, "row")));
+        out.note(&format!("{} enrolled, none left", number_of(rows, "row")));
         return Ok(0);
     }
     let waiting = if begun == 0 { String::new() } else { format!(", {begun} of them begun") };
@@ -315,8 +315,9 @@ impl BatchObserver for BatchPrinter<'_> {
             BatchEvent::Enrolled { reader, report } => {
                 self.out.item(&show_enrolled(&reader, &report))?;
                 if let Some(command) = self.remedies.get(&report.user.id) {
-                    let text = format!("the card of {} says what its row said before it was edited", report.user.id);
-                    self.out.warning(&text, Some(&format!("while it lies there, run: {command}")));
+                    let text =
+                        format!("the card of {} still has what its row said before it was edited", report.user.id);
+                    self.out.warning(&text, Some(&format!("leave it on the reader, and run: {command}")));
                 }
             }
             BatchEvent::Failed { reader, token_id, user, failure } => {

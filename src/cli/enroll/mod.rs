@@ -133,10 +133,12 @@ fn give_up(
     out: &mut Printer,
 ) -> Result<(), Failure> {
     let Failure { hint, .. } = begun.to_failure(0);
-    confirm(settings, out, &format!("{begun}; this gives that up"), "give up").map_err(|failure| match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    })?;
+    confirm(settings, out, &format!("{begun}; this gives that enrollment up"), "give up").map_err(
+        |failure| match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        },
+    )?;
     match enrollment.journal.all()?.iter().find(|entry| entry.card == card) {
         Some(entry) => resume::give_up(entry, enrollment),
         None => Ok(()),

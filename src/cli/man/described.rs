@@ -10,8 +10,8 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
     (
         "",
         &[
-            "It finds the tokens on the PC/SC readers of this machine, authenticates mutually with each of them, obtains \
-             whose token it is from the card or from a server, and keeps a list of who is here. The same program is the \
+            "It finds the tokens on the PC/SC readers of this machine, authenticates mutually with each of them, \
+             gets the user from the card or from a server, and keeps a list of who is here. The same program is the \
              server.",
             "Results go to stdout; progress, notes, warnings and errors to stderr. An error says what happened, what to \
              do, and a stable code. Run `rollcall doctor` first: it says whether readers, keys and server are in order.",
@@ -19,16 +19,14 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "readers",
-        &[
-            "Each reader has a line with its state and what its card says about itself. `--explain` adds what the answer to \
-           reset means, `--watch` goes on and says what changes.",
-        ],
+        &["Each reader has a line with its state and what its card says about itself. `--explain` adds what the \
+             answer to reset means, `--watch` keeps running and reports every change."],
     ),
     (
         "scan",
         &[
             "Every card on the readers is authenticated and read once, and its user is recorded as present. With `--count` \
-           or `--until` it waits for further cards. Fewer than `--count` in time is exit status 1.",
+           or `--until` it waits for further cards. With fewer than `--count` in time the exit status is 1.",
         ],
     ),
     (
@@ -36,17 +34,15 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
         &[
             "Runs until it is stopped, and keeps the list of who is here up to date as cards come and go. `--presence` says \
              until when somebody counts as present after a tap: `field` while the card is in the field of the reader, \
-             `toggle` until the next tap, `until:DURATION` for so long.",
+             `toggle` until the next tap, `until:DURATION` for that long.",
             "A command given with `--on-event` gets each event as a JSON object on its stdin. As a service it runs in a \
              sandbox: README.Debian of the package says what a hook can reach there.",
         ],
     ),
     (
         "users",
-        &[
-            "The list of who is here lies in the state folder. `watch` and `scan` write it; these commands show and change \
-           it, also while `watch` runs. Without a command it is shown.",
-        ],
+        &["The list of who is here is kept in the state folder. `watch` and `scan` write it; these commands show and \
+           change it, also while `watch` runs. Without a command, the list is shown."],
     ),
     (
         "users history",
@@ -61,9 +57,9 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
         "enroll",
         &[
             "Puts the keys, a certificate and the user information onto a blank card, and registers it where there is a \
-             server. What was interrupted is resumed when the same card is put on the reader again.",
+             server. An interrupted enrollment is resumed when the same card is put on the reader again.",
             "With `--from` one card after another gets the next row of a CSV file; a journal beside it says which rows \
-             are done, so that the same command goes on later.",
+             are done, so that the same command resumes later.",
         ],
     ),
     ("token", &["These commands work on the one card on the readers. Commands that destroy something ask first."]),
@@ -78,14 +74,14 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
         "pki init",
         &[
             "Makes the certificate authority, the keys of this terminal, and the key from which those of cards are derived. \
-           What is there already stays.",
+           What exists already stays.",
         ],
     ),
     (
         "server",
         &[
             "`rollcall server run` is the server. `presence`, `events`, `user`, `token` and `terminal` administer it over \
-           the network, with the certificate of this terminal; the others work beside its store.",
+           the network, with the certificate of this terminal; the others run where its store is.",
         ],
     ),
     (
@@ -102,8 +98,8 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "completions",
-        &["The script completes commands, options and their values, and asks this program for what is known here: \
-           readers and aliases among others."],
+        &["The script completes commands, options and their values, and asks this program for what is known here, \
+             such as readers and aliases."],
     ),
     (
         "man",

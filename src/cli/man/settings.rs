@@ -40,8 +40,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("", "on_event", "string", "", "a command that `watch` runs for each event, by `sh -c`, with the event on its stdin"),
     setting("", "retention", "duration", "for ever", "how long this terminal keeps events, and users of the server (`90d`); see [privacy.md](privacy.md)"),
     setting("", "heartbeat", "duration", "`2s`", "how often a card in mode `field` is checked"),
-    setting("", "stale_after", "duration", "`60s`", "how long a card in mode `field` may not answer before its entry is unconfirmed, and how long an unconfirmed entry waits"),
-    setting("", "perso_key", "string", "", "a PKCS#11 URI (RFC 7512) in place of `pki/perso.key`; `ROLLCALL_PERSO_KEY` precedes it"),
+    setting("", "stale_after", "duration", "`60s`", "how long a card in mode `field` may be silent before its entry becomes unconfirmed, and how long an unconfirmed entry stays on the list"),
+    setting("", "perso_key", "string", "", "a PKCS#11 URI (RFC 7512) in place of `pki/perso.key`; `ROLLCALL_PERSO_KEY` overrides it"),
     setting("board", "listen", "string", "", "where `watch` serves the board: `127.0.0.1:7480`; `board = \"127.0.0.1:7480\"` says the same where nothing else is set"),
     setting("board", "hosts", "strings", "", "the names under which browsers reach it over a network"),
     setting("board", "certificate", "path", "", "its certificate chain (PEM); needed, with `key`, for any address but a loopback address"),
@@ -52,43 +52,43 @@ pub const SETTINGS: &[Setting] = &[
     setting("board", "title", "string", "", "what the place is called"),
     setting("board", "texts", "path", "", "a file with its texts in another language"),
     setting("alias", "", "string each", "", "`\"north door\" = \"ACR122U*00 00\"`, `\"desk\" = \"serial:70D7E2EE\"`: names for readers"),
-    setting("presence", "", "string each", "`field`", "who counts as present: `field`, `toggle` or `until:DURATION`, as `default = …`, and one key for each reader or alias; the first match in the order of the file holds"),
+    setting("presence", "", "string each", "`field`", "who counts as present: `field`, `toggle` or `until:DURATION`, as `default = …`, and one key for each reader or alias; the first match in the file wins"),
     setting("presence", "min_stay", "duration", "`3s`", "in mode `toggle`, how long after a tap another one of the same token at the same reader is still that tap; at most `10m`, and `0s` counts every tap"),
-    setting("feedback", "", "string each", "nothing", "what readers show of a tap: the model whose commands are sent (`acr122u`, `acr1252u`, `springcard-h663`, `springcore`), or `auto`, which takes the model from its name; one key for each reader or alias; the first match in the order of the file holds. See [hardware.md](hardware.md), \"Lights and buzzers\""),
-    setting("feedback", "sound", "boolean", "`false`", "whether `watch` plays a short sound on this computer for who is admitted, and another one for who is not, by the first of `pw-play`, `paplay` and `aplay` that works"),
-    setting("resume", "", "boolean or string each", "`false`", "where a token that was authenticated in full at this `watch` a short while ago is through in a third of the time, without public-key operations: `default = …`, and one key for each reader or alias; the first match in the order of the file holds. `true` is for open tokens, `\"private\"` for private ones too. Where there is a server, it has to allow it (`resume_max_age`). See [operating.md](operating.md), \"The fast tap\""),
+    setting("feedback", "", "string each", "nothing", "what readers show of a tap: the model whose commands are sent (`acr122u`, `acr1252u`, `springcard-h663`, `springcore`), or `auto`, which takes the model from its name; one key for each reader or alias; the first match in the file wins. See [hardware.md](hardware.md), \"Lights and buzzers\""),
+    setting("feedback", "sound", "boolean", "`false`", "whether `watch` plays a short sound on this computer for whoever is admitted, and another one for whoever is not, with the first of `pw-play`, `paplay` and `aplay` that works"),
+    setting("resume", "", "boolean or string each", "`false`", "where a token that was authenticated in full at this `watch` a short while ago gets through in a third of the time, without public-key operations: `default = …`, and one key for each reader or alias; the first match in the file wins. `true` is for open tokens, `\"private\"` for private ones too. Where there is a server, it has to allow it (`resume_max_age`). See [operating.md](operating.md), \"The fast tap\""),
     setting("resume", "max_age", "duration", "`12h`", "how long after a full tap; at most `24h`"),
-    setting("distance", "", "duration each", "`false`", "how much longer than the least time of the same token at the same reader a tap may take to answer, `1ms` to `5s`: `default = …`, and one key for each reader or alias; the first match in the order of the file holds, and `false` takes the bound away. A slower one is refused (`token.too-far`). See [operating.md](operating.md), \"A bound on distance\""),
-    setting("limits", "exchange", "duration", "`5s`", "for one exchange with a card; at most `10m`, and `ROLLCALL_EXCHANGE_LIMIT` precedes it"),
-    setting("limits", "tap", "duration", "`15s`", "for a whole tap; at most `10m`, and `ROLLCALL_TAP_LIMIT` precedes it"),
+    setting("distance", "", "duration each", "`false`", "how much longer than the least time of the same token at the same reader a tap may take to answer, `1ms` to `5s`: `default = …`, and one key for each reader or alias; the first match in the file wins, and `false` removes the bound. A slower one is refused (`token.too-far`). See [operating.md](operating.md), \"A bound on distance\""),
+    setting("limits", "exchange", "duration", "`5s`", "for one exchange with a card; at most `10m`, and `ROLLCALL_EXCHANGE_LIMIT` overrides it"),
+    setting("limits", "tap", "duration", "`15s`", "for a whole tap; at most `10m`, and `ROLLCALL_TAP_LIMIT` overrides it"),
     setting("limits", "on_event", "duration", "`10s`", "for one run of `on_event`"),
-    setting("server", "url", "string", "", "`https://host:port` of this terminal's server, 443 where no port is named; `ROLLCALL_SERVER_URL` precedes it"),
+    setting("server", "url", "string", "", "`https://host:port` of this terminal's server, 443 where no port is named; `ROLLCALL_SERVER_URL` overrides it"),
     setting("server", "timeout", "duration", "`5s`", "for one request"),
     setting("server", "feed_max_age", "duration", "`24h`", "how old the last status feed may be while the server is away"),
     setting("server", "offline_max_age", "duration", "`8h`", "how old user information may be while the server is away"),
-    setting("server", "listen", "string", "`127.0.0.1:7443`", "`server run`: where it listens; `ROLLCALL_SERVER_LISTEN` precedes it"),
-    setting("server", "board", "string", "", "where `server run` serves the board of all terminals: `127.0.0.1:7480`; the rest of it stands under `[board]`"),
-    setting("server", "store", "string", "SQLite in the state folder", "`server run`: `sqlite://FILE` or `postgres://…`; with a password only in a file that its owner alone may read; `ROLLCALL_SERVER_STORE` precedes it"),
-    setting("server", "rate", "integer", "`200`", "requests of one terminal a second; 0: no limit; `ROLLCALL_SERVER_RATE` precedes it"),
+    setting("server", "listen", "string", "`127.0.0.1:7443`", "`server run`: where it listens; `ROLLCALL_SERVER_LISTEN` overrides it"),
+    setting("server", "board", "string", "", "where `server run` serves the board of all terminals: `127.0.0.1:7480`; its other settings are under `[board]`"),
+    setting("server", "store", "string", "SQLite in the state folder", "`server run`: `sqlite://FILE` or `postgres://…`; with a password only in a file that its owner alone may read; `ROLLCALL_SERVER_STORE` overrides it"),
+    setting("server", "rate", "integer", "`200`", "requests of one terminal a second; 0: no limit; `ROLLCALL_SERVER_RATE` overrides it"),
     setting("server", "connections", "integer", "`1024`", "connections at one time"),
-    setting("server", "proxies", "strings", "none", "`server run`: the addresses or networks of proxies before it (`[\"192.0.2.7\", \"10.0.0.0/8\"]`); each connection of theirs begins with a PROXY header, version 1 or 2, and counts as one of who is named there; the board takes none"),
-    setting("server", "resume_max_age", "duration", "never", "`server run`: how long after its proof a token may come with fast taps at the terminal of that proof, at most `24h`; without it every tap is a full one. See [operating.md](operating.md), \"The fast tap\""),
-    setting("server", "retention", "duration", "", "`server run`: how long events, proofs and nonces are kept, 10d or longer (see [privacy.md](privacy.md)); without it events and proofs have no end, and nonces 90 days"),
+    setting("server", "proxies", "strings", "none", "`server run`: the addresses or networks of proxies in front of it (`[\"192.0.2.7\", \"10.0.0.0/8\"]`); each of their connections begins with a PROXY header, version 1 or 2, and counts for the address in it; the board accepts no such header"),
+    setting("server", "resume_max_age", "duration", "never", "`server run`: how long after its proof a token may use fast taps at the terminal of that proof, at most `24h`; without it every tap is a full one. See [operating.md](operating.md), \"The fast tap\""),
+    setting("server", "retention", "duration", "", "`server run`: how long events, proofs and nonces are kept, 10d or longer (see [privacy.md](privacy.md)); without it events and proofs are kept for ever, and nonces for 90 days"),
 ];
 
 /// The purpose of each table of the file, in its order.
 const TABLES: &[(&str, &str, &str)] = &[
-    ("", "KEYS AT THE TOP OF THE FILE", "These stand before the first table."),
+    ("", "KEYS AT THE TOP OF THE FILE", "These come before the first table."),
     (
         "board",
         "THE TABLE [board]",
-        "The page of who is here that `watch` serves to browsers. Paths begin at the configuration folder.",
+        "The page of who is here that `watch` serves to browsers. Paths are relative to the configuration folder.",
     ),
-    ("alias", "THE TABLE [alias]", "Names for readers. They stand wherever a reader is named."),
+    ("alias", "THE TABLE [alias]", "Names for readers. They can be used wherever a reader is named."),
     ("presence", "THE TABLE [presence]", "Until when somebody counts as present after a tap."),
     ("feedback", "THE TABLE [feedback]", "Lights and buzzers of readers, and sounds, for `watch`."),
     ("resume", "THE TABLE [resume]", "Taps of people who were here a short while ago."),
-    ("distance", "THE TABLE [distance]", "Taps that a network may have carried."),
+    ("distance", "THE TABLE [distance]", "Taps that may have been relayed over a network."),
     ("limits", "THE TABLE [limits]", "How long something may take before it is given up."),
     ("server", "THE TABLE [server]", "The server of this terminal, and the one that runs here."),
 ];
@@ -121,16 +121,13 @@ pub fn page(date: &str) -> ManPage {
     let mut page = ManPage::new("rollcall.toml", 5, date, "configuration of rollcall(1)");
     page.section("DESCRIPTION");
     page.paragraph(
-        "The file `config.toml` in the configuration folder says what holds for every command. It is written in TOML, \
-         and it does not have to be there.",
+        "The file `config.toml` in the configuration folder sets defaults for every command. It is written in TOML, and is optional.",
     );
     page.paragraph(
-        "An option on the command line precedes the environment, and that precedes this file. An unknown key, a value \
-         that does not fit, and a file that everybody may write are refused, with file, line and key (exit status 78).",
+        "An option on the command line overrides the environment, which overrides this file. An unknown key, an invalid value, and a file that everybody may write are refused; the error names file, line and key (exit status 78).",
     );
     page.paragraph(
-        "A duration is a string of a whole number and a unit: `500ms`, `5s`, `2m`, `8h`, `1d`. Strings are a list, as \
-         `[\"a\", \"b\"]`; one string stands for a list of one.",
+        "A duration is a string of a whole number and a unit: `500ms`, `5s`, `2m`, `8h`, `1d`. Strings are a list, such as `[\"a\", \"b\"]`; a single string is a list of one.",
     );
     for (table, title, about) in TABLES {
         page.section(title);
@@ -146,11 +143,11 @@ pub fn page(date: &str) -> ManPage {
     page.paragraph("A terminal at a door, with a board and a server:");
     page.example(&EXAMPLE.lines().collect::<Vec<_>>());
     page.section("EXIT STATUS");
-    page.item("78", "Every command ends so where this file is wrong.");
+    page.item("78", "Every command ends with this status where this file is wrong.");
     page.section("ENVIRONMENT");
-    page.item("ROLLCALL_CONFIG", "Another file; as `--config`, which precedes it.");
+    page.item("ROLLCALL_CONFIG", "Another file; as `--config`, which overrides it.");
     page.item("ROLLCALL_HOME", "The folder of this file and of all state.");
-    page.paragraph("Where a variable precedes a key, it is said there; rollcall(1) has them all.");
+    page.paragraph("Where a variable overrides a key, the key says so; rollcall(1) lists all variables.");
     page.section("FILES");
     for (path, what) in FILES {
         page.item(path, what);

@@ -114,7 +114,7 @@ fn import(server: &ServerClient, file: &Path, dry_run: bool, out: &mut Printer) 
             "{}: the server does not know {first:?}{more}, the file has no column name, and nothing was done",
             file.display()
         );
-        let hint = "add the column name, or leave out whom the server does not know";
+        let hint = "add the column name, or leave out users that the server does not know";
         return Err(Failure::new(ExitClass::Data, "csv.bad-rows", told).hint(hint));
     }
     let users = table.rows.iter().map(|row| table.patch(&row.user).apply(known.get(&row.user.id)));
@@ -203,7 +203,7 @@ fn meant(server: &ServerClient, typed: &TokenPrefix) -> Result<Uuid, Failure> {
 /// A missing token is an answer, as with users and terminals, and not a refusal.
 fn unknown(which: &str) -> Failure {
     Failure::new(ExitClass::No, "token.unknown", format!("the server knows no token {which}"))
-        .hint(Remedy::with("see which there are", "rollcall server token list"))
+        .hint(Remedy::with("list the tokens", "rollcall server token list"))
 }
 
 fn unknown_or(error: ServerError, id: &str) -> Failure {

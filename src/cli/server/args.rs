@@ -84,7 +84,7 @@ pub struct BackupArgs {
 pub struct RestoreArgs {
     /// A file made by rollcall server backup, from either kind of store
     pub file: PathBuf,
-    /// Overwrite what is in the store now, after a question
+    /// Overwrite what is in the store now, after asking
     #[arg(long)]
     pub replace: bool,
 }
@@ -184,11 +184,11 @@ pub enum ServerTokenCommand {
 pub enum StatusWord {
     /// It is let in
     Active,
-    /// Not for now
+    /// Refused for now
     Suspended,
     /// Reported lost
     Lost,
-    /// Never again
+    /// Refused for ever
     Revoked,
 }
 

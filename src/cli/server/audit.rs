@@ -56,7 +56,7 @@ fn reconcile(dry_run: bool, settings: &Settings, out: &mut Printer) -> Result<u8
     let known = lost.iter().filter(|one| one.known.is_some()).count();
     if known < lost.len() {
         out.warning(
-            &format!("not known here any more: {} that terminals keep out", number_of(lost.len() - known, "token")),
+            &format!("no longer known here: {} that terminals refuse", number_of(lost.len() - known, "token")),
             Some("enroll their holders again; the terminals refuse these cards as unknown"),
         );
     }
@@ -64,7 +64,7 @@ fn reconcile(dry_run: bool, settings: &Settings, out: &mut Printer) -> Result<u8
         lost
     } else {
         let what = format!(
-            "this takes the word of {} for {}, and gives up what else was lost after the backup",
+            "this trusts {} about {}, and gives up whatever else was lost since the backup",
             number_of(missing.len(), "terminal"),
             number_of(known, "token")
         );

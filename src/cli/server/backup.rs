@@ -98,7 +98,7 @@ pub fn restore(args: &RestoreArgs, settings: &Settings, out: &mut Printer) -> Re
     let (url, (own, previous)) = (store(settings)?, authorities(settings)?);
     let previous = previous.as_ref();
     if is_store(&args.file, &url) {
-        let message = format!("{} is the store itself, and no backup of it", args.file.display());
+        let message = format!("{} is the store itself, not a backup of it", args.file.display());
         return Err(Failure::new(ExitClass::Usage, "backup.store", message)
             .hint("name a file that rollcall server backup has made"));
     }
@@ -133,8 +133,8 @@ pub fn restore(args: &RestoreArgs, settings: &Settings, out: &mut Printer) -> Re
         );
     }
     out.note(
-        "terminals that know of more than this log holds keep refusing whom they refused, and send their events \
-         again; once they have, look: rollcall server audit reconcile --dry-run",
+        "terminals that have seen more than this log holds keep refusing whom they refused, and send their events \
+         again; once they have, check: rollcall server audit reconcile --dry-run",
     );
     Ok(0)
 }

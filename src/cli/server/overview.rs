@@ -71,7 +71,8 @@ fn rolled_back(missing: &[MissingRecord]) -> Option<Finding> {
          restored from a backup, or its end was cut off",
         head.seq
     );
-    let remedy = Remedy::with("look, and bring back whom the terminals keep out", "rollcall server audit reconcile");
+    let remedy =
+        Remedy::with("check, and bring back what the terminals still refuse", "rollcall server audit reconcile");
     let terminals: Vec<_> = missing.iter().map(|one| one.terminal.clone()).collect();
     Some(Finding::fault("server.rolled-back", message, remedy).fact("terminals", terminals))
 }
@@ -147,7 +148,7 @@ fn silent(summary: &PresenceSummary, terminals: &[RegisteredTerminal], now: Time
         })
         .collect();
     if named.is_empty() {
-        return Finding::good("no terminal that brought events is silent").fact("heard", heard.len()).fact("silent", 0);
+        return Finding::good("no terminal that sent events is silent").fact("heard", heard.len()).fact("silent", 0);
     }
     let message = format!("{} of {} silent: {}", named.len(), number_of(heard.len(), "terminal"), some(&named));
     let remedy = Remedy::with("see whether they run, and revoke those that are gone", "rollcall server terminal list");
@@ -169,11 +170,11 @@ fn ending(terminals: &[RegisteredTerminal], now: Timestamp) -> Finding {
         let first = known.iter().map(|(_, end)| *end).min();
         let message = first.map_or_else(
             || "no terminal has shown its certificate yet".to_owned(),
-            |end| format!("{} of terminals, the first ends at {end:.0}", known.len()),
+            |end| format!("{} of terminals, the first expires at {end:.0}", known.len()),
         );
         return Finding::good(message).fact("certificates", known.len()).fact("late", 0);
     }
-    let message = format!("{} of {} certificates of terminals end soon: {}", late.len(), known.len(), some(&late));
+    let message = format!("{} of {} certificates of terminals expire soon: {}", late.len(), known.len(), some(&late));
     let remedy = Remedy::with("renew them there, or give new bundles", "rollcall pki renew");
     Finding::look(message, remedy).fact("certificates", known.len()).fact("late", late.len())
 }
@@ -214,7 +215,7 @@ mod tests {
             (found.verdict, found.message)
         };
         let well = vec![terminal("door", 1, false), terminal("gone", 600, true)];
-        assert_eq!(told(well.clone()), (Verdict::Good, "no terminal that brought events is silent".to_owned()));
+        assert_eq!(told(well.clone()), (Verdict::Good, "no terminal that sent events is silent".to_owned()));
         let unheard = |name: &str| PresenceTerminal { last_word: None, silent: Some(true), ..terminal(name, 0, false) };
         assert_eq!(told(vec![unheard("new")]).0, Verdict::Good);
         assert_eq!(told(vec![unheard("old")]), (Verdict::Warning, "1 of 1 terminal silent: old".to_owned()));
@@ -227,7 +228,7 @@ mod tests {
         let mut all = [registered("desk", now(), -1, false), registered("door", now(), -1, false)];
         let later = now() + SignedDuration::from_hours(100);
         renewed_here(&mut all, "desk", later);
-        assert_eq!(ending(&all, now()).message, "1 of 2 certificates of terminals end soon: door ended");
+        assert_eq!(ending(&all, now()).message, "1 of 2 certificates of terminals expire soon: door ended");
         renewed_here(&mut all, "desk", now());
         assert_eq!(all[0].certificate_until, Some(later));
     }
@@ -238,11 +239,11 @@ mod tests {
         let well = ending(&[terminal(1, 48, false), terminal(2, 1, true)], now());
         assert_eq!(
             (well.verdict, well.message.as_str()),
-            (Verdict::Good, "1 of terminals, the first ends at 2026-12-01T12:00:00Z")
+            (Verdict::Good, "1 of terminals, the first expires at 2026-12-01T12:00:00Z")
         );
         let late = ending(&[terminal(1, 47, false), terminal(2, -1, false), terminal(3, 800, false)], now());
         assert_eq!(late.verdict, Verdict::Warning);
-        assert_eq!(late.message, "2 of 3 certificates of terminals end soon: t1 in 1d 23h, t2 ended");
+        assert_eq!(late.message, "2 of 3 certificates of terminals expire soon: t1 in 1d 23h, t2 ended");
         let many: Vec<_> = (0..7).map(|number| terminal(number, -1, false)).collect();
         assert!(ending(&many, now()).message.ends_with("t4 ended and 2 more"));
     }

@@ -59,7 +59,7 @@ fn warn(summary: &PresenceSummary, at: Timestamp, out: &mut Printer) {
     for terminal in summary.terminals.iter().filter(|one| one.silent == Some(true)) {
         let age = match terminal.last_word {
             Some(last) => format!("has been silent for {}", span(last, at)),
-            None => "has not been heard yet by this server".to_owned(),
+            None => "has not been heard from by this server yet".to_owned(),
         };
         let (name, people) = (&terminal.name, terminal.present);
         let revoked = if terminal.revoked { ", and is revoked" } else { "" };

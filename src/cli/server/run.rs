@@ -43,7 +43,7 @@ pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
             "terminal.conflict",
             format!("the server knows another terminal {:?}, or this one's key under another name", done.terminal),
         )
-        .hint("look: rollcall server terminal list"));
+        .hint("see: rollcall server terminal list"));
     };
     let done_here = format!("{} administers the server: start it with rollcall server run", done.terminal);
     out.note(if new { &done_here } else { "everything exists already; nothing was changed" });

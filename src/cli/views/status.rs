@@ -81,7 +81,7 @@ impl Printable for AreaView {
             "CODE",
             |one| Cell::new(text(one.code.as_ref()), Style::Dim),
         ),
-        Column::both("what", |one| one.what.clone(), 3, "HOW IT IS", |one| one.what.as_str().into()),
+        Column::both("what", |one| one.what.clone(), 3, "DETAIL", |one| one.what.as_str().into()),
         Column::csv("remedy", |one| text(one.remedy.as_ref())),
         Column::csv("command", |one| text(one.command.as_ref())),
         Column::csv("facts", |one| serde_json::to_string(&one.facts).unwrap_or_default()),

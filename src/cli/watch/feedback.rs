@@ -31,7 +31,9 @@ pub fn failure(failed: &FeedbackFailure) -> (String, String) {
     };
     let hint = match error {
         SignalError::UnknownModel => "name its model under `[feedback]` in config.toml, or take it out",
-        SignalError::EscapeRefused => "docs/hardware.md, \"Lights and buzzers\", says how the driver is allowed to",
+        SignalError::EscapeRefused => {
+            "docs/hardware.md, \"Lights and buzzers\", says how to make the driver pass it on"
+        }
         SignalError::Answer(_) => "the model under `[feedback]` in config.toml may be another",
         SignalError::Late | SignalError::Link(_) => "rollcall doctor says what is wrong with the reader",
     };

@@ -16,7 +16,7 @@ pub fn start(settings: &Settings) -> (Option<ReaderResumption>, Option<String>) 
         return (None, None);
     }
     if let Err(error) = hide_memory() {
-        let text = format!("all taps are full ones: the keys for fast taps would not be safe in memory ({error})");
+        let text = format!("fast taps are off: their keys would not be safe in memory ({error})");
         return (None, Some(text));
     }
     let cache = ResumptionCache::new(rules.max_age());
