@@ -25,6 +25,10 @@ const DOUBT: Duration = Duration::from_secs(1);
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How long connecting may take at least: with the usual limit of a request it may take no longer, so that a tap is not
+/// held up by a server that is off.
+const CONNECT: Duration = Duration::from_secs(2);
+
 pub const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
@@ -39,7 +43,16 @@ pub struct RequestLimits {
 
 impl Default for RequestLimits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(2), request: Duration::from_secs(5) }
+        Self { connect: CONNECT, request: Duration::from_secs(5) }
+    }
+}
+
+impl RequestLimits {
+    /// The limits for a request that may take this long. The share of connecting grows with it, because it is a slow
+    /// link that somebody allows more for; it does not take all of it, because a server that is off, or one of several
+    /// addresses that is, holds up a tap for as long.
+    pub fn within(request: Duration) -> Self {
+        Self { connect: CONNECT.max(request / 5 * 2), request }
     }
 }
 

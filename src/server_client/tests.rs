@@ -1,8 +1,10 @@
 //! Tests the client against small servers: good, slow, dead, wrong, hostile.
 
 use std::{
-    net::TcpListener,
+    io,
+    net::{TcpListener, TcpStream},
     sync::{Arc, Mutex, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
@@ -277,6 +279,43 @@ fn a_slow_server_is_given_up() {
     assert_eq!(terminal.openapi().unwrap_err(), ServerError::Slow);
     assert_eq!(terminal.health().unwrap_err(), ServerError::Slow);
     drop(held);
+}
+
+/// What is allowed for a request counts for connecting, too; by default a server that is off is given up soon.
+#[test]
+fn connecting_may_take_longer_where_a_request_may() {
+    let connect = |seconds| RequestLimits::within(Duration::from_secs(seconds)).connect;
+    assert_eq!(RequestLimits::within(Duration::from_secs(5)), RequestLimits::default());
+    for (request, connecting) in [(1, 2), (5, 2), (10, 4), (20, 8)] {
+        assert_eq!(connect(request), Duration::from_secs(connecting), "{request}");
+    }
+}
+
+/// A link on which nothing arrives for longer than connecting takes by default.
+#[test]
+fn a_slow_link_is_waited_for_where_more_is_allowed() {
+    let world = World::new();
+    let double = Double::start(&world, |_| json(&health()));
+    let link = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}", link.local_addr().unwrap().port());
+    let there = double.address;
+    thread::spawn(move || {
+        for here in link.incoming().flatten() {
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(2500));
+                let server = TcpStream::connect(there).unwrap();
+                let (mut back, mut forth) = (server.try_clone().unwrap(), here.try_clone().unwrap());
+                thread::spawn(move || io::copy(&mut back, &mut forth));
+                let (mut from, mut to) = (here, server);
+                // Who gave up has closed the connection.
+                let _ = io::copy(&mut from, &mut to);
+            });
+        }
+    });
+    let health_within =
+        |seconds| world.terminal_with(&url, RequestLimits::within(Duration::from_secs(seconds))).health();
+    assert_eq!(health_within(5), Err(ServerError::Slow));
+    assert_eq!(health_within(20), Ok(health()));
 }
 
 #[test]

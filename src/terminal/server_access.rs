@@ -39,7 +39,7 @@ impl ServerAccess {
     /// As [`PkiDir::load_terminal_tls`](crate::pki::PkiDir::load_terminal_tls) and [`ServerClient::connect`].
     pub fn connect(&self) -> Result<ServerClient, Failure> {
         let tls = self.pki.load_terminal_tls(Timestamp::now())?;
-        let limits = RequestLimits { request: self.timeout, ..RequestLimits::default() };
+        let limits = RequestLimits::within(self.timeout);
         Ok(ServerClient::connect(&self.url, &tls.key, &tls.certificate, &tls.trusted(), limits)?)
     }
 }
