@@ -78,7 +78,8 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
         Some(Absence::Crowded) => failed(
             ExitClass::Busy,
             "store.busy",
-            "close other connections to it, or allow more: max_connections of PostgreSQL, CONNECTION LIMIT of the role or the database"
+            "close other connections to it, or allow more: max_connections of PostgreSQL, CONNECTION LIMIT of the role \
+             or the database, max_client_conn of PgBouncer"
                 .into(),
         ),
         Some(Absence::Tls) => failed(
@@ -109,13 +110,14 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
         Some(Absence::Login) => failed(
             ExitClass::Io,
             "store.database",
-            "correct user and password in the address of the store, or let PostgreSQL take them: pg_hba.conf, and ALTER ROLE … LOGIN"
+            "correct user and password in the address of the store, or let PostgreSQL take them: pg_hba.conf, and ALTER ROLE … LOGIN; \
+             PgBouncer: auth_file"
                 .into(),
         ),
         Some(Absence::NoDatabase) => failed(
             ExitClass::Io,
             "store.database",
-            "correct the name of the database in the address of the store, or make it: createdb".into(),
+            "correct the name of the database in the address of the store, or make it: createdb; PgBouncer: [databases]".into(),
         ),
         None => failed(ExitClass::Io, "store.database", "check that the database exists, and that this user may use \
             it".into()),

@@ -109,8 +109,35 @@ impl Absence {
             | sqlx::Error::WorkerCrashed => Some(Self::Unreachable),
             sqlx::Error::Tls(_) => Some(Self::Tls),
             sqlx::Error::Database(error) if is_poolers(error.message()) => Some(Self::Pooler),
-            sqlx::Error::Database(error) => Self::of_code(&error.code()?),
+            sqlx::Error::Database(error) => Self::of_answer(&error.code()?, error.message()),
             _ => None,
+        }
+    }
+
+    /// The meaning of an error that the database, or a pooler in front of it, answers.
+    fn of_answer(code: &str, message: &str) -> Option<Self> {
+        if code.starts_with("08") { Self::of_relayed(message).or(Self::of_code(code)) } else { Self::of_code(code) }
+    }
+
+    /// The meaning of a message of `PgBouncer` (1.18), or of one of PostgreSQL that it passes on: both come with the code
+    /// of a failed connection. What PostgreSQL says in another language than English is not found here.
+    fn of_relayed(message: &str) -> Option<Self> {
+        let says = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
+        if says(&["no more connections allowed", "client connections exceeded"])
+            || says(&["too many clients already", "too many connections for", "remaining connection slots"])
+        {
+            Some(Self::Crowded)
+        } else if says(&["authentication failed", "no such user", "login rejected"])
+            || says(&["no pg_hba.conf entry", "is not permitted to log in"])
+            || says(&["role \""]) && says(&["does not exist"])
+        {
+            Some(Self::Login)
+        } else if says(&["no such database"]) || says(&["database \""]) && says(&["does not exist"]) {
+            Some(Self::NoDatabase)
+        } else if says(&["the database system is"]) {
+            Some(Self::Stopped)
+        } else {
+            None
         }
     }
 }
@@ -233,6 +260,42 @@ mod tests {
         assert!(is_poolers("unsupported startup parameter: extra_float_digits"));
         assert!(!is_poolers("the database system is starting up"));
         assert_eq!(Absence::of(&sqlx::Error::Tls("server does not support TLS".into())), Some(Absence::Tls));
+    }
+
+    /// The messages as `PgBouncer` sends them, with its one code.
+    #[test]
+    fn what_a_pooler_passes_on_is_told_apart() {
+        for (message, absence) in [
+            ("no such database: people", Absence::NoDatabase),
+            ("database \"people\" does not exist", Absence::NoDatabase),
+            ("server login has been failing, cached error: database \"people\" does not exist", Absence::NoDatabase),
+            ("\"trust\" authentication failed", Absence::Login),
+            ("password authentication failed", Absence::Login),
+            ("SASL authentication failed", Absence::Login),
+            ("certificate authentication failed", Absence::Login),
+            ("unix socket login rejected", Absence::Login),
+            ("no such user", Absence::Login),
+            ("no such user: store", Absence::Login),
+            ("password authentication failed for user \"store\"", Absence::Login),
+            ("role \"store\" does not exist", Absence::Login),
+            ("role \"store\" is not permitted to log in", Absence::Login),
+            ("no pg_hba.conf entry for host \"::1\", user \"store\", database \"people\"", Absence::Login),
+            ("no more connections allowed (max_client_conn)", Absence::Crowded),
+            ("sorry, too many clients already", Absence::Crowded),
+            ("too many connections for role \"store\"", Absence::Crowded),
+            ("too many connections for database \"people\"", Absence::Crowded),
+            ("the database system is starting up", Absence::Stopped),
+            ("server login has been failing, try again later (server_login_retry)", Absence::Unreachable),
+            ("client_login_timeout (server down)", Absence::Unreachable),
+            ("query_wait_timeout", Absence::Unreachable),
+            ("database \"people\" is disabled", Absence::Unreachable),
+            ("", Absence::Unreachable),
+        ] {
+            assert_eq!(Absence::of_answer("08P01", message), Some(absence), "{message}");
+        }
+        // The words count only with that code: a database that answers itself has better ones.
+        assert_eq!(Absence::of_answer("42P01", "relation of database \"people\" does not exist"), None);
+        assert_eq!(Absence::of_answer("57P03", "no such user"), Some(Absence::Stopped));
     }
 
     #[test]
