@@ -78,9 +78,9 @@ pub enum ServerError {
     /// It does not accept our certificate, or this terminal may not do this; with its code, if it gave one.
     #[error("the server refuses this terminal: {0}")]
     Refused(String, Option<ProblemCode>),
-    /// It asks to wait (429, 503).
-    #[error("the server is busy: {0}")]
-    Busy(String),
+    /// It asks to wait (429, 503); with its code, if it gave one.
+    #[error("{} {}", waiting(*.1), .0)]
+    Busy(String, Option<ProblemCode>),
     /// Its answer does not conform to `/v1`.
     #[error("the server breaks the protocol: {0}")]
     Protocol(String),
@@ -108,12 +108,17 @@ fn wording(problem: &Problem) -> String {
     problem.detail.as_ref().map_or_else(|| problem.title.clone(), |detail| format!("{}: {detail}", problem.title))
 }
 
+/// A server whose store is away is not busy: waiting alone may not help.
+const fn waiting(code: Option<ProblemCode>) -> &'static str {
+    if matches!(code, Some(ProblemCode::ServerStore)) { "the server answers, but" } else { "the server is busy:" }
+}
+
 impl ServerError {
     /// Maps a problem to what it means for a terminal.
     pub(super) fn from_problem(problem: Problem) -> Self {
         match problem.status {
             401 | 403 => Self::Refused(wording(&problem), problem.known_code()),
-            429 | 503 => Self::Busy(wording(&problem)),
+            429 | 503 => Self::Busy(wording(&problem), problem.known_code()),
             _ => Self::Problem(Box::new(problem)),
         }
     }
@@ -141,7 +146,7 @@ impl ServerError {
 
     /// Whether the server was not reached, did not answer in time, or was busy.
     pub const fn is_absence(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Away | Self::Slow | Self::Busy(_))
+        matches!(self, Self::Unreachable(_) | Self::Away | Self::Slow | Self::Busy(..))
     }
 
     /// The problem with which the server refused the request, if it did.
@@ -184,7 +189,15 @@ impl From<ServerError> for Failure {
                 .and("then restart the server"),
             ),
             ServerError::Refused(_, code) => (ExitClass::Refused, "server.refused", admission(*code)),
-            ServerError::Busy(_) => (ExitClass::Busy, "server.busy", "try again in a moment".into()),
+            ServerError::Busy(_, Some(ProblemCode::ServerStore)) => (
+                ExitClass::Busy,
+                "server.busy",
+                Remedy::with(
+                    "try again in a moment; if it stays away, see the log of the server, and run there",
+                    "rollcall status",
+                ),
+            ),
+            ServerError::Busy(..) => (ExitClass::Busy, "server.busy", "try again in a moment".into()),
             ServerError::Protocol(_) => (
                 ExitClass::Protocol,
                 "server.protocol",
@@ -313,7 +326,8 @@ mod tests {
     #[test]
     fn only_a_server_that_did_not_answer_is_absent() {
         let why = || "why".to_owned();
-        for absent in [ServerError::Unreachable(why()), ServerError::Away, ServerError::Slow, ServerError::Busy(why())]
+        for absent in
+            [ServerError::Unreachable(why()), ServerError::Away, ServerError::Slow, ServerError::Busy(why(), None)]
         {
             assert!(absent.is_absence(), "{absent:?}");
         }

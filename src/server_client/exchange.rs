@@ -182,8 +182,8 @@ fn once(
         200 => Err(ServerError::Protocol(format!("an answer that is not {wanted}"))),
         400.. if kind == PROBLEM => Err(problem(status, &body)),
         // A proxy in between may answer for a server that is unavailable.
-        429 | 502..=504 => Err(ServerError::Busy(format!("status {status}"))),
-        _ => Err(ServerError::Protocol(format!("status {status} without a problem document"))),
+        429 | 502..=504 => Err(ServerError::Busy(format!("status {status}"), None)),
+        _ => Err(ServerError::Protocol(format!("status {status} without a problem"))),
     }
 }
 

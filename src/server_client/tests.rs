@@ -366,7 +366,13 @@ fn a_problem_is_told_by_its_code() {
     assert_eq!(seen(&told(409, "proof.clone")), (77, "proof.clone"));
     assert_eq!(seen(&told(403, "terminal.revoked")), (77, "server.refused"));
     assert_eq!(seen(&told(429, "server.rate")), (75, "server.busy"));
-    assert_eq!(seen(&told(503, "server.store")), (75, "server.busy"));
+    // A store that is away is said to be that, and its server's log has the reason; a busy server is only busy.
+    let (storeless, busy) = (told(503, "server.store"), told(503, "server.busy"));
+    assert_eq!((seen(&storeless), seen(&busy)), ((75, "server.busy"), (75, "server.busy")));
+    assert!(storeless.message.starts_with("the server answers, but "), "{}", storeless.message);
+    assert!(busy.message.starts_with("the server is busy: "), "{}", busy.message);
+    let at_server = |failure: &Failure| failure.hint.as_deref().unwrap().ends_with("run there: rollcall status");
+    assert!(at_server(&storeless) && !at_server(&busy));
     assert_eq!(seen(&told(500, "server.fault")), (69, "server.fault"));
     let unknown = told(418, "tea.\u{1b}[31mpot");
     assert_eq!(seen(&unknown), (76, "server.protocol"));

@@ -63,7 +63,7 @@ pub fn briefly<T>(ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, Serv
 fn again<T>(tries: usize, mut ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, ServerError> {
     for _ in 0..tries {
         match ask() {
-            Err(ServerError::Busy(_)) => thread::sleep(PAUSE), // the server asked for it: Retry-After
+            Err(ServerError::Busy(..)) => thread::sleep(PAUSE), // the server asked for it: Retry-After
             done => return done,
         }
     }

@@ -13,7 +13,7 @@ fn put_until_refused(admin: &ServerClient, round: usize) -> (Vec<String>, String
         let id = format!("{round}-{n}");
         match admin.put_user(&user(&id)) {
             Ok(_) => kept.push(id),
-            Err(ServerError::Busy(why)) => return (kept, why),
+            Err(ServerError::Busy(why, _)) => return (kept, why),
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -48,7 +48,7 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on(kind: &Kind) {
         // A change as small as that of the readiness still fits.
         let health = admin.health();
         if filler.is_some() {
-            assert!(matches!(&health, Err(ServerError::Busy(why)) if why.contains(cause)), "{round}: {health:?}");
+            assert!(matches!(&health, Err(ServerError::Busy(why, _)) if why.contains(cause)), "{round}: {health:?}");
         }
         for id in kept.iter().map(String::as_str).chain(["before"]) {
             assert_eq!(admin.user(id).unwrap(), user(id));
