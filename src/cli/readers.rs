@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::args::ReadersArgs;
 use super::interrupt::Interrupt;
 use super::printer::Printer;
-use super::service::in_words;
+use super::service::{in_words, warn_of_choice};
 use super::table::{Cell, Screen, indented};
 use super::views::{self, AtrField, ReaderView, Schema};
 use super::watch::warn_of_undecided;
@@ -155,13 +155,15 @@ fn shown(field: Field) -> AtrField {
 /// Only observes: no card is asked anything, so that no session is disturbed.
 fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     // A service that is missing now is a failure; one that goes away later is an event.
-    list()?;
+    let readers = list()?;
     let mut events = EventLoop::new();
     let stopper = events.stopper();
     let interrupt = Interrupt::install(move || stopper.stop())?;
     events.watch_readers()?;
     let watch = ReadersWatch::new(MeantReaders::new(settings.readers.clone()));
     out.begin::<ReaderView>()?;
+    // That there is none yet is what somebody who plugs one in expects, but no event of it would be printed.
+    warn_of_choice(&readers, &settings.readers, out);
     events.run(&mut ReadersPrinter { settings, watch, seq: 0, out })?;
     Ok(interrupt.exit_status().unwrap_or(0))
 }

@@ -83,7 +83,7 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         printer.finish(&scan);
         return Ok(scan.tally().exit_status());
     }
-    warn_of_no_reader(printer.out);
+    warn_of_no_reader(&settings.readers, printer.out);
     let events = EventLoop::new();
     let stopper = events.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;

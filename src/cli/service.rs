@@ -1,9 +1,14 @@
-//! Reports once, with the cause, that the PC/SC service is away or has no readers while a command waits for cards.
+//! Reports once, with the cause, that the PC/SC service is away, or that no reader is there or meant, while a command
+//! waits for cards.
 
 use std::time::Duration;
 
 use super::printer::Printer;
-use crate::{failure::Failure, reader::pcsc::list_within, terminal::readers::no_reader};
+use crate::{
+    failure::Failure,
+    reader::{ReaderState, pcsc::list_within, select::Selection},
+    terminal::readers::no_reader,
+};
 
 /// How long the service may take to list its readers.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,14 +52,108 @@ pub fn in_words(failure: &Failure) -> String {
 }
 
 /// Without a reader nobody would know what a command waits for. Other faults are reported by the service's first event.
-pub fn warn_of_no_reader(out: &mut Printer) {
-    if list_within(PATIENCE).is_ok_and(|readers| readers.is_empty()) {
-        warn_of_none(out);
+pub fn warn_of_no_reader(chosen: &Selection, out: &mut Printer) {
+    if let Ok(readers) = list_within(PATIENCE) {
+        warn_of_none(&readers, chosen, out);
     }
 }
 
 /// The same, if the readers were already listed.
-pub fn warn_of_none(out: &mut Printer) {
-    let failure = no_reader();
-    out.warning(&format!("{failure}; waiting until one is ({})", failure.code), failure.hint.as_deref());
+pub fn warn_of_none(readers: &[ReaderState], chosen: &Selection, out: &mut Printer) {
+    if readers.is_empty() {
+        let failure = no_reader();
+        out.warning(&format!("{failure}; waiting until one is ({})", failure.code), failure.hint.as_deref());
+    }
+    warn_of_choice(readers, chosen, out);
+}
+
+/// Readers are there, but what was named or ignored leaves out those that are meant.
+pub fn warn_of_choice(readers: &[ReaderState], chosen: &Selection, out: &mut Printer) {
+    if readers.is_empty() {
+        return;
+    }
+    let none_is_left = chosen.ignores_all(readers);
+    if none_is_left {
+        let hint = "make it match only what never has a token: rollcall readers lists the names";
+        let text = "`ignore` in config.toml leaves out every reader that is here now (config.all-ignored)";
+        out.warning(text, Some(hint));
+    }
+    for missing in chosen.without_reader(readers) {
+        // One that is ignored does not appear later either.
+        let wait = match missing.is_ignored {
+            true if none_is_left => continue,
+            true => "",
+            false => "; waiting until one does",
+        };
+        let failure = Failure::from(missing);
+        out.warning(&format!("{failure}{wait} ({})", failure.code), failure.hint.as_deref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::{super::printer::OutputOptions, *};
+    use crate::reader::{Insertion, Slot, select::Aliases};
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a waiting command says of these readers, on stderr.
+    fn told(names: &[&str], wanted: &[&str], ignored: &[&str]) -> String {
+        let state = |name: &&str| ReaderState {
+            name: (*name).to_owned(),
+            slot: Slot::Empty,
+            exclusive: false,
+            in_use: false,
+            insertion: Insertion::default(),
+        };
+        let readers: Vec<_> = names.iter().map(state).collect();
+        let [wanted, ignored] = [wanted, ignored].map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        let chosen = Selection::new(&wanted, &Aliases::new()).without(&ignored, &Aliases::new());
+        let (stdout, stderr) = (Captured::default(), Captured::default());
+        let mut out = Printer::on(OutputOptions::default(), Box::new(stdout.clone()), Box::new(stderr.clone()));
+        warn_of_none(&readers, &chosen, &mut out);
+        assert!(stdout.0.lock().unwrap().is_empty());
+        let bytes = stderr.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn who_waits_says_that_no_reader_is_meant() {
+        let door = "Door 00 00";
+        let none = told(&[], &["Nope"], &["*"]);
+        assert!(none.contains("(reader.none)") && !none.contains("Nope"), "{none}");
+        let unknown = told(&[door, "Desk 01 00"], &["Nope"], &[]);
+        let line = "no reader matches \"Nope\"; waiting until one does (reader.unknown)";
+        assert_eq!(unknown.matches(line).count(), 1, "{unknown}");
+        assert!(unknown.contains("hint: connected: Door 00 00, Desk 01 00"), "{unknown}");
+        // Beside one that is there, too.
+        assert!(told(&[door], &["door", "Nope"], &[]).contains(line));
+        let ignored = told(&[door, "SAM 00 01"], &["sam"], &["*SAM*"]);
+        assert!(ignored.contains("\"sam\" (reader.unknown)") && ignored.contains("`ignore`"), "{ignored}");
+        let all = told(&[door], &["door"], &["*"]);
+        assert!(all.contains("(config.all-ignored)") && !all.contains("reader.unknown"), "{all}");
+    }
+
+    #[test]
+    fn where_a_reader_is_meant_nothing_is_said() {
+        for (wanted, ignored) in [(&[][..], &[][..]), (&["door"], &["*SAM*"]), (&["serial:A1"], &[])] {
+            assert_eq!(told(&["Door 00 00", "SAM 00 01"], wanted, ignored), "");
+        }
+    }
 }

@@ -96,7 +96,7 @@ fn fleet(
     let signal = Interrupt::install(move || stopper.stop())?;
     fleet.watch()?;
     out.begin::<views::RotationView>()?;
-    warn_of_no_reader(out);
+    warn_of_no_reader(&settings.readers, out);
     let end = fleet.run(&mut FleetPrinter { out, outage: ServiceOutage::default() })?;
     out.progress_end();
     conclude(end, rotation.goal(), signal.exit_status(), out)

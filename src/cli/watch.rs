@@ -192,25 +192,15 @@ impl WatchPrinter<'_> {
     }
 
     /// Reports what would otherwise go unnoticed: that there is no service, which is an event only once in each outage,
-    /// or no reader; and names in the configuration that match none.
+    /// or no reader that is meant; and names in the configuration that match none.
     fn warn_of_readers(&mut self, listed: &ListedReaders) {
         let readers = match listed {
             Ok(readers) => readers,
             Err(error) => return self.warn_of_service(&Failure::from(error.clone())),
         };
-        if readers.is_empty() {
-            warn_of_none(self.out);
-        }
-        let chosen = &self.settings.readers;
-        if chosen.ignores_all(readers) {
-            let hint = "make it match only what never has a token: rollcall readers lists the names";
-            self.out.warning("`ignore` in config.toml leaves out every reader that is here now", Some(hint));
-        }
+        warn_of_none(readers, &self.settings.readers, self.out);
         let names: Vec<_> = readers.iter().map(|reader| reader.name.as_str()).collect();
-        let mut unmatched: Vec<_> = self.settings.unmatched(&names).iter().map(ToString::to_string).collect();
-        if !names.is_empty() {
-            unmatched.extend(chosen.fits_nothing(&names).iter().map(|name| format!("reader {name:?}")));
-        }
+        let unmatched: Vec<_> = self.settings.unmatched(&names).iter().map(ToString::to_string).collect();
         if !unmatched.is_empty() {
             let told = unmatched.join(", ");
             let hint = "plug it in, or correct config.toml: rollcall readers lists the names";

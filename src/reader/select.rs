@@ -143,17 +143,31 @@ impl Selection {
     pub fn pick<'a>(&self, readers: &'a [ReaderState]) -> Result<Vec<&'a ReaderState>, NoSuchReader> {
         let fits = |w: &WantedReader, r: &ReaderState| w.pattern.matches(&r.name);
         let unmatched = |w: &&WantedReader| !readers.iter().any(|r| fits(w, r) && !self.ignores(&r.name));
+        match self.wanted.iter().find(unmatched) {
+            None => Ok(readers.iter().filter(|r| self.matches(&r.name)).collect()),
+            Some(wanted) => Err(self.no_such(wanted, readers)),
+        }
+    }
+
+    /// What was typed that selects none of these readers: each certainly matches none of them, or only ignored ones. A
+    /// command that waits goes on, because such a reader may be plugged in later.
+    pub fn without_reader(&self, readers: &[ReaderState]) -> Vec<NoSuchReader> {
+        let is_out = |w: &WantedReader, r: &ReaderState| {
+            w.pattern.fits(&r.name) == Some(false) || fits_any(&self.ignored, &r.name) == Some(true)
+        };
+        let idle = self.wanted.iter().filter(|w| readers.iter().all(|r| is_out(w, r)));
+        idle.map(|w| self.no_such(w, readers)).collect()
+    }
+
+    fn no_such(&self, wanted: &WantedReader, readers: &[ReaderState]) -> NoSuchReader {
         let names = |which: &dyn Fn(&ReaderState) -> bool| {
             readers.iter().filter(|r| which(r)).map(|r| r.name.clone()).collect()
         };
-        match self.wanted.iter().find(unmatched) {
-            None => Ok(readers.iter().filter(|r| self.matches(&r.name)).collect()),
-            Some(wanted) => Err(NoSuchReader {
-                wanted: wanted.typed.clone(),
-                there: names(&|_| true),
-                is_ignored: readers.iter().any(|r| fits(wanted, r)),
-                undecided: names(&|r| self.choice(&r.name) == ReaderChoice::Undecided),
-            }),
+        NoSuchReader {
+            wanted: wanted.typed.clone(),
+            there: names(&|_| true),
+            is_ignored: readers.iter().any(|r| wanted.pattern.matches(&r.name)),
+            undecided: names(&|r| self.choice(&r.name) == ReaderChoice::Undecided),
         }
     }
 }
@@ -292,6 +306,25 @@ mod tests {
         let selection = Selection::new(&["picc".into(), "Gone".into(), "*SAM*".into()], &Aliases::new());
         assert_eq!(selection.fits_nothing(&NAMES), ["Gone"]);
         assert_eq!(selection.fits_nothing(&[NAMES[2]]), ["picc", "Gone", "*SAM*"]);
+    }
+
+    #[test]
+    fn what_selects_no_reader_is_told_unless_it_cannot_be_known() {
+        let told = |wanted: &[&str], ignored: &[&str]| {
+            let [wanted, ignored] = [wanted, ignored].map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+            let selection = Selection::new(&wanted, &Aliases::new()).without(&ignored, &Aliases::new());
+            let found = selection.without_reader(&readers());
+            found.into_iter().map(|one| (one.wanted, one.is_ignored)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["picc", "Gone", "*lost"], &[]), [("Gone".to_owned(), false), ("*lost".to_owned(), false)]);
+        assert_eq!(told(&["picc", "[sam]"], &["*SAM*"]), [("[sam]".to_owned(), true)]);
+        for (wanted, ignored) in
+            [(&["picc", "süd"][..], &["*SAM*"][..]), (&["serial:A1"], &[]), (&["picc"], &["usb:1-4"]), (&[], &["*"])]
+        {
+            assert_eq!(told(wanted, ignored), [], "{wanted:?} without {ignored:?}");
+        }
+        let selection = Selection::new(&["Gone".into()], &Aliases::new());
+        assert_eq!(selection.without_reader(&readers())[0].there, NAMES);
     }
 
     #[test]

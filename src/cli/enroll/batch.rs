@@ -9,8 +9,13 @@ use super::{private_request, show_enrolled, show_failed, warn_of_test_keys};
 use crate::{
     api::User,
     cli::{
-        args::EnrollArgs, confirm::confirm, context::terminal_context, interrupt::Interrupt, printer::Printer,
-        service::ServiceOutage, views,
+        args::EnrollArgs,
+        confirm::confirm,
+        context::terminal_context,
+        interrupt::Interrupt,
+        printer::Printer,
+        service::{ServiceOutage, warn_of_no_reader},
+        views,
     },
     config::Settings,
     failure::{ExitClass, Failure, number_of},
@@ -101,6 +106,7 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
     let stopper = batch.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;
     out.begin::<views::Enroll>()?;
+    warn_of_no_reader(&settings.readers, out);
     let (stop, count) = batch.run(&mut BatchPrinter { out, remedies, outage: ServiceOutage::default() })?;
     out.progress_end();
     end(stop, count, signal.exit_status(), out)
