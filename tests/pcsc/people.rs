@@ -127,6 +127,18 @@ fn cards_that_are_no_issued_token(card: &str) {
         let told = stack.rollcall(&[command, &["--reader", "nosuch"]].concat()).expect(2);
         assert_eq!(told.code(), "reader.unknown", "{command:?}");
     }
+    // Who waits goes on, and says it once, with the readers that are there.
+    let file = stack.home().join("batch.csv");
+    std::fs::write(&file, "id,name\n1,A\n").unwrap();
+    let file = file.to_str().unwrap();
+    for command in [&["scan", "--count", "1"][..], &["enroll", "--from", file]] {
+        let waits = [command, &["--timeout", "1s"]].concat();
+        let told = stack.rollcall(&[&waits[..], &["--reader", "nosuch"]].concat()).expect(1).stderr;
+        assert_eq!(told.matches("(reader.unknown)").count(), 1, "{command:?}: {told}");
+        assert!(told.contains(&stack.readers()[0]), "{command:?}: {told}");
+        let meant = stack.rollcall(&waits).expect(1).stderr;
+        assert!(!meant.contains("(reader."), "{command:?}: {meant}");
+    }
 }
 
 case!(EachCard, deny_and_clear);
