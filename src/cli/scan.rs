@@ -13,7 +13,7 @@ use super::{
     interrupt::Interrupt,
     outcome::{account, scan_view},
     printer::Printer,
-    service::{ServiceOutage, warn_of_no_reader},
+    service::{ServiceOutage, warn_of_no_reader, warn_of_same_names},
     until::WaitLimit,
     views,
     watch::{show_server_event, warn_of_undecided},
@@ -22,6 +22,7 @@ use crate::{
     config::Settings,
     failure::{ExitClass, Failure, number_of},
     pki::RenewalTime,
+    reader::select::Selection,
     terminal::{
         admission::TapOutcome,
         event_loop::EventLoop,
@@ -72,7 +73,8 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let mut scan = Scan::open(config, terminal, server)?;
     let count = args.count.map(|count| count as usize);
     let outage = ServiceOutage::default();
-    let mut printer = ScanPrinter { out, proof: args.proof, sink: ScanSink::Stdout, count, known: 0, outage };
+    let (chosen, sink) = (&settings.readers, ScanSink::Stdout);
+    let mut printer = ScanPrinter { out, chosen, proof: args.proof, sink, count, known: 0, outage };
     if let Some(path) = &args.out {
         let (records, distinct) = Records::open(path, settings.format, args.resume)?;
         (printer.sink, printer.known) = (ScanSink::File(records), distinct.len());
@@ -106,6 +108,8 @@ enum ScanSink {
 /// Prints the outcomes.
 struct ScanPrinter<'a> {
     out: &'a mut Printer,
+    /// The selected readers.
+    chosen: &'a Selection,
     proof: bool,
     sink: ScanSink,
     /// How many tokens to wait for.
@@ -118,6 +122,7 @@ struct ScanPrinter<'a> {
 impl ScanObserver for ScanPrinter<'_> {
     fn event(&mut self, event: ScanEvent<'_>) -> Result<(), Failure> {
         match event {
+            ScanEvent::Listed(readers) => warn_of_same_names(readers, self.chosen, self.out),
             ScanEvent::Begun => match self.sink {
                 ScanSink::Stdout => return self.out.begin::<views::ScanView>(),
                 ScanSink::File(_) => {}

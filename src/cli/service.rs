@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::printer::Printer;
 use crate::{
+    doctor::same_names,
     failure::Failure,
     reader::{ReaderState, pcsc::list_within, select::Selection},
     terminal::readers::no_reader,
@@ -67,7 +68,16 @@ pub fn warn_of_none(readers: &[ReaderState], chosen: &Selection, out: &mut Print
     warn_of_choice(readers, chosen, out);
 }
 
-/// Readers are there, but what was named or ignored leaves out those that are meant.
+/// Of several readers with one name only the first can be reached: the cards in the others are not read.
+pub fn warn_of_same_names(readers: &[ReaderState], chosen: &Selection, out: &mut Printer) {
+    let meant: Vec<_> = readers.iter().map(|one| one.name.as_str()).filter(|name| chosen.matches(name)).collect();
+    for found in same_names(&meant) {
+        let (name, code) = (found.subject.unwrap_or_default(), found.code.unwrap_or_default());
+        out.warning(&format!("{name}: {} ({code})", found.message), found.remedy.as_deref());
+    }
+}
+
+/// Readers are there, but what was named or ignored leaves out those that are meant; or some cannot be reached.
 pub fn warn_of_choice(readers: &[ReaderState], chosen: &Selection, out: &mut Printer) {
     if readers.is_empty() {
         return;
@@ -88,6 +98,7 @@ pub fn warn_of_choice(readers: &[ReaderState], chosen: &Selection, out: &mut Pri
         let failure = Failure::from(missing);
         out.warning(&format!("{failure}{wait} ({})", failure.code), failure.hint.as_deref());
     }
+    warn_of_same_names(readers, chosen, out);
 }
 
 #[cfg(test)]
@@ -148,6 +159,19 @@ mod tests {
         assert!(ignored.contains("\"sam\" (reader.unknown)") && ignored.contains("`ignore`"), "{ignored}");
         let all = told(&[door], &["door"], &["*"]);
         assert!(all.contains("(config.all-ignored)") && !all.contains("reader.unknown"), "{all}");
+    }
+
+    #[test]
+    fn readers_of_one_name_are_told_once_if_they_are_meant() {
+        let names = ["One Model", "Door 00 00", "One Model", "One Model"];
+        let line = "One Model: 3 readers have this name, and only the first of them can be reached (reader.same-name)";
+        for wanted in [&[][..], &["model"]] {
+            let said = told(&names, wanted, &[]);
+            assert!(said.matches(line).count() == 1 && said.contains("hint: give them names of their own"), "{said}");
+            assert_eq!(said.matches("(reader.").count(), 1, "{said}");
+        }
+        assert_eq!(told(&names, &["door"], &[]), "");
+        assert_eq!(told(&names, &[], &["One*"]), "");
     }
 
     #[test]

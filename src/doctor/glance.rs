@@ -8,7 +8,9 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Finding, Probe, ProbeContext, ProbeReport, Verdict, examine_all, keys, server, state};
+use super::{
+    Finding, Probe, ProbeContext, ProbeReport, Verdict, examine_all, keys, readers::same_names, server, state,
+};
 use crate::{
     failure::{Failure, Remedy, number_of},
     pki::PkiDir,
@@ -110,14 +112,31 @@ fn readers(report: &ProbeReport, are_needed: bool) {
     let failure = match list_within(PATIENCE) {
         Ok(all) if all.is_empty() => no_reader(),
         Ok(all) => {
-            let found = report.context.settings.readers.pick(&all).map(|meant| counted(&reachable(meant)));
-            report.found(found.unwrap_or_else(|failure| Failure::from(failure).into()));
+            match report.context.settings.readers.pick(&all) {
+                Ok(meant) => looked_at(meant).into_iter().for_each(|found| report.found(found)),
+                Err(failure) => report.found(Failure::from(failure).into()),
+            }
             return;
         }
         Err(error) => error.failure(),
     };
     let found = if are_needed { failure.into() } else { Finding::skipped(format!("{failure}; a server needs none")) };
     report.found(found);
+}
+
+/// The count, and a fault for each name that several readers have. A fault replaces the count in the line of the area,
+/// so it has the same facts.
+fn looked_at(meant: Vec<&ReaderState>) -> Vec<Finding> {
+    let names: Vec<_> = meant.iter().map(|reader| reader.name.as_str()).collect();
+    let same = same_names(&names);
+    let count = counted(&reachable(meant));
+    let facts = count.facts.clone();
+    let fault = |one: Finding| {
+        let message = one.subject.iter().fold(one.message.clone(), |message, name| format!("{name}: {message}"));
+        Finding { message, facts: facts.clone(), ..one }
+    };
+    let faults: Vec<_> = same.into_iter().map(fault).collect();
+    std::iter::once(count).chain(faults).collect()
 }
 
 fn counted(readers: &[&ReaderState]) -> Finding {
@@ -330,6 +349,22 @@ mod tests {
             (found.verdict, found.message.as_str()),
             (Verdict::Good, "1 reader, 0 with a card, 1 with something that does not answer")
         );
+    }
+
+    #[test]
+    fn readers_of_one_name_are_a_fault() {
+        let line = |names: &[&str]| {
+            let all: Vec<_> = names.iter().map(|name| reader(name, Slot::Card(vec![0x3B, 0]), false)).collect();
+            let found = looked_at(all.iter().collect());
+            areas(found.into_iter().map(|one| Finding { probe: "readers", ..one })).remove(0)
+        };
+        let well = line(&["A", "B"]);
+        assert_eq!((well.verdict, well.code, well.message.as_str()), (Verdict::Good, None, "2 readers, 2 with a card"));
+        let ill = line(&["A", "B", "A", "B", "C"]);
+        assert_eq!((ill.verdict, ill.code), (Verdict::Fault, Some("reader.same-name")));
+        let told = "A: 2 readers have this name, and only the first of them can be reached; and 1 more";
+        assert_eq!((ill.message.as_str(), &ill.facts["readers"]), (told, &3.into()));
+        assert!(ill.remedy.unwrap().contains("FRIENDLYNAME"));
     }
 
     #[test]

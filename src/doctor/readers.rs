@@ -136,8 +136,9 @@ fn no_feedback(name: &str) -> Finding {
     Finding { subject: Some(name.to_owned()), ..found }
 }
 
-/// Readers with the same name: a name reaches only the first of them.
-fn same_names(names: &[&str]) -> Vec<Finding> {
+/// Readers with the same name: a name reaches only the first of them. Commands that read cards say it as well, because
+/// they leave the others out.
+pub fn same_names(names: &[&str]) -> Vec<Finding> {
     let mut counts = BTreeMap::<&str, usize>::new();
     for name in names {
         *counts.entry(name).or_default() += 1;

@@ -40,6 +40,8 @@ use self::unstored::Unstored;
 /// An event of a scan.
 #[derive(Debug)]
 pub enum ScanEvent<'a> {
+    /// These readers are there. A scan that waits does not list them.
+    Listed(&'a [ReaderState]),
     /// The readers are about to be read.
     Begun,
     /// A waiting scan has read this many different tokens.
@@ -169,7 +171,9 @@ impl Scan {
     /// failure comes last.
     pub fn now(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
         self.prune()?;
-        let readers = reader::reachable(reader::pcsc::list()?);
+        let listed = reader::pcsc::list()?;
+        observer.event(ScanEvent::Listed(&listed))?;
+        let readers = reader::reachable(listed);
         let meant = &self.config.pool.readers;
         let unknown = if readers.is_empty() { None } else { meant.pick(&readers).err() };
         let nobody = nobody(meant, &readers);
