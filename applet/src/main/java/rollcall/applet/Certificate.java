@@ -5,8 +5,9 @@ import javacard.framework.Util;
 import javacard.security.ECPublicKey;
 
 /**
- * X.509 certificates (RFC 5280) of one fixed profile, in the buffer. The outer lengths are bounded first; what is
- * signed is walked only after its signature was verified. Every refusal is 6A80.
+  * Parses and verifies X.509 certificates (RFC 5280) of one fixed profile, in the buffer. The outer lengths are checked
+  * first; the signed part of a terminal's certificate is parsed only after its signature has been verified. Every
+  * rejection is 6A80.
  *
  * Specification: docs/protocol.md, "Certificates".
  */
@@ -48,7 +49,7 @@ final class Certificate {
     private static final byte SEEN_CLASS = 4;
     private static final byte SEEN_ALL = 7;
 
-    // Offsets into the buffer, found by the walk.
+    // Indices in `at`: offsets into the buffer, found while parsing.
     private static final short SIGNED = 0;
     private static final short SIGNED_END = 1;
     private static final short SIGNATURE = 2;
@@ -68,12 +69,12 @@ final class Certificate {
         at = JCSystem.makeTransientShortArray(OFFSETS, JCSystem.CLEAR_ON_DESELECT);
     }
 
-    /** The point of the key that it certifies. */
+    /** Offset of the certified key's point. */
     short point() {
         return at[KEY];
     }
 
-    /** notBefore as 12 digits; notAfter stands {@link #NEXT_TIME} behind it. */
+    /** Offset of notBefore, 12 digits; notAfter is {@link #NEXT_TIME} bytes further on. */
     short notBefore() {
         return (short) (at[TIMES] + UTC_TIME.length);
     }
@@ -84,14 +85,14 @@ final class Certificate {
 
     private static final short NEXT_TIME = 15;
 
-    /** For a certificate of the token's own key: its form and its key. Who puts it vouches for the rest. */
+    /** Checks form and key of a certificate for one of the token's own keys. Whoever stores it vouches for the rest. */
     void requireKey(short offset, short length, EcKey key) {
         bound(offset, length);
         walk();
         Tlv.require(key.holds(buffer, at[KEY]));
     }
 
-    /** Verifies a terminal's certificate and returns the role that it gives, 1 to 3. */
+    /** Verifies a terminal's certificate and returns the role it grants, 1 to 3. */
     byte verifyTerminal(short length, ECPublicKey ca) {
         Tlv.require(length <= Constants.TERMINAL_CERTIFICATE);
         bound((short) 0, length);
@@ -102,7 +103,7 @@ final class Certificate {
         return terminalRole(length);
     }
 
-    /** Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature }, and nothing behind it. */
+    /** Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature }, and nothing after it. */
     private void bound(short offset, short length) {
         short end = (short) (offset + length);
         Tlv.require(Tlv.skip(buffer, offset, end, SEQUENCE) == end);
@@ -144,7 +145,10 @@ final class Certificate {
         return next;
     }
 
-    /** UTCTime YYMMDDhhmmssZ (RFC 5280, 4.1.2.5.1). A year from 80 on would not be 20YY, and digits are compared. */
+    /**
+     * UTCTime YYMMDDhhmmssZ (RFC 5280, 4.1.2.5.1). Dates are compared as digits, so years not 20YY (from 80) are
+     * rejected.
+     */
     private short walkTime(short offset, short end) {
         short digits = Tlv.literal(buffer, offset, end, UTC_TIME);
         Tlv.require(NEXT_TIME <= (short) (end - offset)
@@ -154,7 +158,7 @@ final class Certificate {
         return (short) (offset + NEXT_TIME);
     }
 
-    /** Each of the three extensions once, and no unknown one that is critical. */
+    /** Requires each of the three extensions exactly once, and no unknown critical extension. */
     private byte terminalRole(short caId) {
         byte seen = 0;
         byte role = 0;

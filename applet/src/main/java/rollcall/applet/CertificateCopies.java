@@ -1,8 +1,8 @@
 package rollcall.applet;
 
 /**
- * The certificates of the three ECKA keys and of the identity key, and room for one more: a new one is written there before
- * it comes into force, and the room of the old one is free then.
+  * Storage for the certificates of the three ECKA keys and of the identity key, plus one spare place: a new certificate
+  * is written to the spare place, and once it is in force the old one's place becomes the spare.
  */
 final class CertificateCopies extends Copies {
 
@@ -12,7 +12,7 @@ final class CertificateCopies extends Copies {
         super(store, Constants.CERTIFICATE, COUNT);
     }
 
-    /** One that nobody has in force: four have one each. */
+    /** A place not in force for any key: there are five, and the four keys use at most one each. */
     byte free(byte inForce) {
         byte number = 1;
         while (isInForce(number)) {
@@ -29,7 +29,7 @@ final class CertificateCopies extends Copies {
         return found;
     }
 
-    /** The others stay. */
+    /** Zeroes this certificate only; the others stay. */
     void forget(byte number) {
         if (number != 0) {
             zero(number);

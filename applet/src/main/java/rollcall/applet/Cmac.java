@@ -6,8 +6,8 @@ import javacard.security.AESKey;
 import javacard.security.Signature;
 
 /**
- * AES-CMAC (RFC 4493) from CBC-MAC, because the J3H145 has no CMAC of its own. CMAC is the CBC-MAC of a message whose
- * last block was XORed with a subkey; so the last block is held back until the end is known.
+  * AES-CMAC (RFC 4493) built on CBC-MAC, because the J3H145 has no CMAC. CMAC is the CBC-MAC of a message whose last
+  * block is XORed with a subkey, so the last block is held back until the end of the message is known.
  */
 final class Cmac {
 
@@ -19,13 +19,13 @@ final class Cmac {
     private final Signature cbcMac;
     private final byte[] state;
 
-    /** @param cbcMac AES-CBC-MAC without padding, of its own */
+    /** @param cbcMac AES-CBC-MAC without padding; must not be shared */
     Cmac(Signature cbcMac) {
         this.cbcMac = cbcMac;
         state = JCSystem.makeTransientByteArray(STATE, JCSystem.CLEAR_ON_DESELECT);
     }
 
-    /** Takes the key for all MACs that follow: a card needs up to 14 ms for it, so once in a session. */
+    /** Sets the key for all MACs that follow. Done once per session, because a card needs up to 14 ms for it. */
     void init(AESKey key) {
         cbcMac.init(key, Signature.MODE_SIGN);
         reset();
@@ -35,7 +35,7 @@ final class Cmac {
         doubleSubkey();
     }
 
-    /** One block of the KDF in counter mode (Amendment D, 4.1.5), to be followed by its context. */
+    /** Writes the first block of KDF input in counter mode (Amendment D, 4.1.5); the context follows it. */
     static void putLabel(byte[] to, short at, byte constant, short bits) {
         Util.arrayFillNonAtomic(to, at, Constants.BLOCK, (byte) 0);
         to[(short) (at + 11)] = constant;
@@ -47,7 +47,7 @@ final class Cmac {
         state[FILL] = 0;
     }
 
-    /** What is in a row goes to the engine in one call: on a card a call costs about the same for 16 bytes as for 256. */
+    /** Passes whole blocks to the engine in one call: on a card a call costs about the same for 16 bytes as for 256. */
     void update(byte[] data, short offset, short length) {
         while (length > 0) {
             if (state[FILL] == Constants.BLOCK) {
@@ -80,17 +80,17 @@ final class Cmac {
         state[FILL]++;
     }
 
-    /** Writes the 16 bytes of the MAC and begins anew. */
+    /** Writes the 16-byte MAC and resets for the next message. */
     void finish(byte[] out, short offset) {
-        // What it needs is gone from the stack before the engine, which needs much itself, is called.
+        // A separate method, so that its stack is free again before the call of the engine, which needs a lot itself.
         closeLast();
         reset();
         cbcMac.sign(state, LAST, Constants.BLOCK, out, offset);
     }
 
     /**
-     * The MAC of what stands in a row, at least one byte, by one call of the engine. Behind it up to 15 bytes are
-     * overwritten.
+      * Computes the MAC of contiguous data (at least one byte) with one call of the engine. Overwrites up to 15 bytes
+      * after the data.
      */
     void sign(byte[] data, short offset, short length, byte[] out, short at) {
         short end = (short) (offset + length);
@@ -107,7 +107,7 @@ final class Cmac {
         }
     }
 
-    /** RFC 4493, 2.4: a full last block takes K1; another is padded with 80 00... and takes K2 = K1 doubled. */
+    /** RFC 4493, 2.4: a full last block uses K1; a partial one is padded with 80 00... and uses K2 = K1 doubled. */
     private void pad(byte[] block, short end, short behind) {
         block[end] = (byte) 0x80;
         end++;
@@ -132,7 +132,7 @@ final class Cmac {
         }
     }
 
-    /** Multiplication by x in GF(2^128), without a branch on the key. */
+    /** Multiplies by x in GF(2^128), without branching on the key. */
     private void doubleSubkey() {
         byte carry = (byte) (state[0] >> 7);
         for (short i = 0; i < (short) (Constants.BLOCK - 1); i++) {
@@ -141,7 +141,7 @@ final class Cmac {
         state[15] = (byte) ((state[15] << 1) ^ (carry & 0x87));
     }
 
-    /** Division by x: gives K1 back from K2, which spares 16 bytes of RAM. */
+    /** Divides by x: recovers K1 from K2, which saves 16 bytes of RAM. */
     private void halveSubkey() {
         byte carry = (byte) -(state[15] & 1);
         state[15] ^= (byte) (carry & 0x87);

@@ -1,6 +1,6 @@
 package rollcall.applet;
 
-/** Numbers of the protocol. Those that only one class needs stand in that class. */
+/** Protocol constants shared by several classes; a constant used by only one class is defined there. */
 final class Constants {
 
     private Constants() {
@@ -21,7 +21,7 @@ final class Constants {
     static final byte INS_PUT_DATA = (byte) 0xDA;
     static final byte INS_PUT_DATA_PART = (byte) 0xD7;
     static final byte INS_PERFORM_SECURITY_OPERATION = 0x2A;
-    /** MUTUAL AUTHENTICATE in plain, EXTERNAL AUTHENTICATE with the secure messaging bit. */
+    /** MUTUAL AUTHENTICATE when sent in plain, EXTERNAL AUTHENTICATE with the secure messaging bit. */
     static final byte INS_AUTHENTICATE = (byte) 0x82;
     static final byte INS_RESUME = (byte) 0x86;
     static final byte INS_INTERNAL_AUTHENTICATE = (byte) 0x88;

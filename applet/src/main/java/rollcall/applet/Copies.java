@@ -2,11 +2,11 @@ package rollcall.applet;
 
 import javacard.framework.Util;
 
-/** Copies of a byte string, numbered from 1, each with its length in front. Somebody else remembers which one is in force. */
+/** Copies of a byte string, numbered from 1, each preceded by its length. The caller tracks which copy is in force. */
 class Copies {
 
     private static final short DATA = 2;
-    /** Of what is in force, and of what comes after it. */
+    /** One copy in force, and one to write its replacement to. */
     static final byte TWO = 2;
 
     protected final Persistent store;
@@ -23,7 +23,7 @@ class Copies {
         return number == 0 ? 0 : (short) ((number - 1) * (capacity + DATA));
     }
 
-    /** The copy to write to while that one is in force. */
+    /** The copy to write to while copy {@code inForce} is in force. */
     byte free(byte inForce) {
         return inForce == 1 ? (byte) 2 : (byte) 1;
     }
@@ -53,7 +53,7 @@ class Copies {
         ec.sha256.doFinal(all, (short) (at(number) + DATA), length, to, offset);
     }
 
-    /** That one was in force, and none is now. */
+    /** Called when this copy has gone out of force and none has replaced it: zeroes all copies. */
     void forget(byte number) {
         zero();
     }

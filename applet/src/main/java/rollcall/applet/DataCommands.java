@@ -4,7 +4,7 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * GET DATA and PUT DATA, whole and in parts.
+  * GET DATA and PUT DATA, for whole objects and in parts.
  *
  * Specification: docs/protocol.md, "GET DATA"; docs/protocol.md, "PUT DATA of whole objects".
  */
@@ -37,7 +37,7 @@ final class DataCommands {
         this.certificate = certificate;
     }
 
-    /** What a terminal has to know before it can open a channel, and an administrator to mend a blocked token. */
+    /** What a terminal needs before it can open a channel, and an administrator to unblock a blocked token. */
     static boolean isPublic(short tag) {
         return tag == Constants.TAG_ECKA_CERTIFICATE || tag == Constants.TAG_CA_LOOKUP
             || tag == Constants.TAG_CA_LIST;
@@ -46,7 +46,7 @@ final class DataCommands {
     /**
      * GET DATA, ISO/IEC 7816-4, 11.4.3; the public tags as in Amendment F, 7.1.
      *
-     * PRE-CONDITION: for anything but the public tags a channel with a role.
+      * PRE-CONDITION: a channel with a role, except for the public tags.
      */
     short getData(short length) {
         switch (ram.tag()) {
@@ -80,7 +80,8 @@ final class DataCommands {
         Tlv.require(length == (short) (ANY_REFERENCE.length + 2));
         Tlv.literal(ram.buffer, (short) 0, length, ANY_REFERENCE);
         KeyEntry entry = keys.find(ram.buffer[4], ram.buffer[5]);
-        // A private token shows in clear only what its whole set shows: not its own certificate, not a newer set key.
+        // In plain, a private token reveals only what its whole set shares: not its own certificate, not a newer set
+        // key.
         boolean hidden = !ram.inChannel() && records.isPrivate() && entry != keys.oldestSet();
         if (entry == null || entry.kid != Constants.KID_ECKA || hidden) {
             ISOException.throwIt(Constants.SW_REFERENCE_NOT_FOUND);
@@ -151,7 +152,7 @@ final class DataCommands {
         return object.readAll(ram.buffer, (short) 0);
     }
 
-    /** Reading is for terminals: enrollment checks what it wrote by the manifest. */
+    /** Only terminals may read; enrollment checks what it wrote by means of the manifest. */
     private void requireReader() {
         if (!ram.inChannel() || ram.role() == Transients.PERSONALISATION) {
             ISOException.throwIt(Constants.SW_SECURITY_STATUS);
@@ -215,7 +216,7 @@ final class DataCommands {
         Tlv.require(at == 0 || next);
 
         // EXECUTION STEPS
-        // 1. Write, and remember in RAM where the next part begins: a torn series is begun anew.
+        // 1. Write, and remember in RAM where the next part begins: an interrupted series has to start over.
         object.stage(at, b, data, n);
         ram.session[Transients.PART_TAG] = ram.transport[Transients.P2];
         Util.setShort(ram.session, Transients.PART_NEXT, (short) (at + n));
@@ -284,7 +285,7 @@ final class DataCommands {
         records.mode.put(ram.buffer, (short) 0, length);
     }
 
-    /** `80 length(2), 81 SHA-256`: checks what was put in parts, and then switches to it. */
+    /** `80 length(2), 81 SHA-256`: verifies the object that was put in parts, then puts it in force. */
     private void commit(StoredObject object, short length) {
         byte[] b = ram.buffer;
         short p = Tlv.literal(b, (short) 0, length, COMMIT_LENGTH);

@@ -3,7 +3,8 @@ package rollcall.applet;
 import javacard.framework.ISOException;
 
 /**
- * The card's date: 12 digits YYMMDDhhmmss, compared as bytes. It only ever follows what certificates say.
+  * The card's date, 12 digits YYMMDDhhmmss compared as bytes. A card has no clock, so it takes the date from
+  * certificates.
  *
  * Specification: docs/protocol.md, "The card's date".
  */
@@ -33,9 +34,9 @@ final class Dates {
     }
 
     /**
-     * At the first valid C-MAC: false when the terminal's certificate ended before the card's date; else the date
-     * advances to its notBefore, but by three months at most, so that one post-dated certificate cannot shut out all
-     * others.
+      * Called at the first valid C-MAC. Returns false when the terminal's certificate expired before the card's date.
+      * Otherwise the date advances to the certificate's notBefore, but by three months at most, so that one post-dated
+      * certificate cannot shut out all others.
      */
     boolean admit() {
         byte[] session = ram.session;
@@ -56,7 +57,7 @@ final class Dates {
         return Order.compare(a, aOffset, b, bOffset, Constants.DATE);
     }
 
-    /** Three calendar months; the day is at most the 28th, so that every month has it. */
+    /** Adds three calendar months; the day is capped at 28, which exists in every month. */
     private static void addMonths(byte[] digits, short offset) {
         short month = (short) (value(digits, (short) (offset + 2)) + MONTHS_AHEAD);
         if (month > 12) {
@@ -78,7 +79,7 @@ final class Dates {
         digits[(short) (offset + 1)] = (byte) (value % 10 + '0');
     }
 
-    /** Sets the date back: never forward, for that a certificate has to come. */
+    /** Sets the date back. Never forward: only a certificate can advance it. */
     void setBack(short length) {
         if (length != Constants.DATE) {
             ISOException.throwIt(Constants.SW_WRONG_LENGTH);

@@ -7,10 +7,10 @@ import javacard.security.MessageDigest;
 import javacard.security.RandomData;
 import javacard.security.Signature;
 
-/** The engines for everything but AES. The tests replace its randomness, to compare with published bytes. */
+/** The crypto engines except AES. Tests replace the random source, to compare results with published vectors. */
 class Ec {
 
-    /** KeyAgreement.ALG_EC_SVDP_DH_PLAIN_XY: named since 3.0.5 only, but a 3.0.4 card (J3H145) has it. */
+    /** KeyAgreement.ALG_EC_SVDP_DH_PLAIN_XY: the API names it only since 3.0.5, but a 3.0.4 card (J3H145) has it. */
     private static final byte ALG_EC_SVDP_DH_PLAIN_XY = 6;
 
     final MessageDigest sha256;
@@ -31,25 +31,25 @@ class Ec {
         random.generateData(to, offset, length);
     }
 
-    /** 32 random bytes that are a scalar, 0 < d < n. */
+    /** Writes a random 32-byte scalar d, 0 < d < n. */
     void randomScalar(byte[] to, short offset) {
         do {
             random(to, offset, Constants.SCALAR);
         } while (!P256.isScalar(to, offset));
     }
 
-    /** The point of a private key, as d times G: no key pair is generated, which would write persistent memory. */
+    /** Computes the point of a private key as d times G; generating a key pair would write persistent memory. */
     void pointOf(ECPrivateKey scalar, byte[] to, short offset) {
         multiplication.init(scalar);
         multiplication.generateSecret(P256.G, (short) 0, Constants.POINT, to, offset);
     }
 
     /**
-     * The x coordinate of scalar times point, 32 bytes. False when the point is not a point of the curve: cards throw
-     * CryptoException then, the simulator IllegalArgumentException, and others whatever they like.
+      * Writes the x coordinate of scalar times point, 32 bytes. Returns false when the point is not on the curve: cards
+      * then throw CryptoException, the simulator IllegalArgumentException, and others may throw anything.
      */
     boolean agree(ECPrivateKey scalar, byte[] point, short offset, byte[] to, short toOffset) {
-        // SEC 1, 2.3.4: uncompressed only. Compressed and hybrid forms and infinity begin otherwise.
+        // SEC 1, 2.3.4: uncompressed only. Compressed and hybrid forms and infinity start with another byte.
         if (point[offset] != 0x04) {
             return false;
         }
@@ -75,7 +75,9 @@ class Ec {
         return ecdsa.sign(b, offset, length, b, to);
     }
 
-    /** SHA-256 of the point of a public key, first 20 bytes: RFC 5280, 4.2.1.2 (1), but with the other hash. */
+    /**
+     * The CA identifier: first 20 bytes of SHA-256 of the key's point; RFC 5280, 4.2.1.2 (1), but with the other hash.
+     */
     void caId(ECPublicKey key, byte[] scratch, short at, byte[] to, short offset) {
         short length = key.getW(scratch, at);
         sha256.doFinal(scratch, at, length, to, offset);

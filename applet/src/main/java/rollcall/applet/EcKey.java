@@ -6,7 +6,7 @@ import javacard.security.ECPrivateKey;
 import javacard.security.ECPublicKey;
 import javacard.security.KeyBuilder;
 
-/** One copy of an EC key: its point, and its private half unless it belongs to somebody else. */
+/** One copy of an EC key: the public point and, if the key is the token's, the private scalar. */
 final class EcKey {
 
     private final Persistent store;
@@ -20,7 +20,7 @@ final class EcKey {
             ? (ECPrivateKey) KeyBuilder.buildKey(KeyBuilder.TYPE_EC_FP_PRIVATE, P256.BITS, false) : null;
     }
 
-    /** Takes the private key at {@code offset}, and its point, for which 65 bytes at {@code scratch} must be free. */
+    /** Imports the private key at {@code offset} and computes its point, using 65 free bytes at {@code scratch}. */
     void importScalar(Ec ec, byte[] b, short offset, short scratch) {
         store.privateKey(scalar, b, offset);
         ec.pointOf(scalar, b, scratch);
@@ -31,7 +31,7 @@ final class EcKey {
         store.publicKey(point, from, offset);
     }
 
-    /** Whether this is its point. The APDU buffer is free once the command was taken out of it. */
+    /** Whether this is the key's point. The APDU buffer is free for it: the command has been copied out. */
     boolean holds(byte[] b, short offset) {
         byte[] scratch = APDU.getCurrentAPDUBuffer();
         short length = point.getW(scratch, (short) 0);

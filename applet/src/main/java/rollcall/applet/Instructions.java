@@ -1,7 +1,7 @@
 package rollcall.applet;
 
 /**
- * Which classes and instructions there are.
+  * The table of supported classes and instructions, and which of them need secure messaging.
  *
  * Specification: docs/protocol.md, "Classes and instructions".
  */
@@ -13,12 +13,12 @@ final class Instructions {
     private Instructions() {
     }
 
-    /** 00 or 80, under secure messaging or not. */
+    /** 00 or 80, with or without secure messaging. */
     static boolean isClass(byte cla) {
         return (cla & ~(CLA_PROPRIETARY | Constants.CLA_SECURE)) == 0;
     }
 
-    /** 6E00 or 6D00 for what the table has not; 0 for what it has, in plain or under secure messaging. */
+    /** 6E00 or 6D00 for an unsupported class or instruction; 0 if supported, in plain or under secure messaging. */
     static short fault(byte cla, byte ins) {
         if (!isClass(cla)) {
             return Constants.SW_CLA;
@@ -38,7 +38,7 @@ final class Instructions {
         }
     }
 
-    /** Whether a command of this instruction is carried out under secure messaging only. */
+    /** Whether this instruction is executed under secure messaging only. */
     static boolean needsChannel(byte ins) {
         switch (ins) {
             case Constants.INS_INTERNAL_AUTHENTICATE:

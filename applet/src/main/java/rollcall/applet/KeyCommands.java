@@ -4,20 +4,20 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * PUT KEY, GENERATE KEY, STORE DATA and DELETE KEY.
+  * The commands that change keys: PUT KEY, GENERATE KEY, STORE DATA and DELETE KEY.
  *
  * Specification: docs/protocol.md, "PUT KEY"; docs/protocol.md, "GENERATE KEY".
  */
 final class KeyCommands {
 
-    /** P2 of PUT KEY for three keys at once, beginning with KID 01. */
+    /** P2 of PUT KEY for three keys at once, starting at KID 01. */
     private static final byte SCP03_SET = (byte) 0x81;
     private static final byte AES = (byte) 0x88;
     private static final short CHECK_VALUE = 3;
 
     private static final byte[] EC_POINT = {(byte) 0xB0, 0x41};
     private static final byte[] EC_SCALAR = {(byte) 0xB1, 0x20};
-    /** Key parameters reference 00: P-256 (Amendment F, table 4-3); then no check value. */
+    /** Key parameters reference 00: P-256 (Amendment F, table 4-3), followed by no check value. */
     private static final byte[] P256_UNCHECKED = {(byte) 0xF0, 0x01, 0x00, 0x00};
     private static final byte[] P256_PARAMETERS = {(byte) 0xF0, 0x01, 0x00};
     private static final byte[] KEY_REFERENCE = {(byte) 0xA6, 0x04, (byte) 0x83, 0x02};
@@ -50,7 +50,7 @@ final class KeyCommands {
         this.slots = slots;
     }
 
-    /** Keys are changed at enrollment, or by an administrator (who holds that role under the own key only). */
+    /** Keys may be changed at enrollment, or by an administrator (a role held only under the token's own key). */
     private void requireKeeper() {
         requireRole(ram.role() >= Transients.ADMIN);
     }
@@ -65,12 +65,12 @@ final class KeyCommands {
         }
     }
 
-    /** P1 names the key that is replaced: none, or the version that the new one has. */
+    /** P1 names the key version to replace: 0 for none, or the same version as the new key. */
     private void requireOldVersion(byte kvn) {
         Tlv.require(ram.transport[Transients.P1] == 0 || ram.transport[Transients.P1] == kvn);
     }
 
-    /** The place for a key that the table knows; 6A80 for any other. */
+    /** The entry for a key in the table; 6A80 for any other key. */
     private KeyEntry place(byte kid, byte kvn) {
         KeyEntry entry = keys.place(kid, kvn);
         Tlv.require(entry != null);
@@ -98,14 +98,14 @@ final class KeyCommands {
     private short putScp03Keys(short length) {
         byte[] b = ram.buffer;
         requireOldVersion(scp03Keys.kvn());
-        // GP Card Specification, 11.8.2.3.1, with and without the length of the clear key: clients differ.
+        // GP Card Specification, 11.8.2.3.1: clients differ in whether they send the length of the clear key.
         short entry = (short) ((short) (length - 1) / Scp03Keys.KEYS);
         boolean longForm = entry == 23;
         Tlv.require((short) (entry * Scp03Keys.KEYS + 1) == length && (longForm || entry == 22)
             && b[0] == Constants.KVN_TOKEN);
 
         // EXECUTION STEPS
-        // 1. Decrypt all keys into a row behind the data, and check each by its check value.
+        // 1. Decrypt all keys, one after another, behind the data, and verify the check value of each.
         short plain = (short) (length + Constants.BLOCK);
         for (byte i = 0; i < Scp03Keys.KEYS; i++) {
             short at = (short) (1 + i * entry);
@@ -113,7 +113,9 @@ final class KeyCommands {
             Util.arrayCopyNonAtomic(
                 b, (short) (at + entry - CHECK_VALUE), b, (short) (1 + i * CHECK_VALUE), CHECK_VALUE);
         }
-        // 2. Put them in force; with any key that changes, every resumption ends. A BLANK token is PERSONALISED by that. The session goes on with the keys it has.
+        // 2. Put them in force; any change of keys ends all resumptions. A BLANK token is PERSONALISED from here on.
+        // The
+        //    session continues with its current keys.
         slots.clear();
         scp03Keys.replace(b, plain);
         Util.arrayFillNonAtomic(b, plain, (short) (Scp03Keys.KEYS * Constants.KEY), (byte) 0);
@@ -131,7 +133,7 @@ final class KeyCommands {
         messaging.decryptUnderDek(p, Constants.KEY, plain);
         p = (short) (p + Constants.KEY);
         Tlv.require(b[p++] == (byte) CHECK_VALUE);
-        // The check value's place in the working space is where the next key will be decrypted to, or behind the last.
+        // The check value is computed where the next key will be decrypted to, or after the last key.
         short computed = (short) (plain + Constants.KEY);
         messaging.checkValue(plain, computed);
         Tlv.require(Util.arrayCompare(b, p, b, computed, CHECK_VALUE) == 0);
@@ -147,7 +149,7 @@ final class KeyCommands {
         Tlv.require(scp11.isOnCurve(point, length));
 
         // EXECUTION STEPS
-        // 1. Fill the other copy, then switch.
+        // 1. Fill the other copy, then switch to it.
         slots.clear();
         entry.other().importPoint(b, point);
         entry.switchOver(keys.sibling(entry));
@@ -156,7 +158,7 @@ final class KeyCommands {
 
     private short putSetKey(short length) {
         byte[] b = ram.buffer;
-        // Whoever saw the enrollment under test keys knows every key that came over it.
+        // Anyone who recorded an enrollment under test keys knows every key sent over it.
         if (!records.isPrivate() || scp03Keys.areTestKeys) {
             ISOException.throwIt(Constants.SW_CONDITIONS);
         }
@@ -178,7 +180,7 @@ final class KeyCommands {
         return 1;
     }
 
-    /** GENERATE KEY, as Amendment F's successors have it: the private half never leaves the card. */
+    /** GENERATE KEY, as in the successors of Amendment F: the private key never leaves the card. */
     short generateKey(short length) {
         requireKeeper();
         byte kid = ram.transport[Transients.P2];
@@ -192,7 +194,7 @@ final class KeyCommands {
         KeyEntry entry = place(kid, b[0]);
 
         // EXECUTION STEPS
-        // 1. A random scalar rather than a generated pair: no two simulators then have the same keys.
+        // 1. A random scalar instead of a generated pair, so that no two simulators have the same keys.
         // 2. An identity key is in force at once; an ECKA key waits for its certificate.
         slots.clear();
         entry.beginFilling();
@@ -201,7 +203,7 @@ final class KeyCommands {
         key.importScalar(ec, b, (short) 0, Constants.SCALAR);
         Util.arrayFillNonAtomic(b, (short) 0, Constants.SCALAR, (byte) 0);
         if (kid == Constants.KID_IDENTITY) {
-            // A certificate that is there holds the key that is there.
+            // Any certificate present is for the key being replaced.
             records.identityCertificate.remove();
             entry.switchOver(null);
         } else {
@@ -242,12 +244,12 @@ final class KeyCommands {
         certificate.requireKey(der, n, entry.isPending() ? entry.other() : entry.inForce());
 
         // EXECUTION STEPS
-        // 1. The certificate comes into force, and with it the key that waited for it.
+        // 1. Put the certificate in force, together with the key that was waiting for it, if any.
         slots.clear();
         entry.certify(b, der, n, keys.sibling(entry));
     }
 
-    /** The identifier follows from the key, so there is nothing to store: but a wrong one is refused. */
+    /** The identifier is derived from the key, so nothing is stored; a wrong one is rejected. */
     private void storeCaId(short length) {
         byte[] b = ram.buffer;
         short id = Tlv.literal(b, (short) 0, length, CA_ID_STORE);
@@ -277,14 +279,14 @@ final class KeyCommands {
         if (entry == null) {
             ISOException.throwIt(Constants.SW_REFERENCE_NOT_FOUND);
         }
-        // The token must stay reachable: the own, the identity, the last CA and the last set key cannot go.
+        // The token must stay reachable: its own key, the identity key, the last CA key and the last set key stay.
         KeyEntry sibling = keys.sibling(entry);
         if (sibling == null || !sibling.isPresent()) {
             ISOException.throwIt(Constants.SW_CONDITIONS);
         }
 
         // EXECUTION STEPS
-        // 1. Out of force with one write; then what is left of it is cleared.
+        // 1. One write takes the key out of force; then its remains are cleared.
         slots.clear();
         entry.remove();
     }

@@ -1,14 +1,14 @@
 package rollcall.applet;
 
 /**
- * The key of one identifier and version, in two copies, and which certificate is its own where it has one. One directory
- * byte says everything about them, so that each change is one atomic write:
+  * The key of one identifier and version, in two copies, and the number of its certificate, if it has one. One
+  * directory byte describes all of it, so that each change is one atomic write:
  *
  * <pre>
  *   03  the copy in force, 1 or 2; 0 when there is no key
- *   C4  the number of the certificate in force: bit 04 is its lowest; 0 when there is none
- *   08  the other copy holds a key that waits for its certificate
- *   30  age: of two versions of a key the newer has the age of the other plus 1, modulo 4
+  *   C4  the number of the certificate in force, bit 04 being its lowest bit; 0 when there is none
+  *   08  the other copy holds a key that is waiting for its certificate
+  *   30  age: of two versions of a key, the newer has the age of the older plus 1, modulo 4
  * </pre>
  */
 final class KeyEntry {
@@ -54,24 +54,24 @@ final class KeyEntry {
         return (directory() & COPY) == 2 ? second : first;
     }
 
-    /** The copy to fill; the one that waits for its certificate when there is such a one. */
+    /** The copy not in force: the one to fill, or the key that is waiting for its certificate. */
     EcKey other() {
         return (directory() & COPY) == 1 ? second : first;
     }
 
-    /** Forgets the waiting key before its copy is written to, so that half a key never waits. */
+    /** Forgets a waiting key before its copy is overwritten, so that half a key is never marked as waiting. */
     void beginFilling() {
         if (isPending()) {
             store.set(index, (byte) (directory() & ~PENDING));
         }
     }
 
-    /** The copy that was filled waits for its certificate; the old pair stands until then. */
+    /** Marks the filled copy as waiting for its certificate; the old key and certificate stay in force until then. */
     void awaitCertificate() {
         store.set(index, (byte) (directory() | PENDING));
     }
 
-    /** Puts the copy that was filled in force, as the newest key of its kind. */
+    /** Puts the filled copy in force, as the newest key of its kind. */
     void switchOver(KeyEntry sibling) {
         EcKey old = inForce();
         boolean replaced = isPresent();
@@ -82,7 +82,7 @@ final class KeyEntry {
         }
     }
 
-    /** Writes a certificate and puts it in force, together with the key that waited for it. */
+    /** Writes a certificate and puts it in force, together with the key waiting for it, if any. */
     void certify(byte[] from, short offset, short length, KeyEntry sibling) {
         byte free = certificates.free((byte) 0);
         certificates.write(free, from, offset, length);
@@ -109,7 +109,7 @@ final class KeyEntry {
         return (directory() & AGE) == ageAfter(sibling);
     }
 
-    /** The number of the certificate that this directory byte has in force; 0 when there is none. */
+    /** The number of the certificate in force according to this directory byte; 0 when there is none. */
     static byte certificateOf(byte directory) {
         return (byte) ((directory & 0x04) >> 2 | (directory & 0xC0) >> 5);
     }

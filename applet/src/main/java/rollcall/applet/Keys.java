@@ -1,6 +1,6 @@
 package rollcall.applet;
 
-/** The EC keys of the token: two CA keys, the own and two set ECKA keys, and the identity key. */
+/** The EC keys of the token: two CA keys, three ECKA keys (two set keys and the token's own), and the identity key. */
 final class Keys {
 
     private static final byte CA = 0;
@@ -24,7 +24,7 @@ final class Keys {
         entries = new KeyEntry[COUNT];
     }
 
-    /** Makes what is not there yet, in the order in which a manifest names it; the own key follows the set keys. */
+    /** Creates missing entries, in manifest order; the token's own key follows the set keys. */
     void grow() {
         for (byte i = 0; i < COUNT; i++) {
             if (entries[i] == null) {
@@ -46,7 +46,7 @@ final class Keys {
         return entries[IDENTITY];
     }
 
-    /** The place for this key, whether there is one in it or not; null when the table knows no such key. */
+    /** The entry for this key, whether it holds a key or not; null when the table has no such key. */
     KeyEntry place(byte kid, byte kvn) {
         for (byte i = 0; i < COUNT; i++) {
             if (entries[i].kid == kid && entries[i].kvn == kvn) {
@@ -56,13 +56,13 @@ final class Keys {
         return null;
     }
 
-    /** The key of this identifier and version, null when there is none. */
+    /** The entry of a key that is present, null when there is none. */
     KeyEntry find(byte kid, byte kvn) {
         KeyEntry entry = place(kid, kvn);
         return entry != null && entry.isPresent() ? entry : null;
     }
 
-    /** The other version that a key is exchanged with in turn; null for the own and the identity key. */
+    /** The other version, with which this key alternates; null for the token's own and the identity key. */
     KeyEntry sibling(KeyEntry entry) {
         for (byte i = 0; i < OWN; i++) {
             if (entries[i] == entry) {
@@ -72,12 +72,12 @@ final class Keys {
         return null;
     }
 
-    /** The CA key that has been there longest, null when there is none. */
+    /** The oldest CA key, null when there is none. */
     KeyEntry oldestCa() {
         return older(entries[CA], entries[(byte) (CA + 1)]);
     }
 
-    /** The set key that has been there longest, null when there is none. */
+    /** The oldest set key, null when there is none. */
     KeyEntry oldestSet() {
         return older(entries[SET], entries[(byte) (SET + 1)]);
     }

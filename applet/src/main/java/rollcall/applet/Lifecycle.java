@@ -3,14 +3,14 @@ package rollcall.applet;
 import javacard.framework.ISOException;
 
 /**
- * BLANK - PERSONALISED - ISSUED - BLOCKED - TERMINATED. PERSONALISED is not stored: it is a BLANK token with per-token
- * keys, so the switch to these keys and the change of state are one write.
+  * The token's life cycle state: BLANK, PERSONALISED, ISSUED, BLOCKED, TERMINATED. PERSONALISED is not stored: it is a
+  * BLANK token with per-token keys, so switching to those keys and changing the state are one write.
  *
  * Specification: docs/protocol.md, "Life cycle".
  */
 final class Lifecycle {
 
-    /** Stored while a RESET is under way; a tear leaves it, and the next SELECT goes on. */
+    /** Stored while a RESET is under way; if it is torn, the next SELECT sees this and finishes it. */
     private static final byte RESETTING = 0x06;
 
     private final Persistent store;
@@ -39,7 +39,7 @@ final class Lifecycle {
         return state() == Constants.TERMINATED;
     }
 
-    /** ISSUED or BLOCKED: the token belongs to somebody. */
+    /** ISSUED or BLOCKED: the token belongs to a user. */
     boolean isInUse() {
         byte state = state();
         return state == Constants.ISSUED || state == Constants.BLOCKED;
@@ -57,7 +57,7 @@ final class Lifecycle {
         }
     }
 
-    /** A token that is blocked resumes with nobody, also when it is in use again. */
+    /** Blocking clears all resumption slots, so none is usable even after the token is unblocked. */
     void set(byte state) {
         if (state == Constants.BLOCKED) {
             slots.clear();
@@ -65,7 +65,7 @@ final class Lifecycle {
         store.set(Persistent.LIFE, state);
     }
 
-    /** Empties every slot but the start keys and the diversification data. */
+    /** Erases everything except the start keys and the diversification data. */
     void reset() {
         slots.clear();
         store.set(Persistent.LIFE, RESETTING);
@@ -81,7 +81,7 @@ final class Lifecycle {
         store.set(Persistent.LIFE, Constants.BLANK);
     }
 
-    /** The state before the keys, so that no tear gives the token back. */
+    /** Writes the state before erasing the keys, so that no tear can revive the token. */
     void terminate() {
         slots.clear();
         store.set(Persistent.LIFE, Constants.TERMINATED);
@@ -97,7 +97,7 @@ final class Lifecycle {
         store.set(Persistent.ZEROISED, (byte) 1);
     }
 
-    /** At every SELECT: goes on with what a tear interrupted. */
+    /** Called at every SELECT: finishes a reset or termination interrupted by a tear. */
     void resume() {
         byte life = store.get(Persistent.LIFE);
         if (life == RESETTING) {

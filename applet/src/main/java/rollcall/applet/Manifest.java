@@ -3,14 +3,14 @@ package rollcall.applet;
 import javacard.framework.Util;
 
 /**
- * What enrollment put on the token, as one SHA-256 over the sorted entries `KID KVN value` of the keys and
- * `tag KVN-or-00 SHA-256(object)` of the objects.
+  * Checks what enrollment put on the token against one SHA-256 over the sorted entries: `KID KVN value` of the keys and
+  * `tag KVN-or-00 SHA-256(object)` of the objects.
  *
  * Specification: docs/protocol.md, "The manifest".
  */
 final class Manifest {
 
-    // The working space in the buffer; the manifest that was sent stands at 0.
+    // Working space in the buffer; the received manifest is at 0.
     private static final short HASHES = 32;
     private static final short ENTRY = 352;
     private static final short VALUE = 355;
@@ -34,7 +34,7 @@ final class Manifest {
 
     /** Whether the 32 bytes at the start of the buffer are the manifest of this token. */
     boolean matches() {
-        // One digest engine: the hashes of the objects come first, then the digest over the entries.
+        // There is only one digest engine: hash the objects first, then the entries.
         short end = hashObject(records.mode, HASHES);
         end = hashObject(records.record, end);
         end = hashObject(records.details, end);
@@ -48,8 +48,8 @@ final class Manifest {
             }
         }
 
-        // Sorted as bytes: 01 00, then 01 01 twice (the object and the ENC key), 01 02, 01 03, 02 01, 03 01, 10, 11, 21,
-        // 7F 21, BF 21.
+        // Sorted as bytes: 01 00, then 01 01 twice (the object and the ENC key), 01 02, 01 03, 02 01, 03 01, 10, 11,
+        // 21, 7F 21, BF 21.
         short hash = HASHES;
         hash = addObject(records.mode, hash);
         hash = addRecordAndEncKey(hash);
@@ -111,8 +111,8 @@ final class Manifest {
     }
 
     /**
-     * The one pair whose order the values decide: `01 01 00 hash` of the record and `01 01 kcv` of the ENC key. The
-     * shorter goes first when it begins the longer.
+      * The only pair whose order depends on the values: `01 01 00 hash` of the record and `01 01 kcv` of the ENC key.
+      * The shorter comes first when it is a prefix of the longer.
      */
     private short addRecordAndEncKey(short hash) {
         buffer[ENTRY] = 0;

@@ -2,7 +2,7 @@ package rollcall.applet;
 
 import javacard.security.ECKey;
 
-/** The curve P-256 (FIPS 186-4, D.1.2.3). Cards do not know it by name: every key half gets every parameter. */
+/** The curve P-256 (FIPS 186-4, D.1.2.3). Cards do not know it by name: all parameters are set in every key object. */
 final class P256 {
 
     private P256() {

@@ -7,11 +7,11 @@ import javacard.security.ECPublicKey;
 import javacard.security.Key;
 
 /**
- * The only class that writes memory which outlives a deselect. Each method is one write point: the tests replace this
- * class by one that counts them and that tears a chosen one.
- *
- * No transactions: everything is written to a copy that is not in force, and then one byte of {@link #state} puts it
- * in force. A byte is what a card writes atomically by itself.
+  * The only class that writes persistent memory. Each method is one write point: tests replace this class with one that
+  * counts the writes and tears a chosen one.
+  *
+  * No transactions are used: data is written to a copy that is not in force, and then one byte of {@link #state} puts
+  * it in force. A card writes a single byte atomically.
  */
 class Persistent {
 
@@ -19,7 +19,7 @@ class Persistent {
     static final byte LIFE = 0;
     /** Which SCP03 keys are in force: 0 the start keys, 1 or 2 a copy of the per-token keys. */
     static final byte SCP03_COPY = 1;
-    /** Set when everything is gone from a TERMINATED token. */
+    /** Set once a TERMINATED token has been completely erased. */
     static final byte ZEROISED = 2;
     /** Directory bytes of the keys, see {@link KeyEntry}. */
     static final byte KEYS = 3;
@@ -33,7 +33,7 @@ class Persistent {
         state = new byte[STATE];
     }
 
-    /** Before an object is made and its reference is written, when the token is built at its first command. */
+    /** Called before each object is created and its reference stored, while the token is built at its first command. */
     void step() {
     }
 
@@ -69,7 +69,7 @@ class Persistent {
         key.setKey(from, offset);
     }
 
-    /** The curve stays in a key until it is cleared, so most often this writes 32 bytes only. */
+    /** The curve parameters stay in a key until it is cleared, so this usually writes only 32 bytes. */
     void privateKey(ECPrivateKey key, byte[] from, short offset) {
         if (!key.isInitialized()) {
             P256.setParameters(key);

@@ -4,8 +4,8 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * INTERNAL AUTHENTICATE: the record, and a signature that says which terminal was answered in which channel. The card
- * builds no CBOR: it fills the holes of a fixed Sig_structure (RFC 9052, 4.4), which the other side makes for itself.
+  * INTERNAL AUTHENTICATE: returns the record and a signature binding the answer to this terminal and this channel. The
+  * card encodes no CBOR: it fills the gaps of a fixed Sig_structure (RFC 9052, 4.4), which the other side rebuilds.
  *
  * Specification: docs/protocol.md, "Presence proof".
  */
@@ -13,7 +13,7 @@ final class Proof {
 
     private static final short NONCE = 32;
 
-    // P1 P2: the proof, and the same with a slot for this terminal.
+    // P1 P2: the proof, without and with a resumption slot for this terminal.
     private static final short PROOF = 0x0001;
     private static final short WITH_SLOT = 0x0101;
 
@@ -35,7 +35,7 @@ final class Proof {
     private static final byte[] BEFORE_X = {(byte) 0xA4, 0x01, 0x02, 0x20, 0x01, 0x21, 0x58, 0x20};
     private static final byte[] BEFORE_Y = {0x22, 0x58, 0x20};
 
-    // The working space in the buffer: the answer, and behind the longest one what is signed.
+    // Working space in the buffer: the answer, and, after the longest possible answer, the data to sign.
     private static final short SIGNED = 240;
     private static final short SIGNED_LENGTH = 229;
     private static final short COUNTER = 472;
@@ -60,8 +60,8 @@ final class Proof {
     /**
      * INTERNAL AUTHENTICATE, ISO/IEC 7816-4, 11.5.2.
      *
-     * PRE-CONDITION: a channel with a role, on a token that is ISSUED; the dispatcher sees to that, but for SCP03. It hands
-     * the first command of a resumed channel to {@link Resumption}.
+      * PRE-CONDITION: a channel with a role on an ISSUED token; the dispatcher ensures this, except for SCP03. It
+      * passes the first command of a resumed channel to {@link Resumption}.
      */
     short internalAuthenticate(short length) {
         if (ram.role() == Transients.PERSONALISATION) {
@@ -70,7 +70,7 @@ final class Proof {
         boolean withSlot = ram.tag() == WITH_SLOT;
         boolean presence = ram.tag() == Resumption.PRESENCE;
         Tlv.require(withSlot || presence || ram.tag() == PROOF);
-        // Presence opens a resumed channel, in which nothing is signed.
+        // Presence is only the first command of a resumed channel, and a resumed channel signs nothing.
         if (presence || ram.isResumed()) {
             ISOException.throwIt(Constants.SW_CONDITIONS);
         }
@@ -79,11 +79,11 @@ final class Proof {
         }
 
         // EXECUTION STEPS
-        // 1. The counter is stored before anything is signed: no value is ever signed twice.
+        // 1. Store the counter before signing, so that no value is ever signed twice.
         byte[] b = ram.buffer;
         counter.next(b, COUNTER);
 
-        // 2. Fill the Sig_structure; the record lies where the answer will not overwrite it before it is hashed.
+        // 2. Fill the Sig_structure; the record is placed where the answer cannot overwrite it before it is hashed.
         putSigned();
 
         // 3. The answer: id, counter, signature, record.
@@ -97,14 +97,16 @@ final class Proof {
         end = put(end, (byte) 0x53, Constants.RECORD);
         end = records.readRecord(b, end);
 
-        // 4. The slot last: a terminal that gets no answer has no use for it.
+        // 4. The slot last: it is of no use to a terminal that gets no answer.
         if (withSlot) {
             fillSlot();
         }
         return end;
     }
 
-    /** `tid || K || 00 || notAfter`, over what was signed; tid is the start of the hash of the terminal's point. */
+    /**
+     * Builds `tid || K || 00 || notAfter` over the signed data; tid is the start of the hash of the terminal's point.
+     */
     private void fillSlot() {
         byte[] b = ram.buffer;
         ec.sha256.doFinal(ram.session, Transients.TERMINAL_POINT, Constants.POINT, b, SIGNED);

@@ -2,11 +2,11 @@ package rollcall.applet;
 
 import javacard.framework.Util;
 
-/** The data objects, and what the first of them says. */
+/** The token's data objects, and access to the mode and token id stored in the first of them. */
 final class Records {
 
     static final short MODE_LENGTH = 17;
-    /** Which certificate of the identity key is in force. */
+    /** Index of the state byte that names the identity key's certificate in force. */
     static final byte IDENTITY_CERTIFICATE = Persistent.OBJECTS + 4;
     private static final byte PRIVATE = 1;
 
@@ -17,7 +17,7 @@ final class Records {
     final StoredObject portrait;
     final StoredObject identityCertificate;
     final Copies certificates;
-    /** `01 04`: the highest notBefore seen, within limits. A card has no clock. */
+    /** `01 04`: the card's date: the highest notBefore seen, within limits. A card has no clock. */
     final StoredObject date;
     private final Transients ram;
 
@@ -38,7 +38,7 @@ final class Records {
             store, Constants.TAG_DATE, (byte) (Persistent.OBJECTS + 5), new Copies(store, Constants.DATE, Copies.TWO));
     }
 
-    /** A token whose mode is not set yet counts as open. */
+    /** A token whose mode has not been set counts as open. */
     boolean isPrivate() {
         if (!mode.isPresent()) {
             return false;
@@ -47,18 +47,18 @@ final class Records {
         return ram.session[Transients.SCRATCH] == PRIVATE;
     }
 
-    /** Writes the token id and returns the offset behind it. */
+    /** Writes the token id and returns the offset after it. */
     short readTokenId(byte[] to, short offset) {
         return mode.read((short) 1, to, offset, Constants.TOKEN_ID);
     }
 
-    /** The record, filled with zeros, so that the length of an answer does not tell the length of a name. */
+    /** Writes the record, padded with zeros so that the length of an answer does not reveal the length of a name. */
     short readRecord(byte[] to, short offset) {
         short end = record.readAll(to, offset);
         return Util.arrayFillNonAtomic(to, end, (short) (offset + Constants.RECORD - end), (byte) 0);
     }
 
-    /** The object that is read and written in parts, null when this tag is none. */
+    /** The object with this tag that is read and written in parts; null for any other tag. */
     StoredObject inParts(short tag) {
         if (tag == Constants.TAG_DETAILS) {
             return details;

@@ -4,8 +4,8 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * RESUME and presence: a terminal that this token proved itself to a short while ago comes back with the key of that
- * channel. Nothing of it needs a public-key operation, and nothing but one byte is written.
+  * RESUME and presence, the fast tap: a terminal to which this token recently proved itself reconnects with the key of
+  * that channel. This needs no public-key operation and writes only one byte.
  *
  * Specification: docs/protocol.md, "The fast tap".
  */
@@ -24,7 +24,7 @@ final class Resumption {
     private static final byte S_RMAC = 0x47;
     private static final short KEY_BITS = 0x80;
 
-    // The working space in the buffer: what is derived from, in a row, and where the longest SELECT answer has its end.
+    // Working space in the buffer: the KDF input in one piece, then, past the longest SELECT answer, what is derived.
     private static final short LABEL = 0;
     private static final short TERMINAL_NONCE = 16;
     private static final short CARD_NONCE = 32;
@@ -56,10 +56,11 @@ final class Resumption {
     }
 
     /**
-     * RESUME. Without a slot for this terminal the token goes on under a key that nobody knows, by the same operations:
-     * whoever does not hold a key learns nothing, not even whether the token is blocked.
-     *
-     * PRE-CONDITION: after SELECT; the dispatcher sees to that. The caller wipes on any refusal.
+      * RESUME. Without a slot for this terminal, the token performs the same operations with a decoy key that nobody
+      * knows, so that a terminal without a key learns nothing, not even whether the token is blocked.
+      *
+      * PRE-CONDITION: directly after SELECT; the dispatcher ensures this. The caller wipes the session on any
+      * rejection.
      */
     short resume(short length) {
         life.requireInUse();
@@ -69,7 +70,7 @@ final class Resumption {
         }
 
         // EXECUTION STEPS
-        // 1. The key, of a slot or the decoy, and the card's nonce.
+        // 1. The key of the slot or of the decoy, and the card's nonce.
         byte[] b = ram.buffer;
         byte slot = slots.find(b, (short) 0);
         slots.readKey(slot, b, RESUMPTION_KEY);
@@ -88,26 +89,26 @@ final class Resumption {
         ram.session[Transients.SLOT] = slot;
         ram.session[Transients.PHASE] = Transients.RESUMED;
 
-        // 3. The answer, and nothing else is left in the buffer.
+        // 3. The answer; everything else is cleared from the buffer.
         Util.arrayCopyNonAtomic(b, CARD_NONCE, b, (short) 0, NONCE);
         Util.arrayCopyNonAtomic(b, CHAIN, b, NONCE, Constants.MAC);
         Util.arrayFillNonAtomic(b, ANSWER, (short) (END - ANSWER), (byte) 0);
         return ANSWER;
     }
 
-    /** Amendment D, 4.1.5: the context is what stands behind the label, up to {@code end}. */
+    /** Amendment D, 4.1.5: the context is what follows the label, up to {@code end}. */
     private void derive(Cmac mac, byte constant, short end, short to) {
         Cmac.putLabel(ram.buffer, LABEL, constant, KEY_BITS);
         mac.sign(ram.buffer, LABEL, end, ram.buffer, to);
     }
 
-    /** Whether this session runs under the key that nobody knows: no C-MAC is good then. */
+    /** Whether this session uses the decoy key, in which case no C-MAC is accepted. */
     boolean isDecoy() {
         return Slots.isDecoy(ram.session[Transients.SLOT]);
     }
 
     /**
-     * What the first command with a good C-MAC has against it: a status word, 0 when presence may be answered.
+      * Checks the first command with a valid C-MAC: returns a status word, 0 when presence may be answered.
      *
      * @param length of its plain data
      */
@@ -127,7 +128,7 @@ final class Resumption {
         return 0;
     }
 
-    /** Presence: the use is taken before it is answered. From here on the role is READ, whatever the certificate said. */
+    /** Presence: takes the use before answering. From here on the role is READ, whatever the certificate granted. */
     short presence() {
         byte[] b = ram.buffer;
         byte left = slots.use(ram.session[Transients.SLOT]);

@@ -8,8 +8,9 @@ import javacard.framework.JCSystem;
 import javacardx.apdu.ExtendedLength;
 
 /**
- * The token. This class decides which command may run at all, in the order: class, instruction, session and MAC, life
- * cycle; the handlers go on with role, P1 P2, length and data.
+  * The applet's entry point: receives every APDU and dispatches it. This class decides whether a command may run,
+  * checking class, instruction, session and MAC, and life cycle, in that order; the handlers check role, P1 P2, length
+  * and data.
  *
  * Specification: docs/protocol.md, "Session"; docs/protocol.md, "Order of checks".
  */
@@ -33,7 +34,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     private final SecureMessaging messaging;
     private final Certificate certificate;
     private final Scp11 scp11;
-    // What the first command makes, in this order: see grow().
+    // Created by the first command, in this order: see grow().
     private Scp03 scp03;
     private Selection selection;
     private Dates dates;
@@ -45,8 +46,9 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     private Proof proof;
 
     /**
-     * What holds the large memory, the RAM and the start keys. No more: a card installs in one transaction, and how much
-     * a transaction holds differs from card to card. No less: what a torn installation made in RAM is given back.
+      * Allocates the large persistent memory, the RAM and the start keys. No more, because a card installs in one
+      * transaction and cards differ in how much a transaction holds; no less, because the RAM allocated by a torn
+      * installation is given back.
      *
      * @param startKeys the SCP03 start keys at {@code offset}, ENC, MAC, DEK; null for the test keys
      */
@@ -67,8 +69,8 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     }
 
     /**
-     * At the first command: the keys and the handlers, object by object, outside any transaction. A card that is lifted
-     * in between goes on where it was at its next command; what a torn step had made is lost to the card.
+      * At the first command, creates the keys and handlers one by one, outside any transaction. A card removed
+      * meanwhile continues at its next command; the memory allocated by a torn step is lost.
      */
     private void grow() {
         keys.grow();
@@ -114,9 +116,9 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         }
     }
 
-    /** Install parameters: nothing, or the start keys as ENC, MAC, DEK in the applet data. */
+    /** The applet data of the install parameters is empty or holds the start keys ENC, MAC, DEK. */
     public static void install(byte[] parameters, short offset, byte length) {
-        // The engines are made from here: what makes them needs much of the stack itself.
+        // The engines are created here, near the bottom of the stack: creating them needs a lot of stack.
         create(new SecureMessaging(new Transients()), new Ec(), parameters, startKeys(parameters, offset));
     }
 
@@ -135,7 +137,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         return n == 0 ? -1 : (short) (p + 1);
     }
 
-    /** On the basic logical channel only: there is one session. The platform answers 6999 to a SELECT on another. */
+    /** Basic logical channel only, as there is one session. On any other the platform answers SELECT with 6999. */
     public boolean select() {
         return JCSystem.getAssignedChannel() == 0;
     }
@@ -144,7 +146,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         wipe();
     }
 
-    /** Every step returns before the next one begins: the stack of a card is small. */
+    /** Each step returns before the next one begins, because a card's stack is small. */
     public void process(APDU apdu) {
         boolean attempt = false;
         try {
@@ -167,19 +169,19 @@ public class RollcallApplet extends Applet implements ExtendedLength {
             }
             transport.answer(apdu, n);
         } catch (ISOException refused) {
-            // Each certificate, ephemeral key and challenge serves one attempt.
+            // Each certificate, ephemeral key and challenge is good for one attempt only.
             if (attempt) {
                 wipe();
             }
             throw refused;
         } catch (RuntimeException unforeseen) {
-            // A torn write, or an engine that refuses what it should not: nothing of this session is to be trusted.
+            // A torn write, or an engine that failed unexpectedly: nothing in this session can be trusted.
             wipe();
             ISOException.throwIt(Constants.SW_NO_DIAGNOSIS);
         }
     }
 
-    /** Takes an APDU; true when a command is complete with it and may run. What is refused leaves by an exception. */
+    /** Receives an APDU; true when it completes a command, which may then run. Rejections are thrown. */
     private boolean take(APDU apdu) {
         byte[] b = apdu.getBuffer();
         if (b[ISO7816.OFFSET_CLA] == CLA_FIRST && b[ISO7816.OFFSET_INS] == Constants.INS_SELECT) {
@@ -221,7 +223,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         return b[ISO7816.OFFSET_INS] == Constants.INS_GET_RESPONSE && Instructions.isClass(b[ISO7816.OFFSET_CLA]);
     }
 
-    /** One piece of a command, most often the whole of it: true when nothing is to follow. */
+    /** Receives one piece of a command, usually all of it; true when it is the last piece. */
     private boolean takePiece(APDU apdu) {
         byte[] b = apdu.getBuffer();
         byte ins = b[ISO7816.OFFSET_INS];
@@ -260,13 +262,13 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         return !more;
     }
 
-    /** Whether the session lets this command in; what it leaves of the session when not. */
+    /** Checks the command against the session, and wipes the session when the command is rejected. */
     private void admit(byte cla, byte ins, short fault, boolean more) {
         byte phase = ram.phase();
         boolean channel = phase == Transients.KEYS_AGREED || phase == Transients.CHANNEL || phase == Transients.RESUMED;
         boolean secure = (cla & Constants.CLA_SECURE) != 0;
         if (secure && channel && !isExternalAuthenticate(fault, secure, ins)) {
-            // A fault waits for the MAC: only a command that the right terminal sent leaves the session.
+            // The fault is reported after the MAC check: the session survives only a command from the right terminal.
             if (fault != 0 && (more || !Instructions.isClass(cla))) {
                 refuse(fault);
             }
@@ -296,18 +298,18 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         return fault == 0 && secure && ins == Constants.INS_AUTHENTICATE;
     }
 
-    /** What the command that is complete has against it: 6E00, 6D00 or nothing. */
+    /** 6E00 or 6D00 if the complete command has an unsupported class or instruction, else 0. */
     private short fault() {
         return Instructions.fault(ram.transport[Transients.HEADER], ram.transport[Transients.INS]);
     }
 
-    /** Whether the command that is complete has a C-MAC of its channel; EXTERNAL AUTHENTICATE looks after its own. */
+    /** Whether the complete command carries a C-MAC to check here; EXTERNAL AUTHENTICATE checks its own. */
     private boolean isSecured() {
         return (ram.transport[Transients.HEADER] & Constants.CLA_SECURE) != 0
             && (ram.transport[Transients.INS] != Constants.INS_AUTHENTICATE || fault() != 0);
     }
 
-    /** A command in plain. Returns the length of the answer. */
+    /** Executes a command sent in plain. Returns the length of the answer. */
     private short execute(short length) {
         switch (ram.transport[Transients.INS]) {
             case Constants.INS_SELECT:
@@ -330,10 +332,10 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         }
     }
 
-    /** Opens a command under secure messaging and returns the length of its plain data. */
+    /** Verifies and decrypts a command under secure messaging. Returns the length of its plain data. */
     private short open(short length) {
         short fault = fault();
-        // 1. The MAC. The first valid one proves that the terminal holds its key, and only then its date counts.
+        // 1. The MAC. Only the first valid one proves that the terminal holds its key, so its date counts only then.
         if (!messaging.verify(length) | resumption.isDecoy()) {
             refuse(fault != 0 ? fault : Constants.SW_SECURITY_STATUS);
         }
@@ -354,12 +356,12 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         if (fault != 0) {
             ISOException.throwIt(fault);
         }
-        // 3. The life cycle; a refusal from here on leaves the session and carries no MAC.
+        // 3. The life cycle. From here on a rejection keeps the session and carries no MAC.
         requireLife(ram.transport[Transients.INS]);
         return plain;
     }
 
-    /** A resumed channel begins with presence, or ends. */
+    /** The first command of a resumed channel must be presence; any other ends the session. */
     private void requirePresence(short fault, short plain) {
         short reason = fault != 0 ? fault : resumption.admit(plain);
         if (reason != 0) {
@@ -377,7 +379,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         }
     }
 
-    /** A command whose MAC holds. Returns the length of the answer. */
+    /** Executes a command whose MAC is valid. Returns the length of the answer. */
     private short handle(short length) {
         if (ram.phase() == Transients.RESUMED) {
             return resumption.presence();

@@ -4,7 +4,7 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * The secure channel of GlobalPlatform Amendment D (SCP03), for enrollment only: it ends for ever at ISSUED.
+  * Opens the secure channel of GlobalPlatform Amendment D (SCP03). Used for enrollment only: unavailable once ISSUED.
  *
  * Specification: docs/protocol.md, "INITIALIZE UPDATE and EXTERNAL AUTHENTICATE".
  */
@@ -25,7 +25,7 @@ final class Scp03 {
     private static final short KEY_BITS = 0x80;
     private static final short CRYPTOGRAM_BITS = 0x40;
 
-    // The working space in the buffer; the host challenge arrived at 0.
+    // Working space in the buffer; the received host challenge is at 0.
     private static final short CARD_CHALLENGE = 8;
     private static final short INPUT = 16;
     private static final short SESSION_KEYS = 48;
@@ -73,18 +73,18 @@ final class Scp03 {
         derive(mac, S_MAC, KEY_BITS, (short) (SESSION_KEYS + Constants.KEY));
         derive(mac, S_RMAC, KEY_BITS, (short) (SESSION_KEYS + 2 * Constants.KEY));
 
-        // 2. Both cryptograms under S-MAC (6.2.2): the host's is kept to be compared.
+        // 2. Both cryptograms under S-MAC (6.2.2): the host's is kept for comparison.
         mac = messaging.macUnder(buffer, (short) (SESSION_KEYS + Constants.KEY));
         derive(mac, HOST_CRYPTOGRAM, CRYPTOGRAM_BITS, CRYPTOGRAM);
         Util.arrayCopyNonAtomic(buffer, CRYPTOGRAM, ram.session, Transients.BINDING, Constants.MAC);
         derive(mac, CARD_CRYPTOGRAM, CRYPTOGRAM_BITS, CRYPTOGRAM);
 
-        // 3. The session gets its own copy of the DEK: RESET and PUT KEY must not take it away.
+        // 3. The session gets its own copy of the DEK, so that RESET and PUT KEY do not take it away.
         messaging.load(buffer, SESSION_KEYS);
         keys.inForce(Scp03Keys.DEK).getKey(ram.session, Transients.DEK);
         ram.session[Transients.PHASE] = Transients.INITIALIZED;
 
-        // 4. The answer, which is moved over the keys in the buffer.
+        // 4. The answer, which overwrites the keys in the buffer.
         return putAnswer();
     }
 
@@ -100,7 +100,7 @@ final class Scp03 {
         return Util.arrayCopyNonAtomic(buffer, ANSWER, buffer, (short) 0, (short) (end - ANSWER));
     }
 
-    /** Amendment D, 4.1.5: one block of the KDF in counter mode, both challenges as its context. */
+    /** Amendment D, 4.1.5: one block of the KDF in counter mode, with both challenges as context. */
     private void derive(Cmac mac, byte constant, short bits, short to) {
         byte[] buffer = ram.buffer;
         Cmac.putLabel(buffer, INPUT, constant, bits);
@@ -112,7 +112,7 @@ final class Scp03 {
     /**
      * EXTERNAL AUTHENTICATE, Amendment D, 7.1.2.
      *
-     * PRE-CONDITION: INITIALIZE UPDATE directly before; the dispatcher sees to that. The caller wipes on any refusal.
+      * PRE-CONDITION: directly after INITIALIZE UPDATE; the dispatcher ensures this. The caller wipes on any rejection.
      */
     void externalAuthenticate(short length) {
         Tlv.require(ram.tag() == (short) 0x3300);
@@ -121,7 +121,7 @@ final class Scp03 {
         }
 
         // EXECUTION STEPS
-        // 1. The cryptogram before the MAC: a wrong key has both wrong, and is to be told apart from a bad line.
+        // 1. The cryptogram before the MAC: with a wrong key both fail, and that must differ from a transmission error.
         if (!SecureMessaging.equal(ram.session, Transients.BINDING, ram.buffer, (short) 0, Constants.MAC)) {
             ISOException.throwIt(Constants.SW_AUTHENTICATION_FAILED);
         }

@@ -4,7 +4,7 @@ import javacard.framework.Util;
 import javacard.security.AESKey;
 import javacard.security.KeyBuilder;
 
-/** The static SCP03 keys: the start keys, which stay for ever, and the per-token keys in two copies. */
+/** The static SCP03 keys: the start keys, kept until the token is TERMINATED, and two copies of the per-token keys. */
 final class Scp03Keys {
 
     static final byte ENC = 0;
@@ -41,7 +41,7 @@ final class Scp03Keys {
         return (AESKey) KeyBuilder.buildKey(KeyBuilder.TYPE_AES, KeyBuilder.LENGTH_AES_128, false);
     }
 
-    /** Makes the places of the per-token keys that are not there yet. */
+    /** Creates the missing key objects of the per-token keys. */
     void grow() {
         for (byte i = KEYS; i < (byte) keys.length; i++) {
             if (keys[i] == null) {
@@ -63,7 +63,7 @@ final class Scp03Keys {
         return keys[(byte) (store.get(Persistent.SCP03_COPY) * KEYS + which)];
     }
 
-    /** Puts three per-token keys in force and the start keys, or the former per-token keys, to sleep. */
+    /** Puts three per-token keys in force, in place of the start keys or the former per-token keys. */
     void replace(byte[] from, short offset) {
         byte copy = store.get(Persistent.SCP03_COPY) == 1 ? (byte) 2 : (byte) 1;
         for (byte i = 0; i < KEYS; i++) {
@@ -80,7 +80,7 @@ final class Scp03Keys {
         }
     }
 
-    /** For a token that is TERMINATED. */
+    /** Clears all keys, including the start keys, of a TERMINATED token. */
     void destroy() {
         for (byte i = 0; i < (byte) keys.length; i++) {
             store.clear(keys[i]);

@@ -7,17 +7,17 @@ import javacard.security.ECPrivateKey;
 import javacard.security.KeyBuilder;
 
 /**
- * The handshake of GlobalPlatform Amendment F, SCP11a.
+  * The SCP11a handshake of GlobalPlatform Amendment F: verifies the terminal's certificate and agrees on session keys.
  *
  * Specification: docs/protocol.md, "The handshake".
  */
 final class Scp11 {
 
-    /** P2 of both commands: the identifier of the kind of key that P1 gives the version of. */
+    /** P2 of the two commands: the identifier of the key whose version is in P1. */
     private static final byte P2_CA = 0x10;
     private static final byte P2_ECKA = 0x11;
 
-    /** The one set of parameters, up to the ephemeral point: SCP11a, C-MAC/C-ENC/R-MAC/R-ENC, AES, 16 bytes. */
+    /** The only supported parameters, up to the ephemeral point: SCP11a, C-MAC/C-ENC/R-MAC/R-ENC, AES, 16 bytes. */
     private static final byte[] PARAMETERS = {
         (byte) 0xA6, 0x0D, (byte) 0x90, 0x02, 0x11, 0x01, (byte) 0x95, 0x01, 0x3C,
         (byte) 0x80, 0x01, (byte) 0x88, (byte) 0x81, 0x01, 0x10, 0x5F, 0x49, 0x41
@@ -26,9 +26,9 @@ final class Scp11 {
     private static final byte[] KDF_INPUT = {0x00, 0x00, 0x00, 0x01, 0x3C, (byte) 0x88, 0x10};
     private static final byte KEY_BLOCKS = 3;
 
-    // The working space in the buffer. The command data stay in front of the answer: the receipt covers both in a row.
+    // Working space in the buffer. The command data stay in front of the answer, as the receipt covers both.
     private static final short POINT = 18;
-    /** The length of the command data, and where the answer begins. */
+    /** The length of the command data, and the offset of the answer. */
     private static final short COMMAND = 83;
     private static final short ANSWER_POINT = 86;
     private static final short RECEIPT_OBJECT = 151;
@@ -40,7 +40,7 @@ final class Scp11 {
     private static final short KEYS = 256;
 
     private static final byte EPHEMERALS = 8;
-    /** Where it stands behind the ephemeral keys. */
+    /** Index of the decoy key, after the ephemeral keys. */
     private static final byte DECOY = EPHEMERALS;
 
     private final Transients ram;
@@ -52,8 +52,9 @@ final class Scp11 {
     private final Persistent store;
     private final Certificate certificate;
     /**
-     * One key in RAM where the card has such a type; else several in persistent memory, to spread the wear. The last one
-     * answers for ECKA keys that a private token has not: it must not be told from one that has them.
+      * One key in RAM if the card supports that type, else several in persistent memory, to spread the wear. The last
+      * one is the decoy, used for ECKA keys a private token does not have, so that it looks the same as one that has
+      * them.
      */
     private final ECPrivateKey[] ephemerals;
     private final boolean inRam;
@@ -73,7 +74,7 @@ final class Scp11 {
         inRam = ephemerals[0] != null;
     }
 
-    /** Makes the keys that are not there yet. */
+    /** Creates the missing keys. */
     void grow() {
         for (byte i = 0; !inRam && i < DECOY; i++) {
             if (ephemerals[i] == null) {
@@ -95,7 +96,7 @@ final class Scp11 {
         return (ECPrivateKey) KeyBuilder.buildKey(KeyBuilder.TYPE_EC_FP_PRIVATE, P256.BITS, false);
     }
 
-    /** Null where the card has no such type (J3H145, the simulator) or no RAM left for it. */
+    /** Null if the card lacks this key type (J3H145, the simulator) or has no RAM left for it. */
     private static ECPrivateKey transientKey() {
         try {
             return (ECPrivateKey) KeyBuilder.buildKey(
@@ -108,7 +109,7 @@ final class Scp11 {
     /**
      * PERFORM SECURITY OPERATION [verify certificate], Amendment F, 7.5.
      *
-     * PRE-CONDITION: the session is wiped. It holds nothing that a stranger's certificate could use.
+      * PRE-CONDITION: the session is wiped, so it holds nothing that a stranger's certificate could use.
      */
     void verifyCertificate(short length) {
         life.requireInUse();
@@ -119,10 +120,10 @@ final class Scp11 {
         }
 
         // EXECUTION STEPS
-        // 1. The signature, then the form. No date: a refusal would tell a stranger the token's date.
+        // 1. The signature, then the form. Not the date: a rejection would reveal the token's date to a stranger.
         byte role = certificate.verifyTerminal(length, ca.inForce().point);
 
-        // 2. Keep what the handshake and the proof need of it.
+        // 2. Keep what the handshake and the proof need from it.
         byte[] session = ram.session;
         session[Transients.ROLE] = role;
         Util.arrayCopyNonAtomic(ram.buffer, certificate.point(), session, Transients.TERMINAL_POINT, Constants.POINT);
@@ -135,8 +136,8 @@ final class Scp11 {
     /**
      * MUTUAL AUTHENTICATE, Amendment F, 7.6.
      *
-     * PRE-CONDITION: a certificate was seen. The caller wipes on any refusal, so that each certificate and each
-     * ephemeral key serve one attempt.
+      * PRE-CONDITION: a certificate was seen. The caller wipes on any rejection, so that each certificate and each
+      * ephemeral key is good for one attempt only.
      */
     short mutualAuthenticate(short length) {
         life.requireInUse();
@@ -163,7 +164,7 @@ final class Scp11 {
         Util.arrayCopyNonAtomic(ram.buffer, (short) (KEYS + 4 * Constants.KEY), ram.session, Transients.DEK, Constants.KEY);
         Util.arrayCopyNonAtomic(
             ram.buffer, (short) (KEYS + 5 * Constants.KEY), ram.session, Transients.RESUMPTION_KEY, Constants.KEY);
-        // 4. A set key is shared by many: whoever extracted one from a token must not write to the others.
+        // 4. A set key is shared by many tokens: one extracted from a token must not allow writing to the others.
         if (ecka == null || ecka.kvn != Constants.KVN_OWN) {
             ram.session[Transients.ROLE] = Transients.READ;
         }
@@ -188,7 +189,7 @@ final class Scp11 {
         Tlv.require(agreed);
     }
 
-    /** Whether the point in the buffer is one of the curve; the 32 bytes at {@code scratch} are overwritten. */
+    /** Whether the point in the buffer is on the curve; overwrites the 32 bytes at {@code scratch}. */
     boolean isOnCurve(short point, short scratch) {
         return ec.agree(ephemerals[DECOY], ram.buffer, point, ram.buffer, scratch);
     }
@@ -197,12 +198,12 @@ final class Scp11 {
         byte[] b = ram.buffer;
         ECPrivateKey ephemeral = ephemerals[0];
         if (inRam) {
-            // In RAM even the parameters go with every deselect.
+            // In RAM even the curve parameters are lost at every deselect.
             P256.setParameters(ephemeral);
             ec.randomScalar(b, SECRET);
             ephemeral.setS(b, SECRET, Constants.SCALAR);
         } else {
-            // A random one of them: to go round strictly would cost a second write for the turn.
+            // One of them at random: strict rotation would cost a second write, for the position.
             ec.random(b, SECRET, (short) 1);
             ephemeral = ephemerals[(byte) (b[SECRET] & (EPHEMERALS - 1))];
             ec.randomScalar(b, SECRET);
@@ -211,7 +212,7 @@ final class Scp11 {
         return ephemeral;
     }
 
-    /** 96 bytes: receipt key, S-ENC, S-MAC, S-RMAC, DEK, K. SCP11a asks for 80; the last block makes the rest. */
+    /** 96 bytes: receipt key, S-ENC, S-MAC, S-RMAC, DEK, K. SCP11a needs 80; the last block yields the other 16. */
     private void deriveKeys() {
         byte[] b = ram.buffer;
         Util.arrayCopyNonAtomic(KDF_INPUT, (short) 0, b, SECRET_END, (short) KDF_INPUT.length);

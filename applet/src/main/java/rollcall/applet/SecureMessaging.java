@@ -7,8 +7,8 @@ import javacard.security.Signature;
 import javacardx.crypto.Cipher;
 
 /**
- * Secure messaging of GlobalPlatform Amendment D (SCP03), level 33: C-MAC, C-ENC, R-MAC and R-ENC. Each engine takes
- * its key once in a session: the ICV is XORed in by hand where Amendment D gives it to the cipher.
+  * Secure messaging of GlobalPlatform Amendment D (SCP03), level 33: C-MAC, C-ENC, R-MAC and R-ENC. Each engine gets
+  * its key once per session, so the ICV is XORed in by hand where Amendment D passes it to the cipher.
  *
  * Specification: docs/protocol.md, "Secure messaging".
  */
@@ -53,7 +53,7 @@ final class SecureMessaging {
         work.clearKey();
     }
 
-    /** A CMAC under another key, before the session has its keys; {@link #load} takes the engine back. */
+    /** A CMAC under another key, before the session keys are set; {@link #load} reclaims the engine. */
     Cmac macUnder(AESKey key) {
         answerMac.init(key);
         return answerMac;
@@ -65,7 +65,7 @@ final class SecureMessaging {
         return answerMac;
     }
 
-    /** S-ENC, S-MAC and S-RMAC; the encryption counter starts over. */
+    /** Sets S-ENC, S-MAC and S-RMAC, and resets the encryption counter. */
     void load(byte[] keys, short offset) {
         enc.setKey(keys, offset);
         mac.setKey(keys, (short) (offset + Constants.KEY));
@@ -105,7 +105,7 @@ final class SecureMessaging {
         return true;
     }
 
-    /** Lc as sent; a chain counts as one short command if it fits into one, else as an extended one. */
+    /** Lc as sent; a chain counts as one short command if its data fit into one, else as an extended command. */
     private void updateLc(short length) {
         boolean extended = ram.transport[Transients.CHAINED] != 0
             ? length > 0xFF : ram.transport[Transients.EXTENDED] != 0;
@@ -116,7 +116,7 @@ final class SecureMessaging {
         commandMac.update((byte) length);
     }
 
-    /** Compares without telling by the time where the difference is. */
+    /** Compares in constant time. */
     static boolean equal(byte[] a, short aOffset, byte[] b, short bOffset, short length) {
         byte difference = 0;
         for (short i = 0; i < length; i++) {
@@ -126,8 +126,9 @@ final class SecureMessaging {
     }
 
     /**
-     * Amendment D, 6.2.6, for a command whose C-MAC holds. Returns the length of the plain data, -1 when the padding is
-     * wrong. Without data some clients encrypt an empty block and some send none: the counter counts both.
+      * Amendment D, 6.2.6, for a command whose C-MAC is valid. Returns the length of the plain data, -1 when the
+      * padding is wrong. For a command without data some clients send an encrypted padding block and some nothing; both
+      * are counted.
      */
     short decrypt(short length) {
         byte[] buffer = ram.buffer;
@@ -141,7 +142,7 @@ final class SecureMessaging {
         }
         decryption.doFinal(buffer, (short) 0, n, buffer, (short) 0);
         xorIcv((byte) 0);
-        // ISO/IEC 9797-1, method 2: the padding begins in the last block.
+        // ISO/IEC 9797-1, method 2: the padding starts within the last block.
         short last = (short) (n - Constants.BLOCK);
         do {
             n--;
@@ -158,7 +159,7 @@ final class SecureMessaging {
         }
     }
 
-    /** The ICV is the encrypted counter, its top byte 80 for an answer. */
+    /** XORs in the ICV: the encrypted counter, with 80 as its top byte for an answer. */
     private void xorIcv(byte direction) {
         byte[] session = ram.session;
         session[Transients.COUNTER] = direction;
@@ -169,7 +170,7 @@ final class SecureMessaging {
         }
     }
 
-    /** Amendment D, 6.2.5 and 6.2.7: an answer with status 9000, encrypted if there is any, and its R-MAC. */
+    /** Amendment D, 6.2.5 and 6.2.7: encrypts the answer data, if any, and appends the R-MAC, for status 9000. */
     short wrap(short length) {
         byte[] buffer = ram.buffer;
         short n = length == 0 ? 0 : encryptAnswer(length);

@@ -4,7 +4,7 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * SELECT and its answer.
+  * SELECT and its answer, which shows the state of the token and the keys a terminal needs for the handshake.
  *
  * Specification: docs/protocol.md, "SELECT".
  */
@@ -31,11 +31,11 @@ final class Selection {
     /**
      * SELECT by DF name, ISO/IEC 7816-4, 11.2.2.
      *
-     * PRE-CONDITION: the session is wiped, and what a tear interrupted is done.
+      * PRE-CONDITION: the session is wiped, and anything interrupted by a tear has been finished.
      */
     short select(short length) {
         Tlv.require(ram.tag() == (short) 0x0400);
-        // A card may select by a partial AID; one answer for one name is easier to reason about.
+        // A card may select by a partial AID; accepting only the full AID is easier to reason about.
         if (length != (short) Constants.AID.length
             || Util.arrayCompare(ram.buffer, (short) 0, Constants.AID, (short) 0, length) != 0) {
             ISOException.throwIt(Constants.SW_NOT_FOUND);
@@ -54,7 +54,7 @@ final class Selection {
         b[proprietary] = (byte) 0xA5;
         b[(short) (proprietary + 1)] = (byte) (end - proprietary - 2);
 
-        // 2. Keep it: the channel binding covers the answer that was given.
+        // 2. Keep it: the channel binding covers this answer.
         ram.selected[0] = (byte) end;
         Util.arrayCopyNonAtomic(b, (short) 0, ram.selected, (short) 1, end);
         return end;
@@ -89,7 +89,7 @@ final class Selection {
         return end;
     }
 
-    /** In private mode a blocked token looks like any other of its set. */
+    /** In private mode a blocked token looks like any other token of its set. */
     private byte shownState(boolean isPrivate) {
         return isPrivate && life.isInUse() ? Constants.ISSUED : life.state();
     }

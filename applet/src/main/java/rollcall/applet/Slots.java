@@ -3,21 +3,22 @@ package rollcall.applet;
 import javacard.framework.Util;
 
 /**
- * Keys of channels that this token proved itself in: with one of them a terminal resumes, as often as its slot says. A
- * slot is `tid(8) || K(16) || uses left(1) || notAfter(12)`, and is filled if 1 to 64 uses are left. That byte is written
- * last when a slot is filled and first when it is cleared, so a torn write leaves the former slot or an empty one; and a
- * page that a tear spoils holds neither 00 nor FF as a number of uses that counts.
+  * Resumption slots: each holds the key of a channel in which this token proved itself, with which the terminal can
+  * resume a limited number of times. A slot is `tid(8) || K(16) || uses left(1) || notAfter(12)`, and is in use if 1 to
+  * 64 uses are left. That byte is written last when a slot is filled and first when it is cleared, so a torn write
+  * leaves the former slot or an empty one; in a memory page spoiled by a tear, neither 00 nor FF is a valid number of
+  * uses.
  *
  * Specification: docs/protocol.md, "The fast tap".
  */
 final class Slots {
 
     static final short TID = 8;
-    /** How often one key serves. */
+    /** How many times one key can be used. */
     static final byte USES_OF_A_KEY = 64;
     private static final byte COUNT = 8;
     private static final byte LAST = COUNT - 1;
-    /** The slots lie in different memory pages: a page that a tear spoils takes no other slot with it. */
+    /** Puts each slot in a different memory page: a page spoiled by a tear affects no other slot. */
     private static final short DISTANCE = 128;
 
     // Offsets in a slot.
@@ -26,13 +27,13 @@ final class Slots {
     private static final short NOT_AFTER = 25;
     private static final short SLOT = 37;
 
-    /** The number behind those of the slots, which begin with 1. */
+    /** The number after those of the slots, which start at 1. */
     private static final byte DECOY = COUNT + 1;
     private static final short END = (short) (LAST * DISTANCE + SLOT);
 
-    // Offsets in `decoy`: behind a key that nobody knows.
+    // Offsets in `decoy`, after a key that nobody knows.
     private static final short IS_MADE = 16;
-    /** The slot that is filled next. */
+    /** The slot to fill next. */
     private static final short TURN = 17;
 
     private final Persistent store;
@@ -45,7 +46,7 @@ final class Slots {
         decoy = new byte[(short) (TURN + 1)];
     }
 
-    /** Makes the decoy if it is not there yet. {@code scratch} is left with zeros. */
+    /** Creates the decoy if it does not exist yet. Leaves zeros in {@code scratch}. */
     void grow(Ec ec, byte[] scratch) {
         if (decoy[IS_MADE] != 0) {
             return;
@@ -56,7 +57,7 @@ final class Slots {
         store.put(decoy, IS_MADE, (byte) 1);
     }
 
-    /** The number of this terminal's slot, or of the decoy: all are compared in either case. */
+    /** The number of this terminal's slot, or of the decoy. All slots are compared either way. */
     byte find(byte[] tid, short offset) {
         byte found = DECOY;
         for (byte number = 1; number <= COUNT; number++) {
@@ -74,7 +75,7 @@ final class Slots {
         return SecureMessaging.equal(slots, at, tid, offset, TID) & uses > 0 & uses <= USES_OF_A_KEY;
     }
 
-    /** Whether it is no slot: under that key nobody gets a channel. */
+    /** Whether this is the decoy and not a slot: its key never gives a channel. */
     static boolean isDecoy(byte number) {
         return number == DECOY;
     }
@@ -85,7 +86,7 @@ final class Slots {
             number == DECOY ? decoy : slots, number == DECOY ? 0 : key, to, offset, Constants.KEY);
     }
 
-    /** Whether the terminal's certificate ended before this date. */
+    /** Whether the terminal's certificate expired before this date. */
     boolean isExpired(byte number, byte[] date, short offset) {
         return Order.compare(slots, (short) (at(number) + NOT_AFTER), date, offset, Constants.DATE) < 0;
     }
@@ -102,7 +103,7 @@ final class Slots {
         return left;
     }
 
-    /** Fills the next slot in turn from `tid || K || 00 || notAfter`; the key that this terminal had is gone. */
+    /** Fills the next slot in turn from `tid || K || 00 || notAfter`, and clears the slot this terminal had. */
     void fill(byte[] from, short offset) {
         for (short at = 0; at < END; at = (short) (at + DISTANCE)) {
             if (isOf(at, from, offset)) {
@@ -113,13 +114,13 @@ final class Slots {
         short at = (short) (turn * DISTANCE);
         clearAt(at);
         store.put(decoy, TURN, (byte) ((turn + 1) & LAST));
-        // In two parts: the byte between them is written once, and last.
+        // In two parts, so that the byte between them is written once, and last.
         store.copy(from, offset, slots, at, USES);
         store.copy(from, (short) (offset + NOT_AFTER), slots, (short) (at + NOT_AFTER), Constants.DATE);
         store.put(slots, (short) (at + USES), USES_OF_A_KEY);
     }
 
-    /** Clears every slot, where there is anything to clear. */
+    /** Clears every slot that is not already clear. */
     void clear() {
         for (short at = 0; at < END; at = (short) (at + DISTANCE)) {
             clearAt(at);
@@ -130,7 +131,7 @@ final class Slots {
         clearAt(at(number));
     }
 
-    /** Also what a torn write has left. */
+    /** Also clears what a torn write has left behind. */
     private void clearAt(short at) {
         if (slots[(short) (at + USES)] != 0) {
             store.put(slots, (short) (at + USES), (byte) 0);
@@ -144,7 +145,7 @@ final class Slots {
         }
     }
 
-    /** For a token that is TERMINATED: the decoy goes too. */
+    /** For a TERMINATED token: erases the decoy too. */
     void destroy() {
         clear();
         store.zero(decoy);

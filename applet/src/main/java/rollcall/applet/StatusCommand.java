@@ -3,7 +3,7 @@ package rollcall.applet;
 import javacard.framework.ISOException;
 
 /**
- * SET STATUS, GP Card Specification, 11.10.
+  * SET STATUS, GP Card Specification, 11.10: changes the life cycle state, at enrollment or by an administrator.
  *
  * Specification: docs/protocol.md, "SET STATUS".
  */
@@ -70,7 +70,7 @@ final class StatusCommand {
         life.set(Constants.ISSUED);
     }
 
-    /** Everything there that a token in use needs, and nothing that its mode forbids. */
+    /** Whether everything that a token in use needs is present, and nothing that its mode forbids. */
     private boolean isComplete() {
         return keys.oldestCa() != null
             && keys.own().isPresent()

@@ -1,6 +1,6 @@
 package rollcall.applet;
 
-/** A data object in copies. Its byte of the state names the one in force, 0 when the object is absent. */
+/** A data object kept in copies. Its state byte names the copy in force, 0 when the object is absent. */
 final class StoredObject {
 
     final short tag;
@@ -35,7 +35,7 @@ final class StoredObject {
         return copies.read(inForce(), from, to, offset, length);
     }
 
-    /** Reads all of it and returns the offset behind it. */
+    /** Reads all of it and returns the offset after it. */
     short readAll(byte[] to, short offset) {
         return read((short) 0, to, offset, length());
     }
@@ -44,7 +44,7 @@ final class StoredObject {
         copies.hash(inForce(), length(), ec, to, offset);
     }
 
-    /** The old object or the new one and nothing between: the byte that puts the new one in force is written last. */
+    /** Replaces the object atomically: the byte that puts the new one in force is written last. */
     void put(byte[] from, short offset, short length) {
         byte free = free();
         copies.write(free, from, offset, length);
@@ -59,7 +59,7 @@ final class StoredObject {
         copies.hash(free(), length, ec, to, offset);
     }
 
-    /** Puts what was staged in force; an empty object is an absent one. */
+    /** Puts the staged copy in force; length 0 makes the object absent. */
     void commit(short length) {
         byte staged = free();
         copies.writeLength(staged, length);

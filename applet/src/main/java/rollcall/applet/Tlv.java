@@ -3,7 +3,7 @@ package rollcall.applet;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
 
-/** DER lengths (X.690, 8.1.3 and 10.1), read strictly: shortest form only, never past the end. Refusals are 6A80. */
+/** Parses DER lengths (X.690, 8.1.3 and 10.1) strictly: shortest form only, never past the end. Rejections are 6A80. */
 final class Tlv {
 
     private Tlv() {
@@ -15,7 +15,7 @@ final class Tlv {
         }
     }
 
-    /** Requires these very bytes and returns the offset behind them. */
+    /** Requires exactly these bytes and returns the offset after them. */
     static short literal(byte[] b, short offset, short end, byte[] expected) {
         short length = (short) expected.length;
         require(length <= (short) (end - offset)
@@ -29,7 +29,7 @@ final class Tlv {
         return contents(b, (short) (offset + 1), end);
     }
 
-    /** The offset behind the element at {@code offset}, which must have this one-byte tag. */
+    /** The offset after the element at {@code offset}, which must have this one-byte tag. */
     static short skip(byte[] b, short offset, short end, byte tag) {
         short contents = enter(b, offset, end, tag);
         return (short) (contents + length(b, (short) (offset + 1)));
@@ -55,7 +55,7 @@ final class Tlv {
         return 0;
     }
 
-    /** The length field at {@code offset}; only after {@link #contents} has checked it, or negative if above 7FFF. */
+    /** The length in the field at {@code offset}, which {@link #contents} must have checked; negative if above 7FFF. */
     static short length(byte[] b, short offset) {
         if (b[offset] >= 0) {
             return b[offset];
@@ -63,7 +63,7 @@ final class Tlv {
         return b[offset] == (byte) 0x81 ? (short) (b[(short) (offset + 1)] & 0xFF) : Util.getShort(b, (short) (offset + 1));
     }
 
-    /** Writes a length field and returns the offset behind it. */
+    /** Writes a length field and returns the offset after it. */
     static short putLength(byte[] b, short offset, short length) {
         if (length >= 0x100) {
             b[offset++] = (byte) 0x82;

@@ -4,25 +4,29 @@ import javacard.framework.JCSystem;
 import javacard.framework.Util;
 
 /**
- * All state that does not outlive a deselect or a reset. Nothing here is worth keeping: a card that was lifted starts
- * at SELECT.
+  * All state in RAM, cleared by a deselect or reset. None of it needs to survive: a card that was removed starts over
+  * at SELECT.
  */
 final class Transients {
 
-    /** The command, reassembled and then decrypted, and after it the answer. Nothing longer is ever accepted. */
+    /**
+     * Size of the buffer that holds the command, reassembled and then decrypted, and later the answer. Longer commands
+     * are rejected.
+     */
     static final short BUFFER = 512;
 
-    // Session phases. A role is held in CHANNEL only: at the first valid C-MAC.
+    // Session phases. A role is valid in CHANNEL only, that is, from the first valid C-MAC on.
     static final byte SELECTED = 0;
     static final byte CERTIFICATE_SEEN = 1;
     static final byte KEYS_AGREED = 2;
     static final byte CHANNEL = 3;
     /** SCP03, between INITIALIZE UPDATE and EXTERNAL AUTHENTICATE. */
     static final byte INITIALIZED = 4;
-    /** Keys of a resumed channel are there; nothing but presence may follow. */
+    /** The keys of a resumed channel are set; only presence may follow. */
     static final byte RESUMED = 5;
 
-    // Roles. The first three are ordered: a role may do what the lower ones may. SCP03 is none of them.
+    // Roles. The first three are ordered: each includes the lower ones. PERSONALISATION, held under SCP03, stands
+    // apart.
     static final byte READ = 1;
     static final byte WRITE = 2;
     static final byte ADMIN = 3;
@@ -31,9 +35,9 @@ final class Transients {
     // Offsets in `session`.
     static final short PHASE = 0;
     static final short ROLE = 1;
-    /** Second byte of the tag of the object that is being put in parts, 0 when none is. */
+    /** Second byte of the tag of the object being put in parts, 0 when there is none. */
     static final short PART_TAG = 2;
-    /** Where the next part has to begin. */
+    /** Where the next part must begin. */
     static final short PART_NEXT = 3;
     static final short COUNTER = 5;
     static final short MAC_CHAIN = 21;
@@ -43,17 +47,17 @@ final class Transients {
     /** notBefore and notAfter of the terminal certificate, 12 digits each. */
     static final short NOT_BEFORE = 134;
     static final short NOT_AFTER = 146;
-    /** The hash of the terminal certificate, then the channel binding; under SCP03 the host cryptogram awaited. */
+    /** The hash of the terminal certificate, later the channel binding; under SCP03 the expected host cryptogram. */
     static final short BINDING = 158;
-    /** Twelve digits of work for the date. */
+    /** Working space of 12 digits for the date. */
     static final short DATE = 190;
-    /** K of the handshake, with which this terminal may resume. */
+    /** K from the handshake, with which this terminal may resume. */
     static final short RESUMPTION_KEY = 202;
-    /** The number of the slot that was resumed from, 0 in every other session. */
+    /** The number of the slot this session resumed from, 0 in any other session. */
     static final short SLOT = 218;
     private static final short SESSION = 219;
 
-    // Offsets in `transport`. The header is kept without the chaining bits: so it enters the C-MAC.
+    // Offsets in `transport`. The header is kept without the chaining bits, as it enters the C-MAC.
     static final short HEADER = 0;
     static final short INS = 1;
     static final short P1 = 2;
@@ -70,14 +74,14 @@ final class Transients {
     static final short ANSWER_LEFT = 2;
     private static final short LENGTHS = 3;
 
-    /** The longest SELECT answer: with a token id, which excludes the set id. */
+    /** The longest SELECT answer: the one with a token id, which excludes the set id. */
     private static final short SELECT_ANSWER = 60;
 
     final byte[] buffer;
     final byte[] session;
     final byte[] transport;
     final short[] lengths;
-    /** The SELECT answer as it was given, its length first; part of the channel binding. */
+    /** The SELECT answer as sent, preceded by its length; part of the channel binding. */
     final byte[] selected;
 
     Transients() {

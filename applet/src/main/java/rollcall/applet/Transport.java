@@ -7,7 +7,8 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * Chains of commands in, chains of answers out. What is inside of them is not looked at here.
+  * Reassembles commands from pieces (chaining, extended length) and sends answers in pieces (GET RESPONSE), without
+  * interpreting their contents.
  *
  * Specification: docs/protocol.md, "Transport".
  */
@@ -21,7 +22,7 @@ final class Transport {
         this.ram = ram;
     }
 
-    /** Takes the header of a piece, without its chaining bits. */
+    /** Stores the header of a piece, without its chaining bits. */
     void open(byte[] apdu, boolean isPso) {
         byte[] t = ram.transport;
         Util.arrayCopyNonAtomic(apdu, ISO7816.OFFSET_CLA, t, Transients.HEADER, (short) 4);
@@ -31,7 +32,7 @@ final class Transport {
         }
     }
 
-    /** Whether a chain is open, of which this piece is no part. */
+    /** Whether a chain is open that this piece does not belong to. */
     boolean breaksChain() {
         return isChainOpen() && Util.arrayCompare(
             ram.transport, Transients.HEADER, ram.transport, Transients.CHAIN_HEADER, (short) 4) != 0;
@@ -46,15 +47,15 @@ final class Transport {
         ram.lengths[Transients.RECEIVED] = 0;
     }
 
-    /** Drops what waits for GET RESPONSE; the buffer is free for the next command. */
+    /** Drops the rest of an answer waiting for GET RESPONSE; this frees the buffer for the next command. */
     void dropAnswer() {
         ram.lengths[Transients.ANSWER_LEFT] = 0;
     }
 
     /**
-     * Appends the data of this piece to those that came before it; false when they get too long. The platform cuts them
-     * as it likes: every part is taken before the next one overwrites it, and what is too long is received all the same,
-     * so that no reader is left in the middle of a command.
+      * Appends the data of this piece to the previous ones; false when they get too long. The platform splits the data
+      * as it likes, so each part is copied before the next one overwrites it. Data that is too long is still received,
+      * so that no reader is left in the middle of a command.
      */
     boolean receive(APDU apdu) {
         ram.transport[Transients.EXTENDED] = 0;
@@ -73,7 +74,7 @@ final class Transport {
             if (fits) {
                 end = Util.arrayCopyNonAtomic(apdu.getBuffer(), offset, ram.buffer, end, n);
             }
-            // From here on the smallest buffer that a card may have holds a whole block.
+            // From this offset, even the smallest APDU buffer a card may have holds a whole block.
             offset = ISO7816.OFFSET_CDATA;
             n = apdu.receiveBytes(offset);
         }
@@ -82,10 +83,11 @@ final class Transport {
     }
 
     /**
-     * The length of the first data, 0 when there are none. No header tells the cases of ISO/IEC 7816-3, 12.1.3 apart: P3
-     * is Lc in one and Le in another. With T=0 a card would wait for Le bytes that never come, so there GET DATA in plain
-     * is asked for data only with the two tags that take some. With every other protocol the platform knows the case:
-     * where it is one without data, some return 0 and some throw (API, APDU.setIncomingAndReceive: cases 3 and 4 only).
+      * Receives the first data and returns its length, 0 when there is none. The header does not tell the cases of
+      * ISO/IEC 7816-3, 12.1.3 apart: P3 is Lc in one and Le in another. With T=0 a card would wait for Le bytes that
+      * never come, so a plain GET DATA receives data only for the two tags that take any. With other protocols the
+      * platform knows the case: if there is no data, some return 0 and some throw (API, APDU.setIncomingAndReceive:
+      * cases 3 and 4 only).
      */
     private short receiveFirst(APDU apdu) {
         if ((APDU.getProtocol() & APDU.PROTOCOL_TYPE_MASK) == APDU.PROTOCOL_T0 && takesNoData()) {
@@ -94,8 +96,8 @@ final class Transport {
         try {
             return apdu.setIncomingAndReceive();
         } catch (APDUException none) {
-            // A line that broke may end here too: its answer reaches nobody, and without data nothing is carried out
-            // but what is public. What a reader aborted is no command.
+            // A broken connection may also end up here: its answer reaches nobody, and without data only public
+            // commands run. A command aborted by the reader must not run at all.
             if (none.getReason() == APDUException.T1_IFD_ABORT) {
                 throw none;
             }
@@ -116,7 +118,7 @@ final class Transport {
         t[Transients.CHAIN_OPEN] = 1;
     }
 
-    /** Ends the chain if there is one, and returns the length of the command. */
+    /** Ends the chain, if any, and returns the length of the command. */
     short complete() {
         short length = ram.lengths[Transients.RECEIVED];
         ram.transport[Transients.CHAINED] = ram.transport[Transients.CHAIN_OPEN];
@@ -124,7 +126,7 @@ final class Transport {
         return length;
     }
 
-    /** Sends the first {@code length} bytes of the buffer: at once to an extended APDU, else piece by piece. */
+    /** Sends the first {@code length} bytes of the buffer: all at once for an extended APDU, else in pieces. */
     void answer(APDU apdu, short length) {
         ram.lengths[Transients.ANSWER_NEXT] = 0;
         ram.lengths[Transients.ANSWER_LEFT] = length;

@@ -4,19 +4,19 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * The use counter: 16 slots written in turn, each the counter and its complement. The value is the highest slot that
- * is whole, so a torn write leaves the former value, and no cell is written more often than every sixteenth use.
+  * The use counter: 16 slots written in turn, each holding the counter and its complement. The value is that of the
+  * highest intact slot, so a torn write leaves the former value, and each cell is written only every sixteenth use.
  *
  * Specification: docs/protocol.md, "Card constraints".
  */
 final class UseCounter {
 
     private static final short SLOTS = 16;
-    /** The slots lie in different memory pages: a page that a tear spoils takes no other slot with it. */
+    /** Puts each slot in a different memory page: a page spoiled by a tear affects no other slot. */
     private static final short DISTANCE = 128;
     private static final short VALUE = 4;
     private static final short SLOT = 8;
-    /** The low half of 65535. A token's first value is 65536: from there on four bytes are CBOR's shortest form. */
+    /** The low half of 65535. A token's first value is 65536, from which on four bytes are the shortest CBOR form. */
     private static final short BEFORE_FIRST = (short) 0xFFFF;
 
     private final Persistent store;
@@ -27,7 +27,7 @@ final class UseCounter {
         slots = new byte[(short) ((SLOTS - 1) * DISTANCE + SLOT)];
     }
 
-    /** Writes the next value into memory first, then to {@code to}, where 8 bytes must be free. */
+    /** Stores the next value, and leaves it at {@code to}, where 8 bytes must be free. */
     void next(byte[] to, short offset) {
         short highest = read(to, offset);
         increment(to, offset);
@@ -38,7 +38,7 @@ final class UseCounter {
         store.copy(to, offset, slots, highest < 0 || next > (short) slots.length ? 0 : next, SLOT);
     }
 
-    /** Writes the value of the last use to {@code to} and returns its slot, -1 when there was none. */
+    /** Writes the value of the last use to {@code to} and returns the offset of its slot, -1 when there was none. */
     short read(byte[] to, short offset) {
         short highest = highest();
         if (highest < 0) {
@@ -61,11 +61,11 @@ final class UseCounter {
                 return;
             }
         }
-        // It never comes back to 0: at FFFFFFFF the token signs no more.
+        // It never wraps to 0: once FFFFFFFF is reached the token signs no more.
         ISOException.throwIt(Constants.SW_CONDITIONS);
     }
 
-    /** The offset of the slot with the highest value, -1 when none is whole. */
+    /** The offset of the slot with the highest value, -1 when no slot is intact. */
     private short highest() {
         short best = -1;
         for (short at = 0; at < (short) slots.length; at = (short) (at + DISTANCE)) {
