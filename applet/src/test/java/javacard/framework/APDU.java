@@ -3,7 +3,7 @@ package javacard.framework;
 import rollcall.platform.Exchange;
 import rollcall.platform.StrictCard;
 
-/** Stands before the simulator's class of this name: what it does is in {@link Exchange}. */
+/** Shadows the simulator's class of this name on the class path; the behaviour is implemented in {@link Exchange}. */
 public final class APDU {
 
     public static final byte STATE_INITIAL = 0;
@@ -101,7 +101,7 @@ public final class APDU {
     }
 
     public static void waitExtension() {
-        // Time is no part of this platform.
+        // This platform does not model time.
     }
 
     public boolean isCommandChainingCLA() {

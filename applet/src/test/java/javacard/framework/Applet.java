@@ -2,7 +2,7 @@ package javacard.framework;
 
 import rollcall.platform.StrictCard;
 
-/** Stands before the simulator's class of this name: registration and selection are the strict platform's. */
+/** Shadows the simulator's class of this name: registration and selection are those of {@link StrictCard}. */
 public abstract class Applet {
 
     protected Applet() {
@@ -19,7 +19,7 @@ public abstract class Applet {
     }
 
     public void deselect() {
-        // Nothing to do unless the applet has something.
+        // Nothing to do by default.
     }
 
     public Shareable getShareableInterfaceObject(AID client, byte parameter) {

@@ -2,7 +2,7 @@ package javacard.framework;
 
 import rollcall.platform.StrictCard;
 
-/** Stands before the simulator's class of this name: memory, transactions and channels are the strict platform's. */
+/** Shadows the simulator's class of this name: memory, transactions and channels are those of {@link StrictCard}. */
 public final class JCSystem {
 
     public static final byte MEMORY_TYPE_PERSISTENT = 0;

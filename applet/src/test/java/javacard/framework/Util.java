@@ -3,8 +3,8 @@ package javacard.framework;
 import rollcall.platform.StrictCard;
 
 /**
- * Stands before the simulator's class of this name. `arrayCompare` compares signed bytes, as the reference
- * implementation and cards do; what the API says to be atomic is part of a transaction.
+  * Shadows the simulator's class of this name. `arrayCompare` compares signed bytes, as the reference implementation
+  * and cards do; the methods the API calls atomic take part in transactions.
  */
 public class Util {
 
@@ -37,7 +37,7 @@ public class Util {
         return (short) (offset + length);
     }
 
-    /** The order is that of signed bytes. */
+    /** Orders bytes as signed. */
     public static final byte arrayCompare(byte[] a, short aOffset, byte[] b, short bOffset, short length) {
         check(a, aOffset, length);
         check(b, bOffset, length);

@@ -25,8 +25,8 @@ import org.junit.jupiter.api.Test;
 import rollcall.bridge.SimulatedCard;
 
 /**
- * Transient RAM, summed over every object that hangs on an installed applet, at the prices that jcalgtest measured on
- * the two cards (its public results: J3R180 ATR 3bfd96..., J3H145 ATR 3bdc18...).
+  * Keeps transient RAM within budget: sums it over every object reachable from an installed applet, at the prices that
+  * jcalgtest measured on the two cards (its public results: J3R180 ATR 3bfd96..., J3H145 ATR 3bdc18...).
  */
 class BudgetTest {
 
@@ -40,7 +40,7 @@ class BudgetTest {
         "random", new int[] {0, 0},
         "persistent key", new int[] {0, 0},
         "transient AES key", new int[] {32, 28},
-        // The simulator lacks it, as the J3H145 does; on a J3R180 it is there and counts.
+        // Missing in the simulator and on the J3H145; the J3R180 has it, so there it counts.
         "transient EC key", new int[] {288, 0});
 
     private final Map<String, Integer> counts = new TreeMap<>();
@@ -80,7 +80,7 @@ class BudgetTest {
         requireTable(arrays, sum);
     }
 
-    /** The table that people read says what is true. */
+    /** The table in README.md must show the measured figures. */
     private static void requireTable(int arrays, int[] sum) throws IOException {
         String readme = Files.readString(Path.of("README.md"));
         String row = "| transient RAM, bytes (arrays alone: " + arrays + ") | " + sum[0] + " of 1,750 | " + sum[1]
@@ -88,7 +88,7 @@ class BudgetTest {
         assertTrue(readme.replace(",7", "7").contains(row.replace(",7", "7")), "README.md lacks: " + row);
     }
 
-    /** The reference machine has 65,504 bytes for the package, this, keys, and P-256 in software. */
+    /** The reference machine has 65,504 bytes for the package, these arrays, keys, and P-256 in software. */
     private static void requirePersistent(int arrays) throws IOException {
         assertTrue(arrays <= 26_300, "persistent arrays: " + arrays);
         String row = "| persistent arrays, bytes | " + arrays + " | the same |";

@@ -9,8 +9,8 @@ import javacard.security.ECPublicKey;
 import rollcall.terminal.Bytes;
 
 /**
- * The applet for who opens thousands of channels with the same certificates: a signature that was verified, and a secret
- * of two static keys, are not computed again. The same inputs give the same result; all that is random stays so.
+  * The applet for tests that open thousands of channels with the same certificates: caches signature verifications and
+  * key agreements by their inputs. Results are unchanged, and everything random stays random.
  */
 public final class CachingApplet extends RollcallApplet {
 
@@ -33,7 +33,7 @@ public final class CachingApplet extends RollcallApplet {
             }
         };
 
-        /** Nothing, where the engine refused. */
+        /** The cached result; empty if the engine refused. */
         private byte[] once(String inputs, Supplier<byte[]> compute) {
             byte[] known = results.get(inputs);
             if (known == null) {

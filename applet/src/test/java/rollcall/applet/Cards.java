@@ -8,7 +8,7 @@ import rollcall.terminal.Crypto;
 import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
 
-/** Cards for tests. */
+/** Creates simulated cards for tests: blank, or enrolled in open or private mode. */
 final class Cards {
 
     private Cards() {

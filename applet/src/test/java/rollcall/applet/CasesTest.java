@@ -19,7 +19,7 @@ import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
 import rollcall.terminal.Scp11a;
 
-/** Commands without data, in every case of ISO/IEC 7816-3, 12.1.3 that has none: no platform makes 6F00 of them. */
+/** Commands without data, in every case of ISO/IEC 7816-3, 12.1.3 that has none: no platform answers 6F00 to them. */
 class CasesTest {
 
     /** What may follow the header: nothing, Le, and Le in the extended form. */
@@ -37,7 +37,7 @@ class CasesTest {
             refused(0x6A88, line.raw("80CAFF34" + end));
             refused(0x6700, line.raw("80CAFF330101" + (end.length() > 2 ? "" : end)));
         }
-        // In pieces of Le, in either form: without data nothing tells them apart.
+        // In pieces of Le, in either form: without data the two cannot be told apart.
         assertEquals(0x6117, line.raw("80CAFF3306").status());
         assertEquals(0x6117, line.raw("80CAFF33000006").status());
     }
@@ -56,12 +56,13 @@ class CasesTest {
         }
     }
 
-    /** Under T=0 the platform takes P3 for Lc: what has no data of its own must not be asked for any. */
+    /** Under T=0 the platform takes P3 for Lc: the applet must not request data for a command that has none. */
     @Test
     void cardDoesNotWaitForDataUnderT0() {
         SimulatedCard card = new SimulatedCard(new byte[0], new Profile(133, 128, true));
         assertTrue(new Line(card::transmit).raw("00A404000AF0524F4C4C43414C4C01").isOk());
-        // FF33, FF34, and what clients ask any application for: CPLC, card data, key information, an object of ours.
+        // FF33, FF34, the tags that clients request from any application (CPLC, card data, key information), and one of
+        // ours.
         for (String row : List.of("FF33 6A88", "FF34 6A88", "9F7F 6A80", "0066 6A80", "00E0 6A80", "0101 6982")) {
             String[] cells = row.split(" ");
             for (String cla : List.of("00", "80")) {
@@ -70,7 +71,7 @@ class CasesTest {
         }
     }
 
-    /** A MAC is missing, so the session is over: but by a refusal and not by an exception. */
+    /** Without a MAC the session ends, with a proper status word and not with an exception. */
     @Test
     void heartbeatWithoutMacEndsTheSession() {
         Enrollment token = Cards.open();
@@ -92,7 +93,7 @@ class CasesTest {
         }
         token.line.dialect = Line.Dialect.SMALL_PIECES;
         assertTrue(terminal.pso().isOk());
-        // The last piece may be an empty one too.
+        // The last piece may also be empty.
         for (String end : ENDS) {
             refused(0x9000, token.line.raw("90CABF2106A60483021141"));
             Answer answer = token.line.raw("80CABF21" + end);

@@ -23,7 +23,7 @@ import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
 import rollcall.terminal.Scp11a;
 
-/** Every command in every case, in whatever pieces a platform hands its data on: the answers are the same. */
+/** Every command in every case gives the same answer, in whatever pieces the platform delivers its data. */
 class CuttingsTest {
 
     private static final List<Profile> PROFILES = List.of(new Profile(133, 1), new Profile(133, 32), new Profile(133, 128),
@@ -37,7 +37,7 @@ class CuttingsTest {
         return PROFILES;
     }
 
-    /** Case 1, 2, 3, 4, 2E, 3E, 4E, each with data of some lengths, about the pieces' and the buffer's. */
+    /** Cases 1, 2, 3, 4, 2E, 3E, 4E, with data of various lengths around the sizes of pieces and buffers. */
     private static List<byte[]> ends() {
         List<byte[]> ends = new ArrayList<>(List.of(of(), of(0), of(0x12), of(0, 0, 0), of(0, 0, 5)));
         for (int n : new int[] {1, 8, 31, 32, 33, 127, 128, 129, 255}) {
@@ -65,7 +65,7 @@ class CuttingsTest {
         return new Enrollment(new Line(card::transmit), keys);
     }
 
-    /** Also the second command: whether the session was left. */
+    /** The answer to this command, and to the next one, which shows whether the session survived. */
     private static String answers(SimulatedCard card, byte[] apdu) {
         card.transmit(hex("00A404000AF0524F4C4C43414C4C01"));
         byte[] answer = card.transmit(apdu);
@@ -102,7 +102,7 @@ class CuttingsTest {
         System.out.println("cuttings: " + compared + " answers compared");
     }
 
-    /** A token's whole life, in case 3 and 4, short, chained and extended. */
+    /** A token's whole life cycle, in cases 3 and 4, short, chained and extended. */
     @ParameterizedTest
     @MethodSource("profiles")
     void everyCommandIsCarriedOut(Profile profile) {
@@ -150,7 +150,7 @@ class CuttingsTest {
     private static Channel open(Enrollment token, int role) {
         Scp11a terminal = token.terminal(role);
         assertTrue(terminal.select().isOk());
-        // In private mode the token's own certificate is not shown.
+        // In private mode the token does not reveal its own certificate.
         byte[] shown = token.isPrivate ? token.setCertificate : token.ownCertificate;
         byte[] reference = tlv("A6", tlv("83", of(0x11, token.isPrivate ? 1 : 0x41)));
         assertArrayEquals(shown, token.line.send(0, 0xCA, 0xBF, 0x21, reference).data());

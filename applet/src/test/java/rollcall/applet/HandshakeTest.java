@@ -23,7 +23,7 @@ import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
 import rollcall.terminal.Scp11a;
 
-/** SCP11a: one change each, and the one status word for it. */
+/** SCP11a handshake: for each single deviation from a good exchange, the one status word it must get. */
 class HandshakeTest {
 
     private final Enrollment token = Cards.open();
@@ -212,7 +212,7 @@ class HandshakeTest {
 
     @Test
     void selection() {
-        // It is active on the basic channel, says the platform.
+        // The platform reports that the applet is active on the basic channel.
         refused(0x6985, line.raw("01A404000A F0524F4C4C43414C4C01"));
         refused(0x6A82, line.raw("00A4040005 F0524F4C4C"));
         refused(0x6A82, line.raw("00A404000B F0524F4C4C43414C4C0100"));

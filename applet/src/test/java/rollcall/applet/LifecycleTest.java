@@ -21,7 +21,7 @@ import rollcall.terminal.Line;
 import rollcall.terminal.Scp03;
 import rollcall.terminal.Scp11a;
 
-/** States, roles, the date, rotation, and the private mode. */
+/** Life cycle states, roles, the date, key rotation, and private mode. */
 class LifecycleTest {
 
     private static final int[] STATES = {0x07, 0x0F, 0x1F, 0x9F, 0x7F};

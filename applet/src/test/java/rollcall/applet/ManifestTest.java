@@ -9,7 +9,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import rollcall.terminal.Crypto;
 import rollcall.terminal.Enrollment;
 
-/** The card sorts the entries of the manifest as the terminal does, whatever the keys are. */
+/** The card sorts the entries of the manifest as the terminal does, for any keys. */
 class ManifestTest {
 
     private static final int CARDS = 200;
@@ -36,7 +36,7 @@ class ManifestTest {
         assertTrue(high > CARDS / 4 && high < CARDS * 3 / 4, high + " ENC check values from 80 on");
     }
 
-    /** The ENC key's entry `01 01 kcv` and the record's `01 01 00 hash` may begin alike: then the hash decides. */
+    /** The ENC key's entry `01 01 kcv` and the record's `01 01 00 hash` may share a prefix: then the hash decides. */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void checkValuesThatBeginAsTheEntryOfTheRecord(boolean recordFirst) {

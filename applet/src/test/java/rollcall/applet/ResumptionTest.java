@@ -33,11 +33,11 @@ import rollcall.terminal.Resumption;
 import rollcall.terminal.Scp03;
 import rollcall.terminal.Scp11a;
 
-/** A token that comes back to a terminal: what is given to whom, and what a stranger gets. */
+/** Resumption: what a token gives to a terminal that holds its key, and what a stranger gets. */
 class ResumptionTest {
 
     private static final int USES = 64;
-    /** The counter of the one proof that was made. */
+    /** The counter value in the only proof made so far. */
     private static final int FIRST_USE = 0x10000;
 
     private final byte[] startKeys = Crypto.random(48);
@@ -59,7 +59,7 @@ class ResumptionTest {
         return terminal;
     }
 
-    /** The same under the token's own key. */
+    /** Fills a slot for this terminal, under the token's own key. */
     private Channel fill(Scp11a terminal) {
         Channel channel = terminal.open(0x41, token.own);
         Enrollment.ok("slot", channel.send(0x88, 1, 1, new byte[32]));
@@ -124,7 +124,7 @@ class ResumptionTest {
         assertEquals(3, line.exchanges);
     }
 
-    /** The role is READ, whatever the certificate said; every public list answers, and nothing is signed. */
+    /** The role is READ, whatever the certificate grants; the public tags stay readable, and nothing is signed. */
     @Test
     void resumedChannelReadsOnly() {
         issue(false);
@@ -175,7 +175,7 @@ class ResumptionTest {
         assertArrayEquals(presence(63), resumption.open(line).send(0x88, 2, 1).data());
     }
 
-    /** Even a right C-MAC under the decoy is refused, and one under the right key is, once the slot is gone. */
+    /** A C-MAC under the decoy key is rejected even when it is correct. */
     @Test
     void decoyGivesNoChannel() {
         Resumption resumption = issued();
@@ -191,7 +191,10 @@ class ResumptionTest {
         isOver(channel);
     }
 
-    /** As often as a stranger likes: with or without a slot, blocked or not, the same form, and nothing is written. */
+    /**
+     * However often a stranger tries: with or without a slot, blocked or not, the form is the same and nothing is
+     * written.
+     */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void strangersSeeOneForm(boolean isPrivate) {
@@ -228,7 +231,7 @@ class ResumptionTest {
         byte[] presence = channel.wrap(0x88, 2, 1, of());
         byte[] old = resumption.answer.data();
         assertTrue(channel.unwrap(line.send(0x84, 0x88, 2, 1, presence)).isOk());
-        // In the same channel, in a new one, and after the same RESUME again.
+        // In the same channel, in a new one, and after replaying the same RESUME.
         refused(0x6982, line.send(0x84, 0x88, 2, 1, presence));
         assertNotNull(resumption.open(line));
         refused(0x6982, line.send(0x84, 0x88, 2, 1, presence));
@@ -236,13 +239,13 @@ class ResumptionTest {
         byte[] again = line.send(0x80, 0x86, 0, 0, cat(resumption.tid, resumption.nonce)).data();
         assertFalse(Arrays.equals(old, again));
         refused(0x6982, line.send(0x84, 0x88, 2, 1, presence));
-        // The card's own nonce and cryptogram back to it.
+        // The card's own nonce and cryptogram, reflected.
         byte[] mine = line.send(0x80, 0x86, 0, 0, cat(resumption.tid, part(again, 0, 16))).data();
         refused(0x6982, line.send(0x84, 0x88, 2, 1, part(mine, 16, 8)));
         assertArrayEquals(presence(62), resumption.open(line).send(0x88, 2, 1).data());
     }
 
-    /** The cryptogram covers what SELECT answered: a changed answer leads to no channel. */
+    /** The cryptogram covers the SELECT answer: a changed answer leads to no channel. */
     @Test
     void anotherSelectAnswerIsNoticed() {
         Resumption resumption = issued();
@@ -302,7 +305,9 @@ class ResumptionTest {
         refused(0x6985, line.send(0x80, 0x86, 0, 0, new byte[24]));
     }
 
-    /** By the card's own date, which follows other terminals' certificates; then the slot is gone for good. */
+    /**
+     * Expiry is by the card's own date, which follows other terminals' certificates; then the slot is gone for good.
+     */
     @Test
     void endsWithTheCertificate() {
         issue(false);
@@ -333,7 +338,7 @@ class ResumptionTest {
         return terminal;
     }
 
-    /** Under a good C-MAC only presence without data leaves a session, and nothing else writes. */
+    /** With a valid C-MAC, any first command but presence without data ends the session, and writes nothing. */
     @Test
     void nothingButPresenceMayComeFirst() {
         Resumption resumption = issued();
@@ -364,7 +369,7 @@ class ResumptionTest {
         assertEquals(0, card.writes());
     }
 
-    /** RESUME begins a session after SELECT only; each refusal ends what there was. */
+    /** RESUME begins a session directly after SELECT only; each rejection ends the current session. */
     @Test
     void whereResumeMayStand() {
         Resumption resumption = issued();
@@ -392,7 +397,7 @@ class ResumptionTest {
         }
         assertNotNull(resumption.resume(line));
         refused(0x6982, resume(resumption, 0, 24));
-        // A terminal whose RESUME matched nothing goes on with its certificate at once.
+        // A terminal whose RESUME matched no slot continues with its certificate at once.
         assertTrue(resume(resumption, 0, 24).isOk());
         assertTrue(terminal.pso().isOk());
         assertTrue(terminal.agree(0x41, token.own).send(0xCA, 1, 0).isOk());
@@ -429,7 +434,7 @@ class ResumptionTest {
         assertTrue(channel.send(0xCA, 1, 0).isOk());
     }
 
-    /** One use less, or the slot as it was; the last use leaves it or ends it. */
+    /** After a tear the slot has one use less or is unchanged; on the last use it is unchanged or gone. */
     @Test
     void presenceTornAtEachWrite() {
         for (boolean half : new boolean[] {false, true}) {
@@ -467,7 +472,7 @@ class ResumptionTest {
         }
     }
 
-    /** A use that somebody else made of the key shows at this terminal's next one. */
+    /** If somebody else uses the key, the terminal sees the missing use at its next tap. */
     @Test
     void useElsewhereIsMissingHere() {
         Resumption resumption = issued();
@@ -478,8 +483,9 @@ class ResumptionTest {
     }
 
     /**
-     * Who holds a set key can play any terminal towards a token of the set, for that terminal's certificate is public. He
-     * then has a slot under its name: he reads, as he could before, and ends the terminal's; its key he does not get.
+      * A holder of a set key can impersonate any terminal to a token of the set, as the terminal's certificate is
+      * public. That gives a slot under the terminal's name and evicts the terminal's own; it allows reading, as before,
+      * but does not reveal the terminal's key.
      */
     @Test
     void holderOfASetKeyEvictsButGetsNoTerminalsKey() {
@@ -498,7 +504,7 @@ class ResumptionTest {
         his.key = middle.resumptionKey;
         assertTrue(his.open(line).send(0x88, 2, 1).isOk());
         refused(0x6985, his.open(line).send(0x88, 0, 1, new byte[32]));
-        // The terminal's next full tap ends that in turn.
+        // The terminal's next full tap evicts the impostor in turn.
         Channel full = terminal.open(1, Crypto.point(token.set));
         Enrollment.ok("slot", full.send(0x88, 1, 1, new byte[32]));
         resumesNoMore(his);

@@ -29,7 +29,7 @@ import rollcall.terminal.Line;
 import rollcall.terminal.Resumption;
 import rollcall.terminal.Scp11a;
 
-/** RESUME carries out the same calls, of the applet's own and of the platform, whoever asks and whatever there is. */
+/** RESUME makes the same calls, to the applet and to the platform, for any terminal and any slots. */
 class SameCallsTest {
 
     private final byte[] startKeys = Crypto.random(48);
@@ -58,7 +58,7 @@ class SameCallsTest {
         return CallLog.take();
     }
 
-    /** What follows a C-MAC that is wrong, under a slot and under the decoy. */
+    /** The calls after a wrong C-MAC, under a slot's key or the decoy. */
     private List<String> wrongMac(byte[] tid) {
         resume(tid);
         refused(0x6982, line.send(0x84, 0x88, 2, 1, new byte[8]));
@@ -89,7 +89,7 @@ class SameCallsTest {
 
         Map<String, Integer> crypto = crypto(all.get(0));
         System.out.println("RESUME, calls: " + all.get(0).size() + ", of engines and keys " + crypto);
-        // One key for the derivation and three of the session; nothing of an elliptic curve.
+        // One key for the derivation and three session keys; no elliptic curve operation.
         assertEquals(4, crypto.get("AESKey.setKey"));
         assertEquals(1, crypto.get("RandomData.generateData"));
         assertTrue(crypto.keySet().stream().noneMatch(name -> name.startsWith("EC") || name.startsWith("KeyAgreement")));
@@ -106,9 +106,9 @@ class SameCallsTest {
     }
 
     /**
-     * What jcalgtest measured of one call, in µs: J3R180, J3H145 (its public results of 2021-10, cards "JCOP4 J3R180 SECID
-     * P71" and "JCOP3 J3H145g P60", 256 bytes). It has no Signature.update of the J3R180, so sign stands for it; keys are
-     * those of persistent memory. What is not here it did not measure, or it is done in microseconds.
+      * The time of one call as measured by jcalgtest, in µs: J3R180, J3H145 (its public results of 2021-10, cards
+      * "JCOP4 J3R180 SECID P71" and "JCOP3 J3H145g P60", 256 bytes). It lacks Signature.update for the J3R180, so sign
+      * stands for it; keys are in persistent memory. Calls not listed were not measured or take only microseconds.
      */
     private static final Map<String, int[]> PRICES = Map.ofEntries(
         Map.entry("AESKey.setKey", new int[] {3200, 7890}), Map.entry("Cipher.init", new int[] {6090, 13660}),
@@ -120,7 +120,10 @@ class SameCallsTest {
         Map.entry("MessageDigest.doFinal", new int[] {7920, 8630}),
         Map.entry("RandomData.generateData", new int[] {1180, 1450}), Map.entry("stored", new int[] {2810, 1520}));
 
-    /** What a card computes for a full tap with proof, with a slot and for a resumed one; the table for people has it too. */
+    /**
+     * The card's computing time for a full tap with proof, with a slot, and for a resumed tap; README.md must show it
+     * too.
+     */
     @Test
     void costOfAFullAndOfAResumedTap() throws IOException {
         token.run();
@@ -165,7 +168,7 @@ class SameCallsTest {
             .mapToInt(call -> call.getValue() * PRICES.get(call.getKey())[card]).sum();
     }
 
-    /** Calls that have a price, by its name. Cmac is the only one that uses an AES-MAC, and Ec the only one that signs. */
+    /** Counts priced calls by name. Only Cmac uses an AES-MAC, and only Ec signs. */
     private static Map<String, Integer> priced(List<String> calls) {
         Map<String, Integer> counts = new TreeMap<>();
         String in = "";

@@ -22,7 +22,7 @@ import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
 import rollcall.terminal.Scp11a;
 
-/** The slots by themselves, and the commands that fill and clear them. */
+/** The resumption slots in isolation, and the commands that fill and clear them. */
 class SlotsTest {
 
     private static final byte[] DATE = "260101000000".getBytes();
@@ -94,7 +94,7 @@ class SlotsTest {
             fill(1, i);
             assertArrayEquals(key(i), keyOf(1));
         }
-        // Cleared before the next place is taken: its use ends the one key that there is.
+        // The old slot was cleared each time, so clearing one slot ends the only key.
         slots.clear(slots.find(tid(1), (short) 0));
         assertEquals(null, keyOf(1));
     }
@@ -113,7 +113,7 @@ class SlotsTest {
         assertTrue(slots.isExpired(at, DATE, (short) 0), "all of it is gone");
     }
 
-    /** Memory that a tear has spoiled, as it may read then, is no slot. */
+    /** Memory spoiled by a tear, with any of the values it may then read, is not a valid slot. */
     @Test
     void spoiledPageIsNoSlot() throws ReflectiveOperationException {
         Field field = Slots.class.getDeclaredField("slots");
@@ -150,7 +150,9 @@ class SlotsTest {
         assertEquals(2, memory.writes);
     }
 
-    /** The former slot, or the new one, or none; never uses over a key that is half there; and no other one is touched. */
+    /**
+     * After a tear: the former slot, the new one, or none; never a half-written key with uses; no other slot changes.
+     */
     @Test
     void tornAtEachWrite() {
         tear(() -> fill(1, 7), found -> found == null || Arrays.equals(found, key(1)) || Arrays.equals(found, key(7)));
@@ -182,7 +184,7 @@ class SlotsTest {
                 try {
                     change.run();
                 } catch (TornWrite lifted) {
-                    // As if the card had been lifted.
+                    // As if the card had been removed.
                 }
                 torn = memory.writes > n;
                 memory.tornWrite = WatchedCard.NEVER;
@@ -246,7 +248,7 @@ class SlotsTest {
         assertFalse(isFilled());
     }
 
-    /** What ends every resumption, and what leaves it; a refused command leaves it too. */
+    /** Which commands end all resumptions and which do not; a rejected command never does. */
     @Test
     void clearing() {
         clears(true, channel -> channel.send(0xF0, 0x40, 0x9F));
@@ -302,7 +304,7 @@ class SlotsTest {
         assertTrue(isFilled());
     }
 
-    /** The slots go before anything else that the command writes: a tear never leaves a new key and an old slot. */
+    /** The slots are cleared before any other write of the command: a tear never leaves a new key with an old slot. */
     @Test
     void clearedBeforeTheFirstOtherWrite() {
         for (Command command : List.<Command>of(channel -> channel.send(0xF0, 0x40, 0x9F),
@@ -316,7 +318,7 @@ class SlotsTest {
                 int status = command.to(channel).status();
                 assertTrue(status == 0x6F00 || status == 0x9000 && n == 3, String.format("%04X", status));
                 card.putBack();
-                // One byte ends a slot; the rest is zeroed with the second write.
+                // The first write, of one byte, ends a slot; the second zeroes the rest.
                 assertEquals(n == 0, isFilled(), "write " + n);
                 assertEquals(n < 2 ? n == 0 ? 2 : 1 : 0, leftToClear());
             }

@@ -22,10 +22,10 @@ import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
 import rollcall.terminal.Scp11a;
 
-/** The whole way of a token, from blank to a verified presence proof, in every dialect. */
+/** A token's whole path, from blank to a verified presence proof, in every dialect of APDU transport. */
 class TapTest {
 
-    /** From here on the four bytes of the counter are CBOR's shortest form. */
+    /** From this value on, four bytes are the shortest CBOR form of the counter. */
     private static final int FIRST_USE = 0x10000;
 
     @ParameterizedTest

@@ -23,7 +23,7 @@ import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
 import rollcall.terminal.Scp11a;
 
-/** A card lifted at every single write: afterwards it is what it was or what it was to be, and nothing between. */
+/** Removes the card at every single write: afterwards it is in the old state or the new one, never in between. */
 class TearingTest {
 
     private static final int MANY = 200;
@@ -47,7 +47,7 @@ class TearingTest {
         return token.terminal(Certificates.READ).select().data()[22] & 0xFF;
     }
 
-    /** Runs it with each write torn in turn; {@code check} sees the card after it was put back. */
+    /** Runs the command with each write torn in turn; {@code check} sees the card after it was put back. */
     private int tearEach(Runnable prepare, Runnable command, Consumer<Integer> check) {
         int points = 0;
         for (boolean half : new boolean[] {false, true}) {
@@ -73,7 +73,9 @@ class TearingTest {
         return points;
     }
 
-    /** The first command makes the keys and all else: wherever it is torn, the next one goes on, once. */
+    /**
+     * The first command creates the keys and everything else: wherever it is torn, the next command finishes it, once.
+     */
     @Test
     void firstCommandGoesOn() {
         List<Integer> left = new ArrayList<>();
@@ -87,7 +89,7 @@ class TearingTest {
             token.run();
             assertEquals(0x1F, state());
         });
-        // Twice all of it, and never more than before: what was made stays made.
+        // A tear never increases the work left: what has been created stays.
         assertEquals(2 * left.get(0), left.stream().mapToInt(i -> i).max().orElse(0) * 2);
         for (int i = 1; i < left.size(); i++) {
             assertTrue(left.get(i) <= left.get(i - 1) || left.get(i - 1) == 0, left.toString());
@@ -112,7 +114,7 @@ class TearingTest {
         System.out.println("enrollment: " + points + " write points torn");
     }
 
-    /** As the terminal does: what the card says it is decides where to go on. */
+    /** As the terminal does: the state shown by the card decides where to continue. */
     private void finish(int step) {
         int state = state();
         if (state == 0x1F) {

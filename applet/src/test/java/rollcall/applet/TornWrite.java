@@ -1,6 +1,6 @@
 package rollcall.applet;
 
-/** The card was lifted in the middle of a write. */
+/** Thrown when the simulated card is removed in the middle of a write. */
 final class TornWrite extends RuntimeException {
 
     private static final long serialVersionUID = 1;

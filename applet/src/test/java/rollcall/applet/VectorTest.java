@@ -24,7 +24,7 @@ import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
 import rollcall.terminal.Scp11a;
 
-/** The applet against bytes that independent code computed: ../tests/vectors, which the Rust side reads too. */
+/** Checks the applet against bytes computed by independent code: ../tests/vectors, which the Rust side reads too. */
 class VectorTest {
 
     private static final byte[] START_KEYS = Crypto.random(48);
@@ -42,7 +42,7 @@ class VectorTest {
         return hex(at.get(path[path.length - 1]).getAsString());
     }
 
-    /** Sends the wrapped APDUs as they stand, and expects the wrapped answer. */
+    /** Sends the wrapped APDUs unchanged and collects the wrapped answer. */
     private static Answer exchange(Line line, JsonObject exchange) {
         Answer answer = null;
         for (JsonElement apdu : exchange.getAsJsonArray("apdus")) {
@@ -97,7 +97,8 @@ class VectorTest {
             advance(channel, exchange);
             Answer answer = exchange(line, exchange);
             if (name.startsWith("STORE DATA")) {
-                // The vector's terminal may only read. Its MAC holds nevertheless: a wrong one would end the session.
+                // The vector's terminal may only read. Its MAC is valid nevertheless: a wrong one would end the
+                // session.
                 assertEquals(0x6982, answer.status());
                 assertTrue(channel.send(0xCA, 1, 0).isOk());
                 return;
@@ -111,7 +112,7 @@ class VectorTest {
         }
     }
 
-    /** The handshake of the vector. */
+    /** Runs the handshake of the vector. */
     private static void agree(JsonObject vector, WatchedCard card, Line line) {
         assertArrayEquals(bytes(vector, "select_answer"), line.raw("00A404000AF0524F4C4C43414C4C0100").data());
         line.dialect = Line.Dialect.SHORT_CHAINING;
@@ -122,7 +123,7 @@ class VectorTest {
         assertArrayEquals(bytes(vector, "mutual_authenticate", "answer"), line.send(0x80, 0x82, 0x41, 0x11, data).data());
     }
 
-    /** A slot out of the handshake of the other vector, and three channels that are resumed from it. */
+    /** Fills a slot in the handshake of the other vector and resumes three channels from it. */
     @Test
     void fastTap() throws IOException {
         JsonObject full = read("scp11a.json");
@@ -154,7 +155,7 @@ class VectorTest {
         }
     }
 
-    /** The token of the vector, which was used before. */
+    /** Enrolls the token of the vector and makes its earlier proofs. */
     private static Enrollment enroll(JsonObject vector, WatchedCard card, Line line) {
         Enrollment token = new Enrollment(line, START_KEYS);
         token.ca = Crypto.keyPair(bytes(vector, "ca", "scalar"), bytes(vector, "ca", "point"));
@@ -187,7 +188,7 @@ class VectorTest {
         return token;
     }
 
-    /** So much of the details as the vector reads. */
+    /** As much of the details as the vector reads. */
     private static byte[] details(JsonObject vector) {
         for (JsonElement each : vector.getAsJsonArray("exchanges")) {
             JsonObject exchange = each.getAsJsonObject();
@@ -207,7 +208,7 @@ class VectorTest {
             bytes(vector, "mutual_authenticate", "receipt"));
     }
 
-    /** Lets the terminal's own channel count and chain what the vector sends. */
+    /** Advances the terminal's own channel (counter and MAC chain) by what the vector sends. */
     private static void advance(Channel channel, JsonObject exchange) {
         byte[] header = bytes(exchange, "header");
         channel.line.dialect = exchange.get("format").getAsString().equals("extended")
@@ -216,7 +217,7 @@ class VectorTest {
         channel.wrap(header[1] & 0xFF, header[2] & 0xFF, header[3] & 0xFF, bytes(exchange, "data"));
     }
 
-    /** The signature is random; all else is not. */
+    /** The signature is random; everything else must match. */
     private static void verifyProof(JsonObject vector, Enrollment token, byte[] answer) {
         byte[] expected = bytes(vector, "proof", "answer");
         byte[] signature = part(answer, 26, answer[25]);

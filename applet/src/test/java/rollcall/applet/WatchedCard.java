@@ -10,7 +10,7 @@ import javacard.security.ECPublicKey;
 import javacard.security.Key;
 import rollcall.bridge.SimulatedCard;
 
-/** A card whose persistent writes are counted, one of which can be torn, and whose randomness is known. Exists in the tests only. */
+/** A test card that counts persistent writes, can tear one of them, and draws scripted random numbers. */
 final class WatchedCard {
 
     static final int NEVER = -1;
@@ -23,7 +23,7 @@ final class WatchedCard {
     private final Queue<byte[]> randoms;
     final SimulatedCard card;
 
-    /** @param installRandoms what the card draws at its first command, if it asks for so many bytes */
+    /** @param installRandoms random bytes the card draws at its first command, used where the lengths match */
     WatchedCard(byte[] startKeys, byte[]... installRandoms) {
         randoms = new ArrayDeque<>(List.of(installRandoms));
         script = randoms;
@@ -37,7 +37,7 @@ final class WatchedCard {
         return card.transmit(command);
     }
 
-    /** The slots as they lie in memory. */
+    /** The card's resumption slots. */
     Slots slots() {
         try {
             Field field = RollcallApplet.class.getDeclaredField("slots");
@@ -48,7 +48,7 @@ final class WatchedCard {
         }
     }
 
-    /** What the card shall draw next when it asks for so many bytes. */
+    /** Sets the random bytes the card draws next, used when it requests exactly this many. */
     void draw(byte[] random) {
         randoms.add(random);
     }
@@ -61,7 +61,7 @@ final class WatchedCard {
         memory.writes = 0;
     }
 
-    /** The n-th write from now on is torn: nothing of it happens, or half of it where it is more than one byte. */
+    /** Tears the n-th write from now on: none of it happens, or half of it if it is more than one byte. */
     void tear(int n, boolean half) {
         memory.writes = 0;
         memory.half = half;
@@ -72,7 +72,7 @@ final class WatchedCard {
         return memory.tornWrite != NEVER && memory.writes > memory.tornWrite;
     }
 
-    /** What a reader does with a card that comes back: power. */
+    /** What a reader does with a card put back: powers it up. */
     void putBack() {
         memory.tornWrite = NEVER;
         card.reset();
@@ -111,7 +111,7 @@ final class WatchedCard {
         }
     }
 
-    /** Memory whose writes are counted, and one of them torn. */
+    /** Persistent memory that counts its writes and tears one of them. */
     static final class Memory extends Persistent {
 
         int writes;

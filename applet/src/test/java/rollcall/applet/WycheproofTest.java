@@ -20,8 +20,8 @@ import javacard.security.KeyBuilder;
 import org.junit.jupiter.api.Test;
 
 /**
- * Project Wycheproof through the applet's own classes, whole sets. What is valid must be taken and give the right
- * answer; what is invalid must be refused. Compressed points are refused whatever the set says of them.
+  * Runs whole sets of Project Wycheproof through the applet's own classes. Valid cases must be accepted and give the
+  * right answer; invalid ones must be rejected. Compressed points are rejected whatever the set says about them.
  */
 class WycheproofTest {
 
@@ -55,7 +55,7 @@ class WycheproofTest {
             name, taken + refused, taken, refused);
     }
 
-    /** The applet measures a point before it is taken: 65 bytes, by the command's length or its TLV. */
+    /** The applet checks a point's length first: 65 bytes, by the length of the command or its TLV. */
     @Test
     void ecdh() throws IOException {
         JsonObject set = read("ecdh_secp256r1_ecpoint");

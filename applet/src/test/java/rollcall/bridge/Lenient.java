@@ -10,14 +10,17 @@ import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.stream.Stream;
 
-/** The class path with the simulator before our own platform: whatever is loaded from there runs on {@link LenientCard}. */
+/**
+ * Loads classes with the simulator ahead of our own platform on the class path, so that they run on {@link
+ * LenientCard}.
+ */
 final class Lenient {
 
     private Lenient() {
     }
 
     static ClassLoader loader() {
-        // A jar before a folder: the simulator's classes of javacard.framework, then, and not those of the tests.
+        // Jars before folders, so that javacard.framework comes from the simulator and not from the test classes.
         URL[] path = Stream.of(System.getProperty("java.class.path").split(File.pathSeparator)).map(Path::of)
             .sorted(Comparator.comparing(Files::isDirectory)).map(Lenient::url).toArray(URL[]::new);
         return new URLClassLoader(path, ClassLoader.getPlatformClassLoader());

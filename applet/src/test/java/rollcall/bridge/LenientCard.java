@@ -8,8 +8,8 @@ import javacard.framework.AID;
 import javacard.framework.Applet;
 
 /**
- * A card as the simulator makes it by itself: kinder than cards are, and never the one that tests run on unless they say
- * so. It needs the simulator before the test classes on the class path.
+  * A card on the plain simulator, which is more lenient than real cards; tests use it only when they ask for it. It
+  * needs the simulator before the test classes on the class path.
  */
 final class LenientCard {
 
@@ -23,7 +23,7 @@ final class LenientCard {
     private boolean isSelected;
 
     LenientCard(Class<? extends Applet> applet, byte[] parameters) {
-        // With T=0, the simulator's default, no platform could tell case 2 from case 3.
+        // With T=0, the simulator's default, case 2 could not be told from case 3.
         simulator.changeProtocol("T=1");
         AID aid = AIDUtil.create(SimulatedCard.APPLET);
         simulator.installApplet(aid, applet, parameters, (short) 0, (byte) parameters.length);
@@ -34,7 +34,7 @@ final class LenientCard {
         simulator.reset();
     }
 
-    /** The simulator's dispatcher knows SELECT only as a short APDU; a card knows both. */
+    /** The simulator's dispatcher recognizes SELECT only as a short APDU; a card recognizes both forms. */
     private static boolean isExtendedSelect(byte[] c) {
         return c.length > 7 && c[0] == 0 && c[1] == (byte) 0xA4 && c[4] == 0 && c[5] == 0
             && c.length - 7 >= (c[6] & 0xFF);
@@ -50,14 +50,14 @@ final class LenientCard {
     }
 
     /**
-     * The simulator's buffer for a short APDU ends where Le would stand behind 255 bytes of data, and it answers 6F00 to
-     * what does not fit. Without Le it answers as for Le 00.
+      * The simulator's buffer for a short APDU has no room for Le after 255 bytes of data, and it answers 6F00 to what
+      * does not fit. Without Le it answers as for Le 00.
      */
     private static byte[] fitting(byte[] c) {
         return c.length == LONGEST_SHORT && c[4] == (byte) 255 ? Arrays.copyOf(c, LONGEST_SHORT - 1) : c;
     }
 
-    /** One of the cases of ISO/IEC 7816-3, 12.1.3: the lengths add up. */
+    /** Whether the lengths add up to one of the cases of ISO/IEC 7816-3, 12.1.3. */
     private static boolean isWellFormed(byte[] c) {
         if (c.length <= 5 || c[4] != 0) {
             int lc = c.length > 5 ? c[4] & 0xFF : 0;
@@ -67,7 +67,7 @@ final class LenientCard {
         return c.length == 7 || lc > 0 && (c.length == 7 + lc || c.length == 9 + lc);
     }
 
-    /** What the platform answers while no applet is selected; the simulator would take part of a name for one. */
+    /** The platform's answer while no applet is selected; the simulator would accept part of a name as a name. */
     private static byte[] platformAnswer(byte[] c) {
         boolean isSelect = c[0] == 0 && c[1] == (byte) 0xA4 && c[2] == 4 && c[3] == 0;
         return isSelect ? NOT_FOUND.clone() : WRONG_INS.clone();
@@ -78,7 +78,7 @@ final class LenientCard {
         return digits.startsWith("00A404000A" + SimulatedCard.APPLET);
     }
 
-    /** Answers always: the simulator throws on what a card would refuse. */
+    /** Always answers: the simulator throws where a card would reject. */
     byte[] transmit(byte[] sent) {
         if (!isWellFormed(sent)) {
             return WRONG_LENGTH.clone();

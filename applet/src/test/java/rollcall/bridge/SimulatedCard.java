@@ -10,8 +10,8 @@ import rollcall.platform.Profile;
 import rollcall.platform.StrictCard;
 
 /**
- * A card with the applet on it, whose memory lives as long as the object. It is a {@link StrictCard} wherever the class
- * path names the test classes before the simulator, and a {@link LenientCard} where the simulator comes first.
+  * A card with the applet installed, whose memory lives as long as this object. It is a {@link StrictCard} if the class
+  * path names the test classes before the simulator, and a {@link LenientCard} if the simulator comes first.
  */
 public final class SimulatedCard {
 
@@ -24,7 +24,7 @@ public final class SimulatedCard {
     }
 
     static {
-        // Otherwise the simulator's "random" data are the same in every process.
+        // Otherwise the simulator's "random" data is the same in every process.
         System.setProperty("com.licel.jcardsim.randomdata.secure", "1");
     }
 
@@ -49,7 +49,7 @@ public final class SimulatedCard {
         platform = isStrict() ? strict(applet, parameters, profile) : lenient(applet, parameters);
     }
 
-    /** Whether the class path leads to the strict platform. */
+    /** Whether the class path selects the strict platform. */
     public static boolean isStrict() {
         try {
             return APDU.class.getConstructor(Exchange.class) != null;
@@ -90,7 +90,7 @@ public final class SimulatedCard {
         };
     }
 
-    /** As INSTALL [for install] hands them on: length and AID, length and control information, length and data. */
+    /** As INSTALL [for install] passes them on: length and AID, length and control information, length and data. */
     private static byte[] installParameters(byte[] data) {
         byte[] aid = HexFormat.of().parseHex(APPLET);
         byte[] parameters = new byte[aid.length + 3 + data.length];
@@ -101,22 +101,22 @@ public final class SimulatedCard {
         return parameters;
     }
 
-    /** From now on this card cuts data so; on the strict platform only. */
+    /** Makes the card deliver data as this profile says; strict platform only. */
     public void use(Profile profile) {
         strict.use(profile);
     }
 
-    /** What the installation took; on the strict platform only. */
+    /** The memory used by the applet so far; strict platform only. */
     public Ledger ledger() {
         return strict.ledger();
     }
 
-    /** Power off, power on and reset are the same to the applet: its transient memory is gone, and so is its selection. */
+    /** Power off, power on and reset look the same to the applet: transient memory and selection are lost. */
     public void reset() {
         platform.reset();
     }
 
-    /** Answers always. */
+    /** Always answers. */
     public byte[] transmit(byte[] apdu) {
         return platform.transmit(apdu);
     }

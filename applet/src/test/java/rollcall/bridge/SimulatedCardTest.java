@@ -14,12 +14,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 import rollcall.platform.Ledger;
 import rollcall.platform.Transaction;
 
-/** What the platform around the applet answers. */
+/** What the simulated platform around the applet answers. */
 class SimulatedCardTest {
 
     private static final int MOST_AT_INSTALLATION = 1300;
 
-    /** The installation takes little, and all of it has room. Above the capacity itself no card could be installed. */
+    /**
+     * The installation stays well below the commit capacity, above which it would fail, and everything fits into RAM.
+     */
     @Test
     void installationFitsTheReferenceImplementation() {
         SimulatedCard card = new SimulatedCard(new byte[48]);
@@ -34,7 +36,7 @@ class SimulatedCardTest {
         assertTrue(installed.ram() > 0 && grown.ram() <= Ledger.RAM);
     }
 
-    /** The simulator by itself takes a foreign channel for a class of ours: so the two are told apart. */
+    /** Tells the platforms apart: the plain simulator passes a command on another logical channel to the applet. */
     @Test
     void strictUnlessTheSimulatorComesFirst() throws ReflectiveOperationException {
         SimulatedCard strict = new SimulatedCard(new byte[0]);
@@ -51,13 +53,14 @@ class SimulatedCardTest {
 
     @ParameterizedTest
     @CsvSource({
-        // No case of ISO/IEC 7816-3.
+        // Not a case of ISO/IEC 7816-3.
         "00, 6700", "80CA01, 6700", "80CAFF3305010203, 6700", "80CAFF330000, 6700", "80CAFF330000000000, 6700",
         "80CAFF3300000401020304AA, 6700",
-        // The issuer's domain is selected, and ours by its name or a beginning of it: it refuses all but the whole.
+        // The issuer domain is selected. The applet is found by its name or a prefix of it, but accepts the whole name
+        // only.
         "80CAFF3300, 6D00", "00A40400, 6A82", "00A4040003A00000, 6A82", "00A4040005F0524F4C4C, 6A82",
         "00A4040005F0524F4C4D, 6A82", "00A4000000, 6A82", "00A4040008A000000151000000, 9000",
-        // The token, in both forms.
+        // The token, by both forms of SELECT.
         "00A404000AF0524F4C4C43414C4C0100, 9000", "00A4040000000AF0524F4C4C43414C4C010000, 9000",
     })
     void firstCommand(String command, String status) {

@@ -19,15 +19,16 @@ import java.util.Map;
 import rollcall.platform.Profile;
 
 /**
- * Puts the applet into a vpcd reader. One process is one card: on the strict platform unless `--platform lenient` asks for
- * the simulator's own. `--buffer` and `--piece` say how long the strict one's APDU buffer is and in what pieces data come.
+  * Puts the applet into a vpcd reader. One process is one card, on the strict platform unless `--platform lenient`
+  * selects the plain simulator. `--buffer` and `--piece` set the strict platform's APDU buffer length and the size of
+  * data pieces.
  *
  * A UNIX socket takes one command per line and answers each with `ok` or `error TEXT` when it is done: `remove`,
  * `insert` (the same card), `new` (a blank card), `quit`.
  */
 public final class VpcdBridge {
 
-    /** A contactless card as PC/SC part 3 shows it; its capabilities: chaining, extended length. */
+    /** A contactless card in the form of PC/SC part 3; its capabilities: chaining, extended length. */
     private static final String ATR = "3B8580018073C821C0DE";
     private static final List<String> OPTIONS = List.of("--connect", "--control", "--start-keys-file", "--atr", "--platform",
         "--buffer", "--piece");
@@ -76,7 +77,7 @@ public final class VpcdBridge {
         return options;
     }
 
-    /** Three keys of 32 hex digits each, or one that serves for all three; no file, no keys. */
+    /** Reads three keys of 32 hex digits each, or one used for all three; no keys without a file. */
     private static byte[] readStartKeys(String file) throws IOException {
         if (file == null) {
             return new byte[0];
@@ -101,7 +102,7 @@ public final class VpcdBridge {
                 try (SocketChannel client = server.accept()) {
                     running = obey(client);
                 } catch (IOException clientGone) {
-                    // The next one may connect.
+                    // Another client may connect.
                 }
             }
         } finally {
@@ -109,7 +110,7 @@ public final class VpcdBridge {
         }
     }
 
-    /** False after `quit`. */
+    /** Serves a control client; false after `quit`. */
     private boolean obey(SocketChannel client) throws IOException {
         BufferedReader in = new BufferedReader(Channels.newReader(client, StandardCharsets.UTF_8));
         for (String line = in.readLine(); line != null; line = in.readLine()) {

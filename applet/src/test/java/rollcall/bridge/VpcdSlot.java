@@ -8,8 +8,8 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 
 /**
- * The place for a card in a vpcd reader: a TCP connection that carries two bytes of length and then an APDU, or one
- * byte of control. Connected means inserted.
+  * The card slot of a vpcd reader: a TCP connection that carries frames of a two-byte length followed by an APDU or one
+  * control byte. Connected means inserted.
  */
 final class VpcdSlot implements Runnable {
 
@@ -32,7 +32,7 @@ final class VpcdSlot implements Runnable {
         this.card = card;
     }
 
-    /** Takes the card out; it keeps its memory. */
+    /** Removes the card, which keeps its memory. */
     synchronized void remove() throws InterruptedException {
         wanted = false;
         notifyAll();
@@ -63,7 +63,7 @@ final class VpcdSlot implements Runnable {
         card = fresh;
     }
 
-    /** Serves until the process ends. A reader that goes away (pcscd was stopped) is waited for. */
+    /** Serves until the process ends. Waits for a reader that has gone away (pcscd was stopped). */
     @Override
     public void run() {
         try {
@@ -111,7 +111,7 @@ final class VpcdSlot implements Runnable {
         try {
             socket.close();
         } catch (IOException alreadyGone) {
-            // Closed is what it should be.
+            // It should be closed anyway.
         }
     }
 
@@ -132,7 +132,7 @@ final class VpcdSlot implements Runnable {
         }
     }
 
-    /** Null for the controls that have no answer. */
+    /** Null for control bytes that have no answer. */
     private byte[] answer(byte[] frame, SimulatedCard present) {
         if (frame.length != 1) {
             return present.transmit(frame);
@@ -150,7 +150,7 @@ final class VpcdSlot implements Runnable {
         }
     }
 
-    /** In one write: vpcd reads length and payload separately and would wait for the second packet. */
+    /** Sends in one write: vpcd reads length and payload separately and would wait for the second packet. */
     private static void send(OutputStream out, byte[] answer) throws IOException {
         byte[] frame = new byte[answer.length + 2];
         frame[0] = (byte) (answer.length >> 8);

@@ -5,17 +5,18 @@ import rollcall.applet.CachingApplet;
 import rollcall.bridge.SimulatedCard;
 
 /**
- * The applet in the simulator, which cannot be copied. What the alphabet writes is what is there already, but for the
- * life cycle and the slots: a word that left the card blocked is followed by an unblocking, and one that filled a slot by
- * a key's replacement by itself, which clears them, so that it stands as it was saved. (The use counter rises; no answer of
- * the alphabet tells it but the proof, of which the learner sees that it holds.)
+  * The applet in the simulator, as a card for the learner. The simulator cannot be copied, so restoring undoes what a
+  * word changed. Writes of the alphabet store what is there already, so only the life cycle and the slots change: after
+  * a word that left the card blocked it is unblocked, and after one that filled a slot a key is replaced by itself,
+  * which clears the slots. (The use counter rises, but only the proof shows it, and the learner sees only that the
+  * proof is valid.)
  */
 final class AppletCard implements Card {
 
     private final SimulatedCard card;
     /** Set once the card is enrolled. */
     Consumer<AppletCard> unblock = none -> { };
-    /** Likewise. */
+    /** Set once the card is enrolled, like {@link #unblock}. */
     Consumer<AppletCard> clearSlots = none -> { };
 
     AppletCard(byte[] startKeys) {
@@ -31,7 +32,7 @@ final class AppletCard implements Card {
     public void restore(boolean wasBlocked, boolean hasSlots) {
         card.reset();
         if (wasBlocked || hasSlots) {
-            // Blocking has cleared the slots.
+            // If it was blocked, that has cleared the slots.
             (wasBlocked ? unblock : clearSlots).accept(this);
             card.reset();
         }
@@ -39,11 +40,11 @@ final class AppletCard implements Card {
 
     @Override
     public void save() {
-        // It stands as it is.
+        // Nothing to save: restore() undoes the changes.
     }
 
     @Override
     public void close() {
-        // Nothing but memory.
+        // Holds only memory.
     }
 }

@@ -1,19 +1,19 @@
 package rollcall.learner;
 
-/** A token under test: APDUs, and a way back to the image that every word begins with. */
+/** A token under test: takes APDUs, and can be restored to the image from which every word starts. */
 interface Card extends AutoCloseable {
 
     byte[] transmit(byte[] apdu);
 
     /**
-     * The card as it was saved, without power.
+      * Restores the card as it was saved, powered off.
      *
-     * @param wasBlocked whether it stands blocked now
-     * @param hasSlots whether it may keep keys for terminals
+      * @param wasBlocked whether it is blocked now
+      * @param hasSlots whether it may hold resumption keys of terminals
      */
     void restore(boolean wasBlocked, boolean hasSlots);
 
-    /** What every word begins with from now on. */
+    /** Saves the current state, from which every word starts from now on. */
     void save();
 
     @Override

@@ -13,7 +13,7 @@ import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
 import rollcall.terminal.Scp11a;
 
-/** A card as it is at the beginning of every word. */
+/** The states of a card from which words can start; each is learned as one machine. */
 enum Image {
     ISSUED_OPEN(false),
     ISSUED_PRIVATE(true),
@@ -29,7 +29,7 @@ enum Image {
         return name().toLowerCase(java.util.Locale.ROOT).replace('_', '-') + ".dot";
     }
 
-    /** A saved card of this image, and who enrolled it. */
+    /** A saved card of this image, and its enrollment. */
     record Made(Card card, Enrollment token) { }
 
     Made make(Function<byte[], Card> blank) {
@@ -60,7 +60,7 @@ enum Image {
 
     private void finish(Card card, Enrollment token) {
         if (card instanceof AppletCard applet) {
-            // One key and one certificate for all words: to make others takes longer than the handshake.
+            // One key and one certificate for all words: making new ones takes longer than the handshake.
             Scp11a administrator = token.terminal(Certificates.ADMIN);
             applet.unblock = none ->
                 Enrollment.ok("unblock", administrator.open(0x41, token.own).send(0xF0, 0x40, 0x1F));
@@ -70,7 +70,10 @@ enum Image {
         card.save();
     }
 
-    /** Another token of the same set that differs in all that must not be seen: id, record, counter, date and state. */
+    /**
+     * Another token of the same set that differs in everything that must stay hidden: id, record, counter, date and
+     * state.
+     */
     Made twin(Made made, Function<byte[], Card> blank) {
         byte[] startKeys = Crypto.random(48);
         Card card = blank.apply(startKeys);

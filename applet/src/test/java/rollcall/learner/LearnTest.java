@@ -28,25 +28,29 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * The state machine of the token, learned from outside, from the applet and from the token in software: they are one
- * machine, it is the one that is kept in `applet/machine`, and it gives nothing to whom it must not.
- *
- * `-Drollcall.token=FILE` names the program of the token in software; `-Drollcall.keep=true` keeps what was learned. Without
- * `-Drollcall.whole=true` issued tokens are learned without the fast tap, which doubles their states and the time.
+  * Learns the token's state machine from outside, from the applet and from the software token, and checks that both are
+  * the same machine, that it is the one kept in `applet/machine`, and that it gives nothing to anyone not entitled to
+  * it.
+  *
+  * `-Drollcall.token=FILE` names the program of the software token; `-Drollcall.keep=true` keeps what was learned.
+  * Without `-Drollcall.whole=true` issued tokens are learned without the fast tap, which doubles their states and the
+  * time.
  */
 @Tag("learn")
 class LearnTest {
 
     private static final Path KEPT = Path.of("machine");
     private static final long SEED = 20261123;
-    /** Words with which each hypothesis is tried: an access sequence, random symbols, a suffix that tells states apart. */
+    /**
+     * Number of words that test each hypothesis: an access sequence, random symbols, a suffix that tells states apart.
+     */
     private static final int TRIALS = 150;
     private static final int TRIALS_TO_KEEP = 500;
     private static final boolean IS_KEPT = Boolean.getBoolean("rollcall.keep");
     private static final boolean IS_WHOLE = IS_KEPT || Boolean.getBoolean("rollcall.whole");
     private static final int RANDOM_LENGTH = 5;
 
-    /** What the learner says to a card of this image. */
+    /** The symbols the learner sends to a card of this image. */
     private static Alphabet<Symbol> alphabet(Image image) {
         List<Symbol> all = List.of(Symbol.values());
         boolean isShort = image != Image.PERSONALISED && !IS_WHOLE;
@@ -108,12 +112,12 @@ class LearnTest {
         }
     }
 
-    /** A word on which the kept machine differs from what was learned so far, if the card differs there as well. */
+    /** A word on which the kept machine differs from the hypothesis, if the card differs there too. */
     private static DefaultQuery<Symbol, Word<String>> suggested(
             Image image, TTTLearnerMealy<Symbol, String> learner, MealyCacheOracle<Symbol, String> oracle) {
         Path file = KEPT.resolve(image.fileName());
         if (IS_KEPT || !Files.exists(file)) {
-            // Whatever is kept may not lead what is to be kept.
+            // A machine that is to be kept must be learned without hints from the one kept before.
             return null;
         }
         try {
@@ -127,7 +131,7 @@ class LearnTest {
         }
     }
 
-    /** The first of these words that the card answers in another way than what was learned so far. */
+    /** The first of these words to which the card answers differently from the hypothesis. */
     private static DefaultQuery<Symbol, Word<String>> firstDifference(List<Word<Symbol>> words,
             TTTLearnerMealy<Symbol, String> learner, MealyCacheOracle<Symbol, String> oracle) {
         MealyMachine<?, Symbol, ?, String> hypothesis = learner.getHypothesisModel();

@@ -14,7 +14,7 @@ import net.automatalib.automaton.transducer.MealyMachine;
 import net.automatalib.automaton.transducer.impl.CompactMealy;
 import net.automatalib.word.Word;
 
-/** A learned machine with its states numbered in the order in which a breadth-first walk meets them. */
+/** A learned machine in canonical form: its states are numbered in breadth-first order. */
 final class Machine {
 
     record Edge(int from, Symbol symbol, String output, int to) { }
@@ -49,7 +49,7 @@ final class Machine {
         return new Machine(edges, numbers.size(), alphabet.size());
     }
 
-    /** The same text for the same machine, whoever learned it. */
+    /** The machine as DOT text; equal machines give equal text. */
     String toDot() {
         StringBuilder dot = new StringBuilder("digraph machine {\n");
         for (Edge edge : edges) {
@@ -58,10 +58,10 @@ final class Machine {
         return dot.append("}\n").toString();
     }
 
-    /** A shortest word that the two answer in different ways; nothing where they are one machine. */
+    /** A shortest word to which the two machines answer differently; null if they are the same machine. */
     static <S, T, U, V> Word<Symbol> separating(
             MealyMachine<S, Symbol, T, String> one, MealyMachine<U, Symbol, V, String> other, Collection<Symbol> alphabet) {
-        // AutomataLib's own search leaves its array where the first machine is the larger one.
+        // AutomataLib's own search runs out of its array's bounds if the first machine is the larger one.
         record Pair<A, B>(A one, B other) { }
         Map<Pair<S, U>, Word<Symbol>> reached = new LinkedHashMap<>();
         ArrayDeque<Pair<S, U>> open = new ArrayDeque<>();
@@ -84,7 +84,7 @@ final class Machine {
         return null;
     }
 
-    /** The machine of such a text. */
+    /** Parses the text of {@link #toDot}. */
     static CompactMealy<Symbol, String> parse(String dot) {
         CompactMealy<Symbol, String> machine = new CompactMealy<>(Alphabets.fromEnum(Symbol.class));
         Pattern edge = Pattern.compile("s(\\d+) -> s(\\d+) \\[label=\"(\\w+) / ([^\"]*)\"");
@@ -101,7 +101,7 @@ final class Machine {
         return machine;
     }
 
-    /** For the eye: what is carried out, and certificates from the states in which no session stands. */
+    /** A simplified picture for readers: executed commands, and certificates only from states without a session. */
     String toPicture(String title) {
         Map<String, List<String>> labels = new LinkedHashMap<>();
         for (Edge edge : edges) {
@@ -121,7 +121,7 @@ final class Machine {
         return dot.append("}\n").toString();
     }
 
-    /** SELECT leads nowhere else: no session stands. */
+    /** Whether SELECT leads back to this state: there is no session. */
     private boolean isStart(int state) {
         return from(state).stream().anyMatch(edge -> edge.symbol == Symbol.SELECT && edge.to == state);
     }

@@ -6,9 +6,9 @@ import java.util.List;
 import net.automatalib.word.Word;
 
 /**
- * Words that lead where random ones seldom come: every certificate, under every key, with two commands behind it, in a
- * token as it was saved and in a blocked one; and the ways from a slot to a resumed channel, and past it. They only
- * suggest where to look; what is learned is what the card answers.
+  * Words that reach states random words seldom reach: every certificate, under every key, followed by two commands, on
+  * a token as saved and on a blocked one; and the paths from a slot to a resumed channel, and beyond. They only suggest
+  * where to look; what is learned is what the card answers.
  */
 final class Scenarios {
 
@@ -21,7 +21,7 @@ final class Scenarios {
     private static final List<Symbol> RESUMED = List.of(Symbol.PRESENCE, Symbol.PRESENCE_TWICE, Symbol.HEARTBEAT, Symbol.PROVE,
         Symbol.PROVE_WITH_SLOT, Symbol.WRITE_RECORD, Symbol.UNKNOWN_INS, Symbol.WRONG_MAC, Symbol.RESUME, Symbol.RESUME_SHORT,
         Symbol.CERTIFICATE_READ, Symbol.PLAIN_READ);
-    /** A slot is filled, for an administrator. */
+    /** Fills a slot for an administrator. */
     private static final Word<Symbol> SLOT = Word.fromSymbols(
         Symbol.CERTIFICATE_ADMIN, Symbol.AGREE_OWN, Symbol.PROVE_WITH_SLOT);
     private static final Word<Symbol> UNBLOCKED =
@@ -32,7 +32,7 @@ final class Scenarios {
     private Scenarios() {
     }
 
-    /** Those of these symbols. */
+    /** The words that use only symbols of this alphabet. */
     static List<Word<Symbol>> words(Collection<Symbol> alphabet) {
         List<Word<Symbol>> words = new ArrayList<>();
         for (Symbol certificate : CERTIFICATES) {

@@ -9,7 +9,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import rollcall.terminal.Bytes;
 
-/** The token in software as a process that takes one line for each APDU; it is put back to its saved state itself. */
+/** The software token, as a process that takes one line per APDU and restores its saved state by itself. */
 final class SoftwareToken implements Card {
 
     private final Process process;

@@ -1,6 +1,6 @@
 package rollcall.learner;
 
-/** What the learner may say to a token. Each is well-formed unless its name says otherwise. */
+/** The alphabet: what the learner may send to a token. Each symbol is well-formed unless its name says otherwise. */
 public enum Symbol {
     SELECT,
     SELECT_OTHER,
@@ -42,7 +42,7 @@ public enum Symbol {
     GET_RESPONSE,
     UNKNOWN_CLASS;
 
-    /** What a client that does not know of the fast tap never says. */
+    /** Whether only clients that know the fast tap send this. */
     boolean isOfFastTap() {
         return switch (this) {
             case PROVE_WITH_SLOT, RESUME, RESUME_OTHER_TID, RESUME_SHORT, PRESENCE, PRESENCE_TWICE -> true;

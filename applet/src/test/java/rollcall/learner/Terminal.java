@@ -22,8 +22,8 @@ import rollcall.terminal.Scp03;
 import rollcall.terminal.Scp11a;
 
 /**
- * Says the symbols of the alphabet to a card, and abstracts its answers to a status word and what came with it. Keys
- * that were once agreed are used until others are: a token that has forgotten them refuses.
+  * Sends the symbols of the alphabet to a card, and abstracts its answers to a status word and the kind of data. Agreed
+  * keys are used until new ones are agreed; a token that has forgotten them rejects.
  */
 final class Terminal implements SUL<Symbol, String> {
 
@@ -40,12 +40,12 @@ final class Terminal implements SUL<Symbol, String> {
     private final Scp11a expired;
     private final byte[] ofToken;
     private final byte[] forged;
-    /** The certificate last sent: whose key agrees. */
+    /** The terminal whose certificate was sent last; its key is used to agree. */
     private Scp11a current;
     private Channel channel;
     private Channel pending;
     private byte[] pendingKeys;
-    /** With the key of the last slot that was filled, whatever came of it since; before it with a key that no card has. */
+    /** Uses the key of the last slot filled, even if it has been cleared since; before that, a key that no card has. */
     private Resumption held;
     private final Resumption guessed;
     private final Resumption stranger;
@@ -53,7 +53,7 @@ final class Terminal implements SUL<Symbol, String> {
     private boolean isBlocked;
     private boolean hasSlots;
     private boolean isProved;
-    /** The channel is that of a RESUME whose cryptogram was another: no C-MAC of it is good. */
+    /** Whether the channel is from a RESUME whose cryptogram did not match, so that none of its C-MACs is valid. */
     private boolean isGuess;
     private final List<Symbol> said = new ArrayList<>();
     long symbols;
@@ -89,7 +89,7 @@ final class Terminal implements SUL<Symbol, String> {
         return guess;
     }
 
-    /** Until the first valid C-MAC of a word both twins answer the same, byte by byte. */
+    /** Until the first valid C-MAC of a word, both twins must give the same answer, except for random bytes. */
     private byte[] transmit(byte[] apdu) {
         byte[] answer = card.transmit(apdu);
         if (twin != null && !isProved) {
@@ -131,7 +131,7 @@ final class Terminal implements SUL<Symbol, String> {
 
     @Override
     public void post() {
-        // The next word begins with the image.
+        // pre() restores the image before the next word.
     }
 
     private String select() {
@@ -140,7 +140,7 @@ final class Terminal implements SUL<Symbol, String> {
         for (Scp11a terminal : new Scp11a[] {terminals[1], terminals[2], terminals[3], expired}) {
             terminal.selected = answer.data();
         }
-        // The state, as it is shown.
+        // The life cycle state, as shown.
         return told(answer, String.format("state %02X", answer.data().length > 22 ? answer.data()[22] : 0));
     }
 
@@ -254,7 +254,7 @@ final class Terminal implements SUL<Symbol, String> {
         return told(answer, what);
     }
 
-    /** A command, and the same APDU again. */
+    /** Sends a command, then the same APDU again. */
     private String replay(String what, int ins, int p1, int p2) {
         if (channel == null) {
             return secure(what, ins, p1, p2) + ", " + secure(what, ins, p1, p2);
@@ -274,7 +274,7 @@ final class Terminal implements SUL<Symbol, String> {
         return told;
     }
 
-    /** Whether the cryptogram is that of the key. The channel is then used, whether it can be good or not. */
+    /** Reports whether the cryptogram matches the key. The channel is used from here on either way. */
     private String resume(Resumption resumption) {
         resumption.selected = selected;
         Channel known = resumption.resume(line);
@@ -294,7 +294,7 @@ final class Terminal implements SUL<Symbol, String> {
         return told;
     }
 
-    /** A piece of a chain, and then another command: the piece's status and the other one's. */
+    /** Sends a piece of a chain, then another command; returns the status of both. */
     private String oddChain() {
         Answer piece = line.raw("94DA0101 02 A201");
         return told(piece, "") + ", " + told(line.raw("84CA0100 08 0000000000000000 00"), "");

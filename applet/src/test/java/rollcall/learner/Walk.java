@@ -7,8 +7,8 @@ import java.util.Set;
 import java.util.TreeMap;
 
 /**
- * Walks a machine beside a monitor that knows only what was said and answered since the session began. Nothing may be
- * read, written or signed but behind a verified certificate, a completed key agreement and a role that allows it.
+  * Walks a machine alongside a monitor that knows only what was sent and answered since the session began. Nothing may
+  * be read, written or signed without a verified certificate, a completed key agreement and a role that allows it.
  */
 final class Walk {
 
@@ -20,8 +20,8 @@ final class Walk {
     private static final int ENROLLS = 4;
 
     /**
-     * What a session has shown: the role of the certificate seen, and the role of the keys agreed. And whether a slot was
-     * filled that nothing has ended since, and whether the keys are those of a channel that was resumed from it.
+      * What a session has shown: the role of the verified certificate and the role of the agreed keys; also whether a
+      * slot was filled and not cleared since, and whether the keys are those of a channel resumed from it.
      */
     private record Shown(int certified, int agreed, boolean challenged, boolean slot, boolean resumed) {
 
@@ -32,7 +32,7 @@ final class Walk {
 
     private record Place(int state, Shown shown) { }
 
-    /** How often each thing was given, over all places and edges. */
+    /** How often each kind of answer was given, over all places and edges. */
     final Map<String, Integer> given = new TreeMap<>();
 
     Walk(Machine machine, boolean isPrivate) {
@@ -80,7 +80,9 @@ final class Walk {
         given.merge(edge.output().substring(4).trim() + " by " + edge.symbol(), 1, Integer::sum);
     }
 
-    /** A key serves whom it was given to, until something ends it; its channel begins with presence and signs nothing. */
+    /**
+     * A key resumes only for its terminal and until it is cleared; its channel begins with presence and signs nothing.
+     */
     private void checkResumption(Machine.Edge edge, Shown shown, boolean isSuccess) {
         boolean isPresence = edge.symbol() == Symbol.PRESENCE || edge.symbol() == Symbol.PRESENCE_TWICE;
         boolean isProof = edge.symbol() == Symbol.PROVE || edge.symbol() == Symbol.PROVE_WITH_SLOT;
@@ -105,13 +107,13 @@ final class Walk {
             case CERTIFICATE_WRITE -> new Shown(isSuccess ? WRITE : NONE, NONE, false, slot);
             case CERTIFICATE_ADMIN -> new Shown(isSuccess ? ADMIN : NONE, NONE, false, slot);
             case PROVE_WITH_SLOT -> isSuccess ? new Shown(shown.certified, shown.agreed, false, true) : shown;
-            // Blocking and every other key end all resumption.
+            // Blocking and any change of keys end all resumption.
             case BLOCK, PUT_CA_KEY -> isSuccess ? new Shown(shown.certified, shown.agreed, shown.challenged, false) : shown;
             case RESUME, RESUME_OTHER_TID, RESUME_SHORT ->
                 new Shown(NONE, NONE, false, slot, edge.output().equals("9000 known"));
             case PRESENCE -> isSuccess ? new Shown(NONE, READ, false, slot, true) : shown;
             case PRESENCE_TWICE -> isSuccess ? new Shown(NONE, NONE, false, slot) : shown;
-            // Under the set key a role is READ, whatever the certificate says.
+            // Under the set key the role is READ, whatever the certificate grants.
             case AGREE -> new Shown(NONE, isSuccess ? isPrivate ? Math.min(READ, shown.certified) : shown.certified
                 : shown.agreed, false, slot, !isSuccess && shown.resumed);
             case AGREE_OWN -> new Shown(NONE, isSuccess ? shown.certified : shown.agreed, false, slot,

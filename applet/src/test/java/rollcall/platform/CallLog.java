@@ -10,24 +10,26 @@ import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
-/** Loads an applet's classes so that every call in them, of their own and of the platform, is written down in order. */
+/**
+ * Loads an applet's classes instrumented, so that every call they make, to each other and to the platform, is logged.
+ */
 public final class CallLog extends ClassLoader {
 
     private static final List<String> CALLS = new ArrayList<>();
     private final String prefix;
 
-    /** @param prefix of the names of the classes to load so, with its last dot */
+    /** @param prefix of the names of the classes to instrument, with its final dot */
     public CallLog(String prefix) {
         super(CallLog.class.getClassLoader());
         this.prefix = prefix;
     }
 
-    /** What the instrumented code calls. */
+    /** Called by the instrumented code before each call. */
     public static void call(String what) {
         CALLS.add(what);
     }
 
-    /** What was called since the last time. */
+    /** The calls since the last take(). */
     public static List<String> take() {
         List<String> taken = List.copyOf(CALLS);
         CALLS.clear();

@@ -7,7 +7,7 @@ import javacard.framework.ISOException;
 import javacard.framework.JCSystem;
 import javacard.framework.Util;
 
-/** An applet that takes for granted what the simulator alone grants; each instruction is one mistake of that kind. */
+/** An applet that relies on what only the simulator allows; each instruction is one mistake of that kind. */
 public final class Careless extends Applet {
 
     static final int ORDER_BY_SIGN = 0x10;
@@ -108,7 +108,7 @@ public final class Careless extends Applet {
         return sum;
     }
 
-    /** As if what comes later were put behind what came before. */
+    /** Receives every piece at the same offset, as if later pieces were appended to earlier ones. */
     private static short allAtOnePlace(APDU apdu) {
         short n = apdu.setIncomingAndReceive();
         short more = n;
@@ -137,7 +137,7 @@ public final class Careless extends Applet {
         field = value;
     }
 
-    /** The value, then what setOutgoing said. */
+    /** Answers with the value, then with what setOutgoing returned. */
     private static void tell(APDU apdu, short value) {
         short le = apdu.setOutgoing();
         apdu.setOutgoingLength((short) 4);
@@ -146,7 +146,7 @@ public final class Careless extends Applet {
         apdu.sendBytes((short) 0, (short) 4);
     }
 
-    /** More objects at the installation than there is commit capacity for. */
+    /** Creates more objects at installation than the commit capacity allows. */
     public static final class ManyObjects extends Applet {
 
         private static final int MANY = 250;
@@ -162,11 +162,11 @@ public final class Careless extends Applet {
 
         @Override
         public void process(APDU apdu) {
-            // It never gets so far.
+            // Never reached.
         }
     }
 
-    /** More memory cleared at a deselection than there is. */
+    /** Allocates more clear-on-deselect memory than there is. */
     public static final class MuchMemory extends Applet {
 
         private final byte[] much = JCSystem.makeTransientByteArray((short) (Ledger.RAM + 1), JCSystem.CLEAR_ON_DESELECT);

@@ -14,7 +14,7 @@ final class Channels {
     private Channels() {
     }
 
-    /** Classes that are reserved, and FF, are for what is selected on the basic channel. */
+    /** The channel of a class byte. Reserved classes and FF belong to the basic channel. */
     static int of(int cla) {
         if (cla == INVALID) {
             return 0;
@@ -25,12 +25,12 @@ final class Channels {
         return (cla & RESERVED) != 0 ? 0 : cla & 3;
     }
 
-    /** What a command on a channel gets that is not open. */
+    /** The status word for a command on a channel that is not open. */
     static int closed(int cla) {
         return (cla & PROPRIETARY) != 0 ? 0x6881 : StrictCard.NOT_SELECTED;
     }
 
-    /** Whether SELECT and MANAGE CHANNEL are the platform's in this class. */
+    /** Whether the platform handles SELECT and MANAGE CHANNEL of this class itself. */
     static boolean isInterindustry(int cla) {
         return (cla & (PROPRIETARY | FURTHER | RESERVED)) == 0 || (cla & (PROPRIETARY | FURTHER)) == FURTHER;
     }

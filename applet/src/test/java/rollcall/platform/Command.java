@@ -3,10 +3,10 @@ package rollcall.platform;
 import java.util.Arrays;
 
 /**
- * A command APDU, taken apart (ISO/IEC 7816-3, 12.1.3).
+  * A parsed command APDU (ISO/IEC 7816-3, 12.1.3).
  *
- * @param header CLA, INS, P1, P2 and, in a short APDU, the byte behind them
- * @param le what is said of the answer's length: -1 nothing, 0 as much as there may be
+  * @param header CLA, INS, P1, P2 and the byte after them, 0 if there is none
+  * @param le the expected length of the answer: -1 if not given, 0 for the maximum
  */
 record Command(byte[] header, byte[] data, int le, boolean isExtended) {
 

@@ -6,9 +6,9 @@ import javacard.framework.APDU;
 import javacard.framework.APDUException;
 
 /**
- * One command and its answer, as an applet meets them through {@link APDU}: data that come piece by piece into a small
- * buffer, and calls that have an order (Java Card API 3.0.4, class APDU). What the buffer held is overwritten by each
- * piece, and what nobody promised to be there is noise.
+  * One command and its answer, as an applet sees them through {@link APDU}: data arrives piece by piece in a small
+  * buffer, and calls must come in the right order (Java Card API 3.0.4, class APDU). Each piece overwrites the buffer,
+  * and whatever the API does not promise to be there is noise.
  */
 public final class Exchange {
 
@@ -18,7 +18,7 @@ public final class Exchange {
     private static final int SHORT_DATA = 5;
     private static final int EXTENDED_DATA = 7;
 
-    /** Under T=0 the card asks for as many bytes as P3 says, and the reader has none: nothing ends that but a reset. */
+    /** Under T=0 the card waits for as many bytes as P3 says, but the reader has none: only a reset ends that. */
     public static final class Deadlock extends Error {
 
         private static final long serialVersionUID = 1;
@@ -58,7 +58,7 @@ public final class Exchange {
         return StrictCard.current().exchange().profile.isT0() ? APDU.PROTOCOL_T0 : APDU.PROTOCOL_T1;
     }
 
-    /** How many bytes one call brings at most. */
+    /** The most bytes one call can deliver. */
     public short blockSize() {
         return (short) Math.min(profile.piece(), profile.buffer() - SHORT_DATA);
     }
@@ -82,7 +82,7 @@ public final class Exchange {
             state = APDU.STATE_FULL_INCOMING;
             return 0;
         }
-        // Cases 1, 2 and 2E have nothing that could come.
+        // Cases 1, 2 and 2E have no data to receive.
         require(command.data().length > 0, APDUException.IO_ERROR);
         if (command.isExtended()) {
             buffer[SHORT_DATA] = (byte) (command.data().length >> 8);
@@ -122,7 +122,7 @@ public final class Exchange {
         return (short) dataOffset();
     }
 
-    /** What a command without Le has, the reference implementation gives as 256. */
+    /** For a command without Le the reference implementation returns 256. */
     public short setOutgoing() {
         require(state < APDU.STATE_OUTGOING, APDUException.ILLEGAL_USE);
         state = APDU.STATE_OUTGOING;
@@ -142,7 +142,7 @@ public final class Exchange {
         send(buffer, offset, length);
     }
 
-    /** Goes through the buffer, so what was there is lost. */
+    /** Sends through the buffer, so its contents are lost. */
     public void sendBytesLong(byte[] from, short offset, short length) {
         send(from, offset, length);
         if (from != buffer) {
@@ -165,7 +165,7 @@ public final class Exchange {
         sendBytes(offset, length);
     }
 
-    /** Whether all that was promised has been sent. */
+    /** Whether everything promised has been sent. */
     boolean isWhole() {
         return sent.size() == promised;
     }

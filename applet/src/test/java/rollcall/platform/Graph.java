@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Every object that hangs on an applet and that a card would have: its own, its arrays, keys and engines. What the
- * simulator's keys are made of comes with them when asked for; its engines stay closed.
+  * Finds every object reachable from an applet that a card would have: its own objects, arrays, keys and engines. The
+  * insides of the simulator's keys are included on request; those of its engines never are.
  */
 final class Graph {
 
@@ -57,7 +57,7 @@ final class Graph {
             || element.getPackageName().startsWith("javacard");
     }
 
-    /** The fields of a card's object that live in it: its memory has no int, and what has is the test's own. */
+    /** The fields of an object that a card would store: a card has no int, so int fields belong to the test. */
     List<Field> fields(Object object) {
         return fields(object, own, intoKeys);
     }

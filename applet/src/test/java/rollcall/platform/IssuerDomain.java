@@ -6,7 +6,7 @@ import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
 
-/** What every card has beside our applet, and what is selected after a reset: a name, and no command that concerns us. */
+/** The issuer security domain, which every card has and which is selected after a reset; it only answers SELECT. */
 final class IssuerDomain extends Applet {
 
     /** The issuer security domain of GlobalPlatform. */

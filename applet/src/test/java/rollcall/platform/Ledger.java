@@ -14,18 +14,19 @@ import javacard.security.Signature;
 import javacardx.crypto.Cipher;
 
 /**
- * What an applet takes of the reference implementation's memory, counted over all that hangs on it: the commit capacity
- * for its installation, of which every object that is made takes 16 bytes, and the memory that a deselection clears.
- * Prices of memory were measured on the reference implementation 3.0.5u4. The objects that keys and engines consist of are
- * an estimate: where that machine took 3,423 bytes (all at the installation), 625 (hardly anything) and 2,059 (engines and
- * what is in RAM), this count gives 3,408, 672 and 1,248; the engines there are in software and consist of more.
+  * Counts how much of the reference implementation's memory an applet uses, over everything reachable from it: the
+  * commit capacity for its installation, of which each object created takes 16 bytes, and the memory cleared at a
+  * deselection. Memory prices were measured on the reference implementation 3.0.5u4. The number of objects inside keys
+  * and engines is an estimate: where that machine used 3,423 bytes (everything at the installation), 625 (hardly
+  * anything) and 2,059 (engines and RAM objects), this count gives 3,408, 672 and 1,248; its software engines consist
+  * of more objects.
  */
 public final class Ledger {
 
     /** Memory cleared at a deselection, in bytes. */
     public static final int RAM = 1440;
     private static final int OBJECT = 16;
-    /** The key, and what it holds in arrays. */
+    /** The key, and the arrays it holds. */
     private static final int EC_KEY_OBJECTS = 3;
     private static final int ENGINE_OBJECTS = 2;
     private static final int AES_CBC = 72;
@@ -42,7 +43,7 @@ public final class Ledger {
         ram = all.stream().mapToInt(each -> price(memory, each)).sum();
     }
 
-    /** How many objects were made, those included that keys and engines consist of. */
+    /** How many objects were created, including those inside keys and engines. */
     public int objects() {
         return objects;
     }
@@ -83,7 +84,7 @@ public final class Ledger {
         return object instanceof Cipher ? AES_CBC : 0;
     }
 
-    /** @throws IllegalStateException above the commit capacity, if all this was made by the installation */
+    /** @throws IllegalStateException if the installation, having created all this, exceeds the commit capacity */
     void requireCapacity() {
         if (commit() > Transaction.CAPACITY) {
             throw new IllegalStateException("installation needs " + commit() + " of " + Transaction.CAPACITY
@@ -91,7 +92,7 @@ public final class Ledger {
         }
     }
 
-    /** @throws IllegalStateException above the memory that a deselection clears */
+    /** @throws IllegalStateException if there is not enough clear-on-deselect memory */
     void requireMemory() {
         if (ram > RAM) {
             throw new IllegalStateException("there are " + ram + " of " + RAM + " bytes cleared at a deselection");

@@ -9,10 +9,10 @@ import javacard.framework.SystemException;
 /** The transient arrays of one card. */
 public final class Memory {
 
-    /** Weak, because the simulator's keys take a new array whenever they are set. An array equals only itself. */
+    /** Weak, because the simulator's keys allocate a new array whenever they are set. An array equals only itself. */
     private final Map<Object, Byte> kinds = new WeakHashMap<>();
 
-    /** The array, which loses its contents at that event: {@link JCSystem#CLEAR_ON_RESET} or CLEAR_ON_DESELECT. */
+    /** Registers an array to be cleared at this event: {@link JCSystem#CLEAR_ON_RESET} or CLEAR_ON_DESELECT. */
     public <T> T keep(T array, byte event) {
         if (event != JCSystem.CLEAR_ON_RESET && event != JCSystem.CLEAR_ON_DESELECT) {
             SystemException.throwIt(SystemException.ILLEGAL_VALUE);
@@ -21,7 +21,7 @@ public final class Memory {
         return array;
     }
 
-    /** The event, or {@link JCSystem#NOT_A_TRANSIENT_OBJECT}. */
+    /** The event that clears this object, or {@link JCSystem#NOT_A_TRANSIENT_OBJECT}. */
     public byte kind(Object object) {
         return kinds.getOrDefault(object, JCSystem.NOT_A_TRANSIENT_OBJECT);
     }

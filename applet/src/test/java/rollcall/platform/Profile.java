@@ -1,15 +1,15 @@
 package rollcall.platform;
 
 /**
- * What one platform does otherwise than another.
- *
- * @param buffer length of the APDU buffer; Java Card asks for 133 bytes at least, many cards have 261
- * @param piece how many bytes of a command's data arrive at a time
- * @param isT0 data are received as under T=0, where the platform takes P3 for Lc; all else stays as under T=1
+  * The properties in which platforms differ.
+  *
+  * @param buffer length of the APDU buffer; Java Card requires at least 133 bytes, many cards have 261
+  * @param piece how many bytes of a command's data arrive at a time
+  * @param isT0 data is received as under T=0, where the platform takes P3 for Lc; everything else stays as under T=1
  */
 public record Profile(int buffer, int piece, boolean isT0) {
 
-    /** As the reference implementation of Java Card 3.0.5. */
+    /** The reference implementation of Java Card 3.0.5. */
     public static final Profile REFERENCE = new Profile(133, 128);
 
     private static final int LEAST_BUFFER = 133;

@@ -15,14 +15,14 @@ import org.objectweb.asm.tree.MethodInsnNode;
 import org.objectweb.asm.tree.MethodNode;
 
 /**
- * How deep the Java stack gets, from the class files: local variables and operands of each method on the worst way
- * through the applet's own code, and what the virtual machine keeps for each frame. A word is two bytes; arguments are
- * counted once, for the caller's operands become the callee's variables.
+  * Computes from the class files how deep the Java stack gets: the local variables and operands of each method on the
+  * worst path through the applet's own code, plus what the virtual machine keeps per frame. A word is two bytes;
+  * arguments are counted once, because the caller's operands become the callee's variables.
  */
 final class StackDepth {
 
     private static final int WORD = 2;
-    /** Words that the reference implementation keeps for each frame. */
+    /** Words that the reference implementation keeps per frame. */
     private static final int FRAME = 3;
 
     private record Method(int args, int own, List<String> calls) { }
@@ -53,7 +53,7 @@ final class StackDepth {
             new Method(args, method.maxLocals + method.maxStack + FRAME, calls));
     }
 
-    /** Bytes from the call of this method on. `name` is `package/Class.method(descriptor)`. */
+    /** Stack bytes used by this method and everything it calls. `name` is `package/Class.method(descriptor)`. */
     int bytes(String name) {
         if (!methods.containsKey(name)) {
             throw new IllegalArgumentException("no method " + name);
@@ -82,7 +82,7 @@ final class StackDepth {
         return method.own + deepest;
     }
 
-    /** The method as its class or a class above has it; null when it is the platform's. */
+    /** Resolves a method in its class or a superclass; null if it belongs to the platform. */
     private String resolve(String call) {
         int dot = call.indexOf('.');
         for (String type = call.substring(0, dot); type != null; type = parents.get(type)) {

@@ -14,9 +14,9 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /**
- * The reference implementation has 384 bytes of Java stack for the applet and for its own code around it. It measured 298
- * at the installation, where engines are made from the shallowest of our frames, and 296 in commands; this count gives
- * 126 and 192: who raises them measures again.
+  * The reference implementation has 384 bytes of Java stack for the applet and its own code around it. Measured on it:
+  * 298 at the installation, where engines are created from the shallowest of our frames, and 296 in commands. This
+  * count gives 126 and 192: if you raise the limits, measure again.
  */
 class StackDepthTest {
 
@@ -53,7 +53,8 @@ class StackDepthTest {
 
     @Test
     void callsAddUp() throws IOException {
-        // first: this, a, operands for the call 2, frame 3; second adds: b, operands 2, frame 3 (its arguments are there).
+        // first: this, a, operands for the call 2, frame 3; second adds: b, operands 2, frame 3 (its arguments are
+        // there).
         assertEquals(2 * (2 + 2 + 3 + 1 + 2 + 3), of(Two.class).bytes(method(Two.class)));
     }
 

@@ -8,10 +8,10 @@ import javacard.framework.Applet;
 import javacard.framework.ISOException;
 
 /**
- * A card's platform as the reference implementation of Java Card 3.0.5 and cards behave, where the simulator is kinder:
- * selection, logical channels, transactions, a small APDU buffer and data in pieces. Of the simulator it uses the
- * cryptography only. The classes APDU, Applet, JCSystem and Util of `javacard.framework` in the test classes lead here;
- * the class path has to name them before the simulator.
+  * A card platform that behaves like the reference implementation of Java Card 3.0.5 and real cards where the simulator
+  * is more lenient: selection, logical channels, transactions, a small APDU buffer and data in pieces. It uses only the
+  * cryptography of the simulator. The classes APDU, Applet, JCSystem and Util of `javacard.framework` in the test
+  * classes delegate to it; the class path must name them before the simulator.
  */
 public final class StrictCard {
 
@@ -41,7 +41,7 @@ public final class StrictCard {
     private final Map<AID, Applet> applets = new LinkedHashMap<>();
     private final Applet domain;
     private byte[] buffer;
-    /** What is selected on each channel that is open. */
+    /** The applet selected on each open channel. */
     private final Map<Integer, Applet> channels = new LinkedHashMap<>();
     private AID installing;
     private Exchange exchange;
@@ -59,13 +59,13 @@ public final class StrictCard {
         channels.put(0, domain);
     }
 
-    /** From now on this card cuts data so. */
+    /** Makes the card deliver data as this profile says. */
     public void use(Profile other) {
         profile = other;
         buffer = new byte[other.buffer()];
     }
 
-    /** The card that runs on this thread, or ran last. */
+    /** The card running on this thread, or the one that ran last. */
     public static StrictCard current() {
         return CURRENT.get();
     }
@@ -89,12 +89,12 @@ public final class StrictCard {
         return exchange;
     }
 
-    /** What the installed applet has made by now. */
+    /** The memory used by the installed applet so far. */
     public Ledger ledger() {
         return new Ledger(memory, installed);
     }
 
-    /** The command in hand; the API allows no look at it outside of process(). */
+    /** The command being processed; the API gives no access to it outside process(). */
     public APDU processing() {
         if (processing == null) {
             throw new SecurityException("no command is being processed");
@@ -123,7 +123,7 @@ public final class StrictCard {
         return selecting == applet;
     }
 
-    /** @throws SecurityException outside of an installation */
+    /** @throws SecurityException outside an installation */
     public void register(Applet applet, AID aid) {
         if (installing == null) {
             throw new SecurityException("nothing is being installed");
@@ -135,8 +135,9 @@ public final class StrictCard {
     /**
      * INSTALL [for install]: one transaction.
      *
-     * @throws IllegalStateException if it needs more than the reference implementation has, as a command does later on that
-     *     makes what has no room
+      * @throws IllegalStateException if it needs more memory than the reference implementation has; commands that
+      * allocate
+      *     later throw it too
      */
     public void install(byte[] aid, Class<? extends Applet> type, byte[] parameters) {
         CURRENT.set(this);
@@ -156,7 +157,7 @@ public final class StrictCard {
         requireMemory();
     }
 
-    /** Counted only when something was made. */
+    /** Checked only when something was allocated. */
     private void requireMemory() {
         if (memory.size() != sizeOfMemory && installed != null) {
             sizeOfMemory = memory.size();
@@ -196,7 +197,7 @@ public final class StrictCard {
         return selected == null ? status(NOT_SELECTED) : process(selected);
     }
 
-    /** By name, the first or only occurrence. Secure messaging and chains are no matter of the platform. */
+    /** SELECT by name, first or only occurrence. The platform does not handle it with secure messaging or chaining. */
     private static boolean isSelect(Command command) {
         return command.ins() == SELECT && command.p1() == 4 && command.p2() == 0 && !Channels.isSecure(command.cla())
             && (command.cla() & CHAINING) == 0;
@@ -206,7 +207,7 @@ public final class StrictCard {
         return new byte[] {(byte) (status >> 8), (byte) status};
     }
 
-    /** By the whole name, or by its beginning; what is on the card longest comes first. */
+    /** Finds an applet by its whole name, else by a prefix of it; the one on the card longest comes first. */
     private Applet find(byte[] name) {
         if (name.length < LEAST_AID || name.length > MOST_AID) {
             return null;
@@ -224,11 +225,11 @@ public final class StrictCard {
         return null;
     }
 
-    /** Opens the channel if it is not. */
+    /** Selects an applet on the current channel, which is opened if necessary. */
     private byte[] select(Applet next) {
         open(channel);
         for (Map.Entry<Integer, Applet> each : channels.entrySet()) {
-            // None of ours is MultiSelectable.
+            // Our applets are not MultiSelectable.
             if (each.getKey() != channel && each.getValue() == next && next != domain) {
                 return status(IS_ACTIVE_ELSEWHERE);
             }
@@ -268,7 +269,7 @@ public final class StrictCard {
             transaction.enter(last);
             last.deselect();
         } catch (RuntimeException ignored) {
-            // A platform goes on whatever the applet says.
+            // A platform continues whatever the applet throws.
         } finally {
             transaction.close();
         }
@@ -330,7 +331,7 @@ public final class StrictCard {
         return status(NOT_SUPPORTED);
     }
 
-    /** Nothing is selected there yet. False when it is open. */
+    /** Opens a channel with nothing selected on it; false if it is open already. */
     private boolean open(int number) {
         boolean isFree = !channels.containsKey(number);
         if (isFree) {

@@ -13,7 +13,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** What the platform does that the simulator does not, each shown on an applet that would not bear it. */
+/** What the strict platform does and the simulator does not, each shown with an applet that relies on the simulator. */
 class StrictCardTest {
 
     private static final String AID = "F0010203040506";
@@ -77,7 +77,7 @@ class StrictCardTest {
         assertEquals(isWhole, sum.equals("00C8"), sum);
     }
 
-    /** What the reference implementation says: case 1, 2, 3, 4 and the extended ones. */
+    /** As measured on the reference implementation: cases 1, 2, 3, 4 and the extended ones. */
     @ParameterizedTest
     @CsvSource({"0000, 0100", "000000, 0100", "000012, 0012", "0000 01 AA, 0100", "0000 01 AA 00, 0100", "0000 01 AA 12, 0012",
         "0000 000000, 7FFF", "0000 000100, 0100", "0000 000001 AA, 0100", "0000 000001 AA 0000, 7FFF",
@@ -95,7 +95,7 @@ class StrictCardTest {
         assertEquals("6F00", careless(ins, "0000 02 AABB"));
     }
 
-    /** An extended APDU may be answered by more. */
+    /** The answer to an extended APDU may be longer. */
     @Test
     void longAnswerToAnExtendedApdu() {
         select();
@@ -113,7 +113,7 @@ class StrictCardTest {
         select();
         careless(Careless.KEEP, "0700");
         assertEquals("000701009000", careless(Careless.TELL_KEPT, "0000"));
-        // No such applet: it is a command for ours, which goes on.
+        // No such applet: the command goes to ours, which stays selected.
         assertEquals("6D00", send("00A4040005A000000001"));
         assertEquals("000701009000", careless(Careless.TELL_KEPT, "0000"));
         assertTrue(send(DOMAIN).endsWith("9000"));
@@ -136,7 +136,7 @@ class StrictCardTest {
         card.reset();
         assertEquals("6D00", careless(Careless.TELL_KEPT, "0000"));
         assertEquals("6A82", send("00A4040005A000000001"));
-        // By the beginning of its name, which no shorter one than an RID is.
+        // A prefix of the name must be at least as long as an RID.
         assertEquals("6A82", send("00A4040004F0010203"));
         assertEquals("9000", send("00A4040005F001020304"));
         assertEquals("000001009000", careless(Careless.TELL_KEPT, "0000"));
@@ -165,7 +165,7 @@ class StrictCardTest {
         assertEquals("029000", send("0170000001"));
         assertEquals("049000", send("0070000001"));
         assertEquals("6999", send("01190000"), "nothing is selected there");
-        // It is active on the basic channel, and not MultiSelectable.
+        // The applet is active on the basic channel, and not MultiSelectable.
         assertEquals("6985", send("01A4040007" + AID));
         assertTrue(send("02A4040008A000000151000000").endsWith("9000"));
         assertEquals("6D00", send("02190000"));
@@ -175,7 +175,7 @@ class StrictCardTest {
         assertEquals("6999", send("01190000"));
     }
 
-    /** An applet that does not refuse in select() is then in the way on the basic channel. */
+    /** An applet that accepts selection on another channel blocks its selection on the basic channel. */
     @Test
     void appletOnAnotherChannelIsInTheWay() {
         assertEquals("9000", send("01A4040007" + AID));

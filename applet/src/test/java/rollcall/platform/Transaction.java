@@ -10,15 +10,15 @@ import javacard.framework.JCSystem;
 import javacard.framework.TransactionException;
 
 /**
- * A transaction that can be rolled back: what the applet's objects, arrays and keys held at its beginning is kept, and
- * comes back when it is aborted, when the command ends without a commit, and when power fails.
- *
- * What is not rolled back: the insides of engines (Cipher, Signature, MessageDigest, KeyAgreement), and transient
- * memory, which no card rolls back either. A write by a "NonAtomic" method inside of a transaction is rolled back here;
- * on a card it may or may not be.
- *
- * What is counted against the commit capacity: every byte that an atomic method of `Util` writes, as it is written; at
- * the commit every byte that differs from before, if that is more. Headers that a card adds per write are not.
+  * A transaction that can be rolled back: it saves the contents of the applet's objects, arrays and keys at its
+  * beginning, and restores them when it is aborted, when the command ends without a commit, and when power fails.
+  *
+  * Not rolled back: the insides of engines (Cipher, Signature, MessageDigest, KeyAgreement), and transient memory,
+  * which no card rolls back either. A write by a "NonAtomic" method inside a transaction is rolled back here; on a card
+  * it may or may not be.
+  *
+  * Counted against the commit capacity: every byte that an atomic method of `Util` writes, as it is written; at the
+  * commit every byte that has changed, if that is more. Headers that a card adds per write are not counted.
  */
 public final class Transaction {
 
@@ -42,7 +42,7 @@ public final class Transaction {
         owner = applet;
     }
 
-    /** Installation is one transaction: none can be begun inside of it, and what is made in it needs no way back. */
+    /** Installation is one transaction: none can begin inside it, and nothing created in it needs to be rolled back. */
     void setInstalling(boolean isInstalling) {
         this.isInstalling = isInstalling;
     }
@@ -108,7 +108,7 @@ public final class Transaction {
         }
     }
 
-    /** What a platform does with one that was left open. True when there was one. */
+    /** Aborts a transaction that was left open, as a platform does. True if there was one. */
     boolean close() {
         boolean wasOpen = undo != null;
         if (wasOpen) {

@@ -3,8 +3,8 @@ package rollcall.subset;
 import java.util.Set;
 
 /**
- * The part of the Java Card API 3.0.4 Classic that the applet may use: a list of what was looked up, not of all that
- * there is. The simulator's classes are those of 3.0.5 and cannot serve for that.
+  * The part of the Java Card API 3.0.4 Classic that the applet may use: only what was looked up, not the whole API. The
+  * simulator's classes are those of 3.0.5, so they cannot be used for this check.
  */
 final class Api304 {
 

@@ -13,16 +13,16 @@ import org.objectweb.asm.tree.analysis.BasicInterpreter;
 import org.objectweb.asm.tree.analysis.BasicValue;
 
 /**
- * Follows which numbers are known to fit 16 bits. Java computes with int in between, and so does javac; a card without
- * int computes with short. Both agree as long as a result that may be wider is narrowed (i2s, i2b) before anything but
- * further addition, multiplication or bit logic looks at it.
+  * Tracks which numbers are known to fit 16 bits. Java computes intermediate results with int, a card without int with
+  * short. Both agree as long as a result that may be wider is narrowed (i2s, i2b) before anything but further addition,
+  * multiplication or bit logic uses it.
  */
 final class ShortInterpreter extends BasicInterpreter {
 
-    /** May need more than 16 bits. */
+    /** A value that may need more than 16 bits. */
     private static final BasicValue WIDE = new Wide();
 
-    /** Frames that meet: wide if either is. */
+    /** Where frames merge, the result is wide if either value is. */
     private static final class Wide extends BasicValue {
         Wide() {
             super(Type.INT_TYPE);

@@ -22,13 +22,13 @@ import org.objectweb.asm.tree.analysis.Analyzer;
 import org.objectweb.asm.tree.analysis.AnalyzerException;
 
 /**
- * Refuses class files that a JavaCard Classic 3.0.4 virtual machine without int cannot run, or that allocate, or write
- * a field, when they are not being installed, or that order bytes by Util.arrayCompare. The simulator runs on a full
- * virtual machine and would not notice.
+  * Rejects class files that a JavaCard Classic 3.0.4 virtual machine without int cannot run, that allocate or write a
+  * field outside the installation, or that order bytes with Util.arrayCompare. The simulator runs on a full virtual
+  * machine and would not notice.
  */
 public final class SubsetChecker {
 
-    /** What java.lang is on a card: JCRE API 3.0.4, package java.lang. */
+    /** The classes of java.lang on a card: JCRE API 3.0.4, package java.lang. */
     private static final Set<String> LANG = Set.of("java/lang/Object", "java/lang/Throwable", "java/lang/Exception",
         "java/lang/RuntimeException", "java/lang/ArithmeticException", "java/lang/ArrayIndexOutOfBoundsException",
         "java/lang/ArrayStoreException", "java/lang/ClassCastException", "java/lang/IndexOutOfBoundsException",
@@ -41,13 +41,13 @@ public final class SubsetChecker {
         Opcodes.DALOAD, Opcodes.DASTORE, Opcodes.LLOAD, Opcodes.LSTORE, Opcodes.FLOAD, Opcodes.FSTORE,
         Opcodes.DLOAD, Opcodes.DSTORE);
 
-    /** Calls that make an object; each also belongs into the installation only. */
+    /** Calls that create an object, allowed only during installation. */
     private static final Set<String> ALLOCATIONS = Set.of("makeTransientByteArray", "makeTransientShortArray",
         "makeTransientBooleanArray", "makeTransientObjectArray", "buildKey", "getInstance");
 
     /**
-     * Makes what the installation left out, object by object: only process and grow itself may call it, and each field
-     * that it writes, or that a private method of it alone writes, was found to be null before.
+      * The method that creates what the installation left out, object by object: only process and grow itself may call
+      * it, and it, or a private method called only by it, may write a field only after finding it null.
      */
     private static final String GROW = "grow";
 
@@ -147,7 +147,7 @@ public final class SubsetChecker {
         }
     }
 
-    /** Whether the result goes straight into a comparison with zero, equal or not equal. */
+    /** Whether the result is used only in a comparison with zero, equal or not equal. */
     private static boolean isForEquality(MethodInsnNode call) {
         AbstractInsnNode next = call.getNext();
         while (next != null && next.getOpcode() < 0) {
@@ -166,10 +166,10 @@ public final class SubsetChecker {
         }
     }
 
-    /** Whether the last branch before this write asks if the same field is null, and this is what happens then. */
+    /** Whether the last branch before this write tests the same field for null, and the write is on the null path. */
     private static boolean isGuarded(FieldInsnNode write) {
         for (AbstractInsnNode at = write.getPrevious(); at != null; at = at.getPrevious()) {
-            // Elsewhere a frame stands only where branches meet: there nothing is known of what was asked before.
+            // A frame marks a place where branches meet, so nothing is known about earlier tests.
             if (at instanceof FrameNode) {
                 return false;
             }
@@ -207,8 +207,8 @@ public final class SubsetChecker {
     }
 
     /**
-     * Constructors, install, constant arrays, grow (which the first command calls, see {@link #GROW}), and the private
-     * methods that are called by such methods only.
+      * Collects the methods allowed to allocate: constructors, install, constant arrays, grow (called by the first
+      * command, see {@link #GROW}), and private methods called only by these.
      */
     private void findInstallers() {
         installers.addAll(Set.of("<init>", "<clinit>", "install", GROW));

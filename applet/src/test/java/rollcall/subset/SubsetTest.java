@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The applet stays inside JavaCard Classic 3.0.4 without int; and the checker sees what does not. */
+/** The applet stays within JavaCard Classic 3.0.4 without int, and the checker catches code that does not. */
 class SubsetTest {
 
     private static final Path CLASSES = Path.of("target/classes/rollcall/applet");
@@ -79,7 +79,7 @@ class SubsetTest {
         }
     }
 
-    /** Builds at the first command only, step by step. */
+    /** Allocates at the first command only, step by step. */
     static final class Grows {
         private byte[] made;
         private byte[] more;
@@ -146,7 +146,7 @@ class SubsetTest {
         }
     }
 
-    /** The form that the manifest of 0.1.0 had. */
+    /** The mistake made in the manifest of 0.1.0. */
     static final class OrderBySign {
         short bad(byte[] a, byte[] b) {
             return Util.arrayCompare(a, (short) 0, b, (short) 0, (short) 3) <= 0 ? (short) 1 : (short) 2;

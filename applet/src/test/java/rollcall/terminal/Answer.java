@@ -1,6 +1,6 @@
 package rollcall.terminal;
 
-/** What came back: data and status word. */
+/** A card's answer: data and status word. */
 public record Answer(byte[] data, int status) {
 
     static Answer of(byte[] raw) {

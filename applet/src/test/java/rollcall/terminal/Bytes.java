@@ -3,7 +3,7 @@ package rollcall.terminal;
 import java.io.ByteArrayOutputStream;
 import java.util.HexFormat;
 
-/** Byte strings: hex, concatenation, TLV. */
+/** Helpers for byte strings: hex, concatenation, TLV. */
 public final class Bytes {
 
     private Bytes() {

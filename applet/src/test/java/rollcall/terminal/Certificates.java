@@ -8,7 +8,7 @@ import static rollcall.terminal.Bytes.tlv;
 import java.nio.charset.StandardCharsets;
 import java.security.KeyPair;
 
-/** Makes certificates of the profile, and, with one piece changed, such that are not of it. */
+/** Creates certificates of the profile and, with one part changed, certificates that violate it. */
 public final class Certificates {
 
     public static final int READ = 1;

@@ -18,7 +18,7 @@ public final class Channel {
     public final byte[] dek;
     public byte[] chain;
     public long counter;
-    /** Some clients encrypt an empty block when there is no data, some send none. */
+    /** Without data, some clients send an encrypted padding block and some nothing. */
     public boolean emptyBlock = true;
     public int cla = 0x84;
 
@@ -54,7 +54,7 @@ public final class Channel {
         return part(chain, 0, 8);
     }
 
-    /** An error status carries no MAC; everything else must. */
+    /** Verifies and decrypts an answer. An error status carries no MAC; everything else must. */
     public Answer unwrap(Answer answer) {
         if (!answer.isOk()) {
             return answer;

@@ -21,7 +21,7 @@ import javax.crypto.KeyAgreement;
 import javax.crypto.spec.IvParameterSpec;
 import javax.crypto.spec.SecretKeySpec;
 
-/** The terminal's own cryptography, on the JDK's providers: nothing of the applet or of the simulator. */
+/** The test terminal's cryptography, on the JDK's providers: shares no code with the applet or the simulator. */
 public final class Crypto {
 
     private static final SecureRandom RANDOM = new SecureRandom();

@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.UUID;
 import javax.crypto.Cipher;
 
-/** Takes a blank card to ISSUED. Its steps stand alone, so that tests may leave one out or tear one. */
+/** Enrolls a blank card, up to ISSUED. The steps are separate, so that tests can leave one out or tear one. */
 public final class Enrollment {
 
     public static final byte[] RECORD = hex("A2016431323334026541646F6C66");
@@ -136,7 +136,7 @@ public final class Enrollment {
         ok("record", channel.send(0xDA, 1, 1, record));
     }
 
-    /** Puts an object in parts; it enters the manifest. */
+    /** Puts an object in parts and adds it to the manifest. */
     public void putInParts(int tag, byte[] data) {
         putInParts(channel, tag, data);
         extra.add(cat(of(1, tag, 0), Crypto.sha256(data)));

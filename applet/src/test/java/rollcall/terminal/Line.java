@@ -2,10 +2,10 @@ package rollcall.terminal;
 
 import java.util.function.UnaryOperator;
 
-/** Commands to a card, in one of the ways in which clients put them into APDUs. */
+/** Sends commands to a card, in one of the ways in which clients put them into APDUs. */
 public final class Line {
 
-    /** How a command travels. */
+    /** How a command is put into APDUs. */
     public enum Dialect { EXTENDED, SHORT_CHAINING, SMALL_PIECES }
 
     private static final int SMALL = 100;
@@ -14,7 +14,7 @@ public final class Line {
     public Dialect dialect = Dialect.EXTENDED;
     /** Le of short APDUs and of GET RESPONSE. */
     public int le = 0xF0;
-    /** Cases 4 and 2, or 3 and 1: no Le, though there is an answer. */
+    /** Whether to send Le: cases 4 and 2, else 3 and 1, even though there is an answer. */
     public boolean withLe = true;
     public int exchanges;
 

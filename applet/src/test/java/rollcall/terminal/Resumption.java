@@ -21,13 +21,13 @@ public final class Resumption {
     public byte[] cardNonce;
     public Answer answer;
 
-    /** With what this terminal got out of its last full handshake with the token. */
+    /** Uses the key from this terminal's last full handshake with the token. */
     public Resumption(Scp11a terminal) {
         tid = terminal.tid();
         key = terminal.resumptionKey;
     }
 
-    /** SELECT and RESUME; the channel, or null when the cryptogram is not that of the key. */
+    /** Sends SELECT and RESUME; returns the channel, or null when the cryptogram does not match the key. */
     public Channel open(Line line) {
         selected = line.send(0x00, 0xA4, 4, 0, Scp11a.AID).data();
         return resume(line);
@@ -47,13 +47,13 @@ public final class Resumption {
         return Arrays.equals(part(chain(), 0, CRYPTOGRAM), part(answer.data(), NONCE, CRYPTOGRAM)) ? channel(line) : null;
     }
 
-    /** Of these nonces, whatever the cryptogram was. */
+    /** The channel derived from these nonces, whether or not the cryptogram matched. */
     public Channel channel(Line line) {
         byte[] nonces = cat(nonce, cardNonce);
         return new Channel(line, value(0x44, nonces), value(0x46, nonces), value(0x47, nonces), new byte[16], chain());
     }
 
-    /** The cryptogram is its beginning. */
+    /** The first chaining value, whose first half is the cryptogram. */
     public byte[] chain() {
         return value(0x42, cat(nonce, cardNonce, selected));
     }

@@ -6,7 +6,7 @@ import static rollcall.terminal.Bytes.part;
 
 import java.util.Arrays;
 
-/** Opens SCP03. */
+/** The terminal's side of opening an SCP03 channel. */
 public final class Scp03 {
 
     public static final byte[] TEST_KEYS =
@@ -15,7 +15,7 @@ public final class Scp03 {
     private Scp03() {
     }
 
-    /** @param keys ENC, MAC and DEK in a row */
+    /** @param keys ENC, MAC and DEK concatenated */
     public static Channel open(Line line, byte[] keys) {
         Channel channel = begin(line, keys);
         Answer answer = finish(line, channel, keys);
@@ -25,7 +25,7 @@ public final class Scp03 {
         return channel;
     }
 
-    /** Of the session that this thread opens. */
+    /** The KDF context (both challenges) of the session this thread opens. */
     private static final ThreadLocal<byte[]> CONTEXT = new ThreadLocal<>();
 
     public static Channel begin(Line line, byte[] keys) {
@@ -33,7 +33,7 @@ public final class Scp03 {
         return derive(line, keys, host, line.send(0x80, 0x50, 0, 0, host));
     }
 
-    /** The session that this answer to INITIALIZE UPDATE leads to. */
+    /** Derives the session from this answer to INITIALIZE UPDATE. */
     public static Channel derive(Line line, byte[] keys, byte[] host, Answer answer) {
         if (!answer.isOk()) {
             throw new IllegalStateException("INITIALIZE UPDATE: " + answer);

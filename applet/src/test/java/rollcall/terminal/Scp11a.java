@@ -9,7 +9,7 @@ import static rollcall.terminal.Bytes.tlv;
 import java.security.KeyPair;
 import java.util.Arrays;
 
-/** A terminal with its key and certificate: SELECT, PSO, MUTUAL AUTHENTICATE. */
+/** A test terminal with its key and certificate: SELECT, PSO, MUTUAL AUTHENTICATE. */
 public final class Scp11a {
 
     public static final byte[] PARAMETERS = hex("A60D 90021101 95013C 800188 810110");
@@ -54,7 +54,7 @@ public final class Scp11a {
         return channel;
     }
 
-    /** The channel that this answer to MUTUAL AUTHENTICATE leads to; null when the receipt is wrong. */
+    /** Derives the channel from this answer to MUTUAL AUTHENTICATE; null when the receipt is wrong. */
     public Channel derive(KeyPair ephemeral, byte[] data, Answer answer, byte[] ecka) {
         byte[] point = part(answer.data(), 3, 65);
         byte[] z = cat(Crypto.ecdh(ephemeral, point), Crypto.ecdh(key, ecka));
@@ -82,7 +82,7 @@ public final class Scp11a {
             Crypto.sha256(z, of(0, 0, 0, 3), info));
     }
 
-    /** Which slot of a token is this terminal's. */
+    /** The identifier under which a token keeps this terminal's slot. */
     public byte[] tid() {
         return part(Crypto.sha256(Crypto.point(key)), 0, 8);
     }

@@ -1,6 +1,6 @@
 package rollcall.soft;
 
-/** P-256: Jacobian coordinates, double and add. */
+/** Point arithmetic on P-256: Jacobian coordinates, double and add. */
 final class Curve {
 
     private Curve() {
@@ -11,7 +11,7 @@ final class Curve {
     static short[] GY;
     static short[] ONE;
 
-    // The places in the work array.
+    // Offsets in the work array.
     private static final short L = Field.L;
     /** The accumulator. */
     static final short X = Field.FREE;
@@ -46,7 +46,7 @@ final class Curve {
         Field.load(w, y, GY);
     }
 
-    /** Takes an uncompressed point and says whether it is one of the curve. */
+    /** Loads an uncompressed point and returns whether it is on the curve. */
     static boolean take(short[] w, byte[] b, short offset, short x, short y) {
         if (b[offset] != 4) {
             return false;
@@ -97,7 +97,7 @@ final class Curve {
         sub(w, Y, Y, U);
     }
 
-    /** The accumulator plus an affine point. Z = 0 is the point at infinity. */
+    /** Adds an affine point to the accumulator. Z = 0 is the point at infinity. */
     private static void addAffine(short[] w, short x, short y) {
         if (Field.isZero(w, Z)) {
             Field.copy(w, X, x);
@@ -133,7 +133,7 @@ final class Curve {
         sub(w, Y, T, V);
     }
 
-    /** X and Y of the accumulator, affine, in Montgomery form; false at infinity. */
+    /** Makes X and Y of the accumulator affine, in Montgomery form; false at infinity. */
     static boolean toAffine(short[] w) {
         if (Field.isZero(w, Z)) {
             return false;
@@ -186,7 +186,7 @@ final class Curve {
         }
     }
 
-    /** Writes 04 x y of the accumulator, which is affine. */
+    /** Writes the accumulator, which must be affine, as 04 x y. */
     static void give(short[] w, byte[] b, short offset) {
         Field.fromMontgomery(w, X, T, Field.P);
         Field.fromMontgomery(w, Y, T, Field.P);
@@ -195,7 +195,7 @@ final class Curve {
         Field.toBytes(w, Y, b, (short) (offset + 33));
     }
 
-    /** A library package may hold no arrays of its own: the first applet makes them. */
+    /** A library package must not own arrays, so the first applet creates them. */
     static void init() {
         if (B != null) {
             return;

@@ -1,8 +1,8 @@
 package rollcall.soft;
 
 /**
- * Montgomery arithmetic on 18 limbs of 15 bits (R = 2^270). Elements live in one short array, by offset. Numbers are
- * always below the modulus. Test equipment only: nothing is constant in time.
+  * Montgomery arithmetic on 18 limbs of 15 bits (R = 2^270). Elements live in one short array, addressed by offset.
+  * Numbers are always below the modulus. Test equipment only: nothing runs in constant time.
  */
 final class Field {
 
@@ -10,7 +10,7 @@ final class Field {
     }
 
     static final short L = 18;
-    /** The first 20 limbs of the array are for the product. */
+    /** The first offset after the 20 limbs reserved for the product. */
     static final short FREE = 20;
 
     static short[] P;
@@ -46,8 +46,8 @@ final class Field {
     }
 
     /**
-     * r = a b / R mod P. r may be a or b. The rows are written out for P = 2^256 - 2^224 + 2^192 + 2^96 - 1, whose n0 is
-     * 1, and inside this one method: the stack of the reference implementation has 384 bytes.
+      * r = a b / R mod P. r may be a or b. The rows are unrolled for P = 2^256 - 2^224 + 2^192 + 2^96 - 1, whose n0 is
+      * 1, and kept in this one method, because the reference implementation has only 384 bytes of stack.
      */
     static void mul(short[] w, short r, short a, short b) {
         short j;
@@ -108,7 +108,7 @@ final class Field {
             w[17] = (short) (u & 0x7FFF);
             w[L] = (short) (u >> 15);
         }
-        // As reduce does.
+        // Same as reduce().
         u = 0;
         for (j = 0; j < L; j++) {
             u += w[j] - P[j];
@@ -122,7 +122,7 @@ final class Field {
         }
     }
 
-    /** r = the product or sum that stands at 0, less the modulus if it is not below. */
+    /** r = the product or sum at offset 0, minus the modulus if it is not below it. */
     private static void reduce(short[] w, short r, short[] m) {
         int borrow = 0;
         for (short j = 0; j < L; j++) {
@@ -288,7 +288,7 @@ final class Field {
         }
     }
 
-    /** A library package may hold no arrays of its own: the first applet makes them. */
+    /** A library package must not own arrays, so the first applet creates them. */
     static void init() {
         if (P != null) {
             return;

@@ -10,16 +10,17 @@ import javacard.security.RandomData;
 import javacard.security.Signature;
 
 /**
- * The factories of a card that has P-256: where the platform has the algorithm it is the platform's. Oracle's reference
- * implementation has none of P-256, ECDSA with SHA-256, EC_SVDP_DH_PLAIN and ALG_SECURE_RANDOM; scripts/applet-vm puts
- * this package in their place, and no card is ever given it. Test equipment: nothing in it is constant in time.
+  * Factories that add P-256 in software to a platform without it; algorithms the platform has are passed through.
+  * Oracle's reference implementation lacks P-256, ECDSA with SHA-256, EC_SVDP_DH_PLAIN and ALG_SECURE_RANDOM;
+  * scripts/applet-vm substitutes this package, which is never put on a card. Test equipment: nothing in it runs in
+  * constant time.
  */
 public final class Platform {
 
     private Platform() {
     }
 
-    /** The work array, shared by all engines; of the one applet that uses this. */
+    /** The work array, shared by all engines; it belongs to the one applet that uses this package. */
     private static short[] work;
 
     static short[] work() {

@@ -85,7 +85,7 @@ final class SoftEcdsa extends Signature {
         Curve.multiply(w);
         Curve.toAffine(w);
         Field.fromMontgomery(w, Curve.X, Curve.T, Field.P);
-        // x mod n: at most one subtraction, by way of Montgomery form and back.
+        // x mod n: at most one subtraction, done by converting to Montgomery form and back.
         Field.toMontgomery(w, Curve.X, Curve.T, Field.N); // r R
         Field.copy(w, Curve.X2, Curve.X);
         Field.fromMontgomery(w, Curve.X2, Curve.T, Field.N); // r
@@ -123,7 +123,7 @@ final class SoftEcdsa extends Signature {
         return Util.arrayCopyNonAtomic(b, from, to, at, n);
     }
 
-    /** Takes an INTEGER of DER into 32 bytes; the offset behind it, or -1. */
+    /** Reads a DER INTEGER into 32 bytes; returns the offset after it, or -1. */
     private short take(byte[] s, short p, short end, short to) {
         if ((short) (p + 2) > end || s[p] != 2) {
             return -1;

@@ -5,12 +5,12 @@ import javacard.framework.Util;
 import javacard.security.RandomData;
 
 /**
- * The reference implementation's random numbers are the same after every power-up, and on every card: this seeds them
- * with the card's own seed, which the host writes into the image in place of the mark, and a count of the power-ups.
+  * The reference implementation's random numbers are the same after every power-up and on every card. This class seeds
+  * them with the card's own seed, which the host writes into the image in place of the mark, and a count of power-ups.
  */
 final class SoftRandom extends RandomData {
 
-    // The mark of 32 bytes. A library may have no arrays of its own, and these are in the image once it is loaded.
+    // The 32-byte mark. A library must not own arrays, and static shorts are in the image once it is loaded.
     private static short s0 = (short) 0xA5A4;
     private static short s1 = (short) 0xA7A6;
     private static short s2 = (short) 0xA1A0;
@@ -43,7 +43,7 @@ final class SoftRandom extends RandomData {
         if (seeded[0] != 0) {
             return;
         }
-        // It takes no more than the first bytes of a seed, so the count is stirred in by a digest.
+        // The platform uses only the first bytes of a seed, so the count is mixed in with a digest.
         powerUps++;
         Util.setShort(digest, (short) 0, s0);
         Util.setShort(digest, (short) 2, s1);
