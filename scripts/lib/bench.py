@@ -110,14 +110,14 @@ def main():
     rollcall("enroll", "--second-card", "--reader", reader, "--id", "bench", "--name", "Bench Mark")
     timings = taps(reader, options.runs)
     phases = {name: summary([timing[name] for timing in timings]) for name in _PHASES}
-    # What the host adds once the connection stands: a tap's time without the connection and without the exchanges.
+    # The host's overhead once connected: a tap's time without the connection and the exchanges.
     overhead = summary([timing["total"] - timing["connect"] - timing["card"] for timing in timings])
     commands = {"rollcall readers": ["rollcall", "readers"], "opensc-tool -l": ["opensc-tool", "-l"],
                 "rollcall scan": ["rollcall", "scan", "--reader", reader, "--output", "json"],
                 "true (a bare process)": ["true"]}
     pairs = [("rollcall readers", "opensc-tool -l"), ("rollcall scan", "rollcall readers")]
     if options.before:
-        # An older one may not know the store that is here by now: it scans nothing.
+        # An older build may not understand the current store, so it is not used to scan.
         commands["before: readers"] = [options.before, "readers"]
         pairs += [("rollcall readers", "before: readers")]
     times = side_by_side(commands, options.runs)

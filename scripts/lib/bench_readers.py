@@ -87,7 +87,7 @@ def run(command, folder, readers, count, delay):
         for reader in readers:
             hands.put(reader)
         told(terminal, news)
-        # The last cards too are seen to be gone, before somebody puts others there.
+        # Wait until even the last cards are seen to be gone, before others are put there.
         while served < count or hands.lifted:
             found = news.get(timeout=_LIMIT)
             if found["schema"] in ("rollcall.event/1", "rollcall.reader/1"):

@@ -25,10 +25,10 @@ _BODIES = 2000
 _LOOKUPS = (1, 8, 64)
 _HEALTH = (8, 64)
 _PROOFS = (8, 64)
-# Tokens that show proofs, and the most proofs a second that are made ready.
+# Number of tokens that present proofs, and of proofs prepared per second at most.
 _PROVEN = 256
 _PROOFS_A_SECOND = 8000
-# More connections than any site has terminals: for the memory.
+# More connections than any site has terminals, to measure memory.
 _MANY = 1024
 _TICK = os.sysconf("SC_CLK_TCK")
 _NGINX_PORT = 7444
@@ -208,7 +208,7 @@ def fill_sqlite(file, size):
         db.executemany(_TOKENS + "VALUES (?, ?, 'active', 0, 0, x'04', x'04', x'30', x'30')",
                        ((_TOKEN % n, f"u{n:07}") for n in range(1, size.users + 1)))
         record = f"n, 0, 'door', 'lookup', {subject}, '{_DETAIL}', randomblob(32)"
-        # The making of the store is recorded, too.
+        # Creating the store was recorded in the audit log too; remove that.
         db.execute("DELETE FROM audit WHERE ? > 0", (size.records,))
         db.execute(_RECORDS + series.format(size.records, record))
         db.execute(_PROOFS_USED + series.format(size.proofs, f"{subject}, 65536 + n, randomblob(32), 0"))
@@ -235,7 +235,7 @@ def processor_time(processes):
                 fields = stat.read().rpartition(")")[2].split()
         except FileNotFoundError:
             continue
-        # user and system; of children that ended, too.
+        # User and system time, including children that have ended.
         ticks += sum(int(field) for field in fields[11:15])
     return ticks / _TICK
 
@@ -265,7 +265,7 @@ def once(given, server, what, connections, request):
             process += [int(child) for child in children.read().split()]
     load = subprocess.Popen(command(given, server, server.port, what, connections, request), stdout=subprocess.PIPE,
                             stdin=subprocess.PIPE)
-    # It says when what is not measured is done, and waits to be told to begin.
+    # It prints a line when its preparation (not measured) is done, and waits for a line before it starts.
     load.stdout.readline()
     before = processor_time(process), processor_time(store)
     said, _ = load.communicate(b"\n", 600)

@@ -17,9 +17,9 @@ import time
 from bench import objects, percentile, rollcall
 
 _LIMIT = 60
-# What a resumed tap may take of a full one, after the connection.
+# A resumed tap's time after connecting, at most, as a share of a full tap's.
 _CARDS = {"j3r180": 0.35, "j3h145": 0.40}
-# What the host may add to a resumed tap, in ms, in the middle of all.
+# The median host overhead allowed for a resumed tap, in ms.
 _HOST = 1.0
 _TOLD = re.compile(r"(?P<exchanges>\d+) exchanges, (?P<card>[\d.]+) ms at the card; "
                    r"connect (?P<connect>[\d.]+) ms, .*total (?P<total>[\d.]+) ms(?P<resumed>, resumed)?")
@@ -79,7 +79,7 @@ def taps(card, places, folder, runs):
         rollcall("enroll", "--yes", "--reader", reader, "--id", f"{card}-{number}", "--name", "Bench Mark")
         blank.lift()
     watch, found = Watch(), {True: [], False: []}
-    # The first of each learns the certificates, and the key.
+    # The first run of each learns the certificates and the key.
     for run in range(runs + 1):
         for state, (reader, port) in zip(states, places):
             there = Card(state, port, card)

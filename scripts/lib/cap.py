@@ -30,7 +30,7 @@ TAGS = {
     "Descriptor": 11,
 }
 ORDER = tuple(TAGS)
-# A card of Java Card Classic must have these; without an applet it is a library, and may have exports.
+# A Java Card Classic CAP file must have these; without an applet it is a library, and may have exports.
 NEEDED = (
     "Header",
     "Directory",

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# Sourced by the scripts: where things are, and how they are built. Everything it says goes to stderr.
+# Sourced by the scripts: defines paths and how to build things. All its output goes to stderr.
 # shellcheck disable=SC2034  # the callers use what is set here
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 [[ $target == /* ]] || target=$PWD/$target
 
-# Nothing to do in a root that was made with what is needed.
+# Does nothing in a root file system that already has everything (ROLLCALL_SETUP=none).
 setup() { [[ ${ROLLCALL_SETUP-} == none ]] || "$root/scripts/setup" "$@"; }
 
-# build_rollcall: makes the release build current and sets $rollcall; ROLLCALL_BIN names another build instead.
+# build_rollcall: updates the release build and sets $rollcall; ROLLCALL_BIN names another build instead.
 build_rollcall() {
     if [[ -n ${ROLLCALL_BIN:-} ]]; then
         rollcall=$(realpath -e -- "$ROLLCALL_BIN")
@@ -20,7 +20,7 @@ build_rollcall() {
     rollcall=$target/release/rollcall
 }
 
-# release_build [OPTION…]: cargo's release build, without the paths of this machine in messages.
+# release_build [OPTION…]: cargo's release build, with paths of this machine kept out of messages.
 release_build() {
     local flags=${RUSTFLAGS:+${RUSTFLAGS// /$'\x1f'}$'\x1f'}
     flags+=--remap-path-prefix=$root=/usr/src/rollcall$'\x1f'
@@ -28,7 +28,7 @@ release_build() {
     (cd -- "$root" && CARGO_ENCODED_RUSTFLAGS=$flags cargo build --release --locked --quiet "$@" </dev/null >&2)
 }
 
-# use_java: the JDK that can still write Java 7 class files, where there is a choice.
+# use_java: selects a JDK that can still write Java 7 class files, if there is a choice.
 use_java() {
     local javac
     for javac in /usr/lib/jvm/java-17-*/bin/javac; do
@@ -39,9 +39,9 @@ use_java() {
     done
 }
 
-# build_applet: makes the applet's classes current and sets $bridge, the command that runs one card: on the strict
-# platform of the test classes, which come before the simulator on the class path. `--platform lenient` behind it runs
-# the card on the simulator by itself. Runs that start together build it once.
+# build_applet: updates the applet's classes and sets $bridge, the command that runs one card on the strict platform of
+# the test classes, which come before the simulator on the class path. Appending `--platform lenient` runs the card on
+# the plain simulator. Concurrent runs build it once.
 build_applet() {
     setup java
     use_java
@@ -53,15 +53,15 @@ build_applet() {
         exec 8>"$classes/.lock"
         flock --timeout 900 8
         if ! applet_is_current; then
-            # Maven resets colours even where it may not use any.
+            # Maven emits colour resets even with colours disabled.
             mvn -q -B --no-transfer-progress -f "$applet/pom.xml" -DskipTests package </dev/null 2>&1 |
                 sed -e 's/\x1b\[[0-9;]*m//g' -e '/^$/d' >&2
             touch -- "$stamp"
         fi
         exec 8>&-
     fi
-    # Cards are short runs on few cores: start fast, stay small. The simulator's random data are the same in every
-    # process unless it is told to use real ones.
+    # Cards are short runs on few cores: start fast, stay small. The simulator's random data is the same in every
+    # process unless told otherwise.
     bridge="java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Xss512k -Xmx96m"
     bridge+=" -Dcom.licel.jcardsim.randomdata.secure=1"
     bridge+=" -cp $(printf %q "$classes/classes:$classes/test-classes:$classes/lib/jcardsim.jar")"

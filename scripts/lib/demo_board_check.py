@@ -19,7 +19,7 @@ import time
 import urllib.parse
 
 _LINK = re.compile(rb"the board is at (http://\S+)")
-# Everything that DEMO starts inherits it.
+# Inherited by everything DEMO starts, to find what is left over.
 _MARK = "ROLLCALL_DEMO_CHECK"
 _CTRL_C = b"\x03"
 _STARTS_WITHIN, _SHOWS_WITHIN, _ENDS_WITHIN = 120, 60, 30
@@ -36,7 +36,7 @@ class Terminal:
         self.shown = b""
         self.pid, self.master = pty.fork()
         if self.pid == 0:
-            # What runs beside a script ignores it, and a shell would pass that on.
+            # Background jobs of a script ignore SIGINT, and a shell would pass that on.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvpe(argv[0], argv, env)
 
@@ -108,7 +108,7 @@ def run(argv, folder):
 
 
 def main():
-    # Paths of UNIX sockets are short.
+    # UNIX socket paths must be short.
     with tempfile.TemporaryDirectory(prefix="rollcall-check-", dir="/tmp") as folder:
         os.chmod(folder, 0o711)  # the service may run as another user
         return run(sys.argv[1:], folder)

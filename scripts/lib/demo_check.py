@@ -57,7 +57,7 @@ def tokens(lines):
 
 def left_and_returned(lines, person):
     events = [line["event"] for line in lines if (line.get("user") or {}).get("name") == person]
-    # Whether a card still lay there was in doubt for a moment when watch began.
+    # When watch started, it was unclear for a moment whether a card was still there.
     events = [event for event in events if event not in ("unconfirmed", "confirmed")]
     return events[-3:] == ["arrived", "left", "arrived"], events
 
@@ -76,7 +76,7 @@ CLAIMS = {
 
 def main():
     claim, *arguments = sys.argv[1:]
-    # Notes on stderr may stand between the lines: an object starts with a brace.
+    # Lines from stderr may be mixed in: an object starts with a brace.
     lines = [json.loads(line) for line in sys.stdin if line.startswith("{")]
     try:
         holds, found = CLAIMS[claim](lines, *arguments)

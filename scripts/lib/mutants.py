@@ -18,7 +18,7 @@ LEDGER = pathlib.Path(__file__).resolve().parents[2] / "tests" / "mutants"
 OUTCOMES = {"CaughtMutant": "killed", "MissedMutant": "survived", "Timeout": "timeout", "Unviable": "unviable"}
 TOKEN, TAP, SERVER = "src/emulator/", "src/terminal/tap/", "src/server/"
 
-# Which files a shard mutates, and to which tree they are cut down for its first stage.
+# The files each shard mutates, and the reduced source tree used in its first stage.
 SHARDS = {
     "channel": ("lower", ["src/channel/**"]),
     "proof": ("lower", ["src/proof.rs"]),
@@ -66,7 +66,7 @@ def cut(tree, kind):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     if kind != "bottom":
         tests = source / "emulator" / "tests" / "mod.rs"
-        # It needs the terminal, which is above.
+        # It needs the terminal, which this reduced tree lacks.
         tests.write_text(tests.read_text().replace("mod terminal;\n", ""))
     if kind == "virtual":
         (source / "token" / "mod.rs").write_text("//! Constants.\npub mod constants;\n")

@@ -30,7 +30,7 @@ class Source:
         constants = [node for node in all_nodes if node.type in ("const_item", "static_item")]
         in_constants = {node.text for item in constants for node in nodes(item)}
         for node in all_nodes:
-            # A constant function cannot ask for a switch: it need not be one where no constant of this file calls it.
+            # A const fn cannot read the switch; drop `const` if no constant in this file calls it.
             if node.type == "function_modifiers" and node.text == b"const":
                 if node.parent.child_by_field_name("name").text not in in_constants:
                     self.text = self.text[: node.start_byte] + b"     " + self.text[node.end_byte :]

@@ -124,7 +124,7 @@ def reached(tree, programs):
         for number in numbers:
             found[number][test[2]] = (seconds, test)
     say(f"{len(tests)} tests reach {len(found)} mutants")
-    # The same case on PostgreSQL says what it says on SQLite, as a rule.
+    # A case on PostgreSQL usually gives the same result as on SQLite.
     same = {n: {"postgres" + name.removeprefix("sqlite") for name in cases if name.startswith("sqlite::")} for n, cases in found.items()}
     return {n: [case for name, case in cases.items() if name not in same[n]] for n, cases in found.items()}
 
@@ -179,7 +179,7 @@ def main(tree, tool, commit, *shards):
     server = any(shard.startswith("server-") for shard in shards)
     cases = reached(tree, build(tree, listed, ["api"] if server else ["vectors", "conformance"]))
     kills, last = collections.Counter(), 0
-    # Most fall to one of a few tests: first these for all, and then all tests for what is left.
+    # Most mutants are killed by a few tests: run those first for all, then all tests for the rest.
     for most in (4, 10_000):
         left = [mutant for mutant in listed if "outcome" not in mutant]
         tried = [WORKERS.submit(judge, tree, mutant, cases.get(mutant["number"], []), kills, most) for mutant in left]

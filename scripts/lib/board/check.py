@@ -75,9 +75,9 @@ class Setting:
         """What axe-core finds, at the levels A and AA of WCAG 2.2, and its best practices."""
         if self.axe is None:
             return
-        # What fades in has not its colours yet.
+        # Wait for fade-ins to end: until then colours are not final.
         browser.until("return document.getAnimations().every((one) => one.playState !== 'running')")
-        # As a person would install it: the page's own policy lets no script in.
+        # Inject through DevTools, because the page's own policy allows no other scripts.
         browser.devtools("Runtime.evaluate", expression=self.axe + "; true")
         found = browser.run_async(
             "const done = arguments[arguments.length - 1]; axe.run(document, {resultTypes: ['violations']})"
@@ -106,7 +106,7 @@ def a_tap_is_a_tile(it):
         count(browser, 3)
         browser.until("return document.querySelector('#said').textContent.includes('Margaret Hamilton left. 3 here.')")
         browser.until("return document.querySelector('#forward').childElementCount === 0", what="the newcomer steps back")
-        # A page that is opened again groups as it did.
+        # A reopened page keeps its grouping.
         choose(browser, "group", "field:team")
         browser.until("return document.querySelectorAll('.head').length === 3")
         opened(browser, feed, 3)
@@ -121,18 +121,18 @@ def only_who_changes_the_door_moves(it):
         opened(browser, feed, 3)
         feed.tell(arrive="Zoe", door="North door", team="Bombe")
         browser.until("return document.querySelector('#said').textContent === 'Zoe arrived. 4 here.'")
-        # Her card was written while it lay there: one tile, with the new field, and nothing is said.
+        # Her card was rewritten while on the reader: one tile, with the new field, and no announcement.
         feed.tell(leave="Zoe", why="updated")
         feed.tell(arrive="Zoe", door="North door", team="Apollo")
         browser.until("return [...document.querySelectorAll('.tile .more')].some((one) => one.innerText === 'Apollo')")
         assert browser.run(latest) == ["Zoe arrived North door"], browser.run(latest)
-        # She goes to another door: one tile, there, and nobody is told that she left.
+        # She moves to another door: one tile, there, and no announcement that she left.
         feed.tell(leave="Zoe", why="moved")
         feed.tell(arrive="Zoe", door="Workshop", team="Apollo")
         seen(browser, "#latest", "Zoe moved")
         feed.tell(arrive="Last", door="Workshop")
         browser.until("return document.querySelector('#said').textContent === 'Last arrived. 5 here.'")
-        # A page that is opened later says the same.
+        # A page opened later shows the same.
         live = browser.run(latest)
         assert live == ["Last arrived Workshop", "Zoe moved Workshop", "Zoe arrived North door"], live
         opened(browser, feed, 5)
@@ -170,7 +170,7 @@ def a_portrait_takes_the_place_of_the_initials(it):
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert answer.headers["Content-Type"] == "image/png" and answer.headers["Cache-Control"] == "no-store"
             assert answer.headers["X-Content-Type-Options"] == "nosniff" and answer.read().hex() == picture()
-        # Another page has it with the state; who leaves takes it along.
+        # Another page gets it with the state; it disappears when the person leaves.
         browser.open(feed.url)
         browser.until(painted.replace("return one?", "return !!one && one?"))
         feed.tell(leave="Ada Lovelace")
@@ -208,7 +208,7 @@ def who_was_entered_by_hand_is_marked(it):
         seen(browser, "footer", "Everybody here has shown a genuine card, unless marked “by hand”.")
         it.violations(browser, "with a mark")
         it.shot(browser, "by-hand")
-        # Her card: another entry, with the proof.
+        # With her card: a new entry, with the proof.
         feed.tell(doubt="Grace Hopper")
         seen(browser, ".tile.by-hand .mark", "not confirmed · by hand")
         feed.tell(leave="Grace Hopper")
@@ -236,7 +236,7 @@ def a_refusal_is_unmistakable(it):
         seen(browser, ".refusal", "The card was not accepted. Please ask at the desk.")
         feed.tell(refuse="proof.malformed")
         seen(browser, ".refusal", "could not prove that it is genuine")
-        # They came within seconds of each other: each is said, none in the place of the other.
+        # They came within seconds of each other: both are announced, neither replaces the other.
         browser.until("const said = document.querySelector('#alarm').textContent; return said.includes('was not accepted')"
                       " && said.includes('could not prove')", what="later refusals are said together")
         browser.media(prefers_reduced_motion="reduce")
@@ -298,7 +298,7 @@ def the_view_that_is_chosen_shows_without_colours(it):
         opened(browser, feed, 3)
         style = ("return ['view-here', 'view-missing'].map((id) => { const { backgroundColor, color } = getComputedStyle(document.getElementById(id));"
                  " return [backgroundColor, color].join(); })")
-        # Without this the browser paints its own colour behind the letters.
+        # Without this the browser paints its own colour behind the text.
         adjust = "return getComputedStyle(document.querySelector('[aria-pressed=true]')).forcedColorAdjust"
         here = browser.run(style)
         it.shot(browser, "forced-colours")
@@ -320,7 +320,7 @@ def groups_are_told_apart_by_every_letter(it):
         heads = browser.run("return [...document.querySelectorAll('.head')].map((head) => [head.querySelector('bdi').innerText,"
                             " head.querySelector('.number').innerText]).sort()")
         assert heads == sorted([team, "3"] for team in teams), heads
-        # Who leaves and comes finds the place in these groups.
+        # A person who leaves and returns is put into the right group.
         feed.tell(leave="Person 03")
         has(browser, "Person 03", False)
         feed.tell(arrive="Person 03", team="Blue")
@@ -397,7 +397,7 @@ def who_slept_catches_up_without_a_gap(it):
         browser.until("return document.querySelector('#faults').childElementCount === 0")
         asked = [head for head in proxy.heads[before:] if "GET /events" in head]
         assert asked and "last-event-id: " in asked[-1].lower(), asked
-        # Who was refused long ago has gone.
+        # Old refusals are no longer shown.
         seen(browser, "#latest", "Long Gone was not let in")
         assert browser.run("return [document.querySelectorAll('.refusal').length, document.querySelector('#alarm').textContent]") == [0, ""]
 
@@ -407,7 +407,7 @@ def another_run_begins_anew(it):
     with Browser() as browser:
         with it.feed(7) as feed:
             opened(browser, feed, 7)
-            # The door that is shown alone has nobody in the next run.
+            # The only door shown has nobody in the next run.
             feed.tell(arrive="Alone", door="Library")
             count(browser, 8)
             browser.run("[...document.querySelectorAll('.chip')].find((one) => one.innerText.includes('Library')).click()")
@@ -435,7 +435,7 @@ def ten_thousand_are_smooth(it):
         print(f"10,000 people: on the page after {time.monotonic() - begun:.2f} s")
         tiles = browser.run(TILES)
         assert 10 < tiles < 200, tiles
-        # From the moment of the event in the terminal to the task after the frame that shows it.
+        # Measured from the event's time in the terminal to the task after the frame that shows it.
         browser.run("""
             const parse = JSON.parse;
             window.took = [];
@@ -461,7 +461,7 @@ def ten_thousand_are_smooth(it):
         took = sorted(browser.run("return window.took"))
         p50, p95, longest = took[len(took) // 2], took[len(took) * 95 // 100], browser.run("return window.longest")
         print(f"{events} events at 50 a second, scrolling: event to paint p50 {p50} ms, p95 {p95} ms, longest task {longest:.0f} ms")
-        # Measured, and held against the promise only where somebody asked for it and the machine was free for it.
+        # Enforced only if requested and if the machine was idle enough; otherwise only measured.
         idle = 100 * nothing // max(1, all_of_it)
         print(f"the processors had nothing to do {idle} % of the time")
         assert not (it.args.long and idle >= 20) or p95 < 100, f"p95 {p95} ms"
@@ -485,7 +485,7 @@ def ten_thousand_are_smooth(it):
         browser.until("return document.querySelectorAll('.tile').length > 5 && [...document.querySelectorAll('.tile .where')].every((door) => door.innerText === 'Canteen')")
 
 
-# The newcomers have stepped back.
+# True once newcomers are no longer highlighted.
 STEPPED_BACK = "return !document.querySelector('.fresh, #forward .card')"
 
 
@@ -594,7 +594,7 @@ def a_keyboard_is_enough(it):
         assert browser.run(place) == [401, 401], "the focus stays where it was"
         browser.keys(home)
         assert browser.run(place)[0] == 1 and "Aaron" in browser.run("return document.activeElement.innerText")
-        # Who only goes elsewhere keeps the focus; when who has it leaves, it goes to the neighbour.
+        # A person who only moves keeps the focus; when the focused person leaves, it goes to the neighbour.
         choose(browser, "sort", "newest")
         feed.tell(leave="Aaron", why="moved")
         feed.tell(arrive="Aaron", door="Workshop")
@@ -603,7 +603,7 @@ def a_keyboard_is_enough(it):
         feed.tell(leave="Aaron")
         has(browser, "Aaron", False)
         assert browser.run(active).startswith("tile") and browser.run(place) == [1, 400], browser.run(active)
-        # Who closes a refusal by its button is at the next one, and then where he was.
+        # Closing a refusal by its button moves the focus to the next one, and finally back to where it was.
         for name in ("One", "Two"):
             feed.tell(refuse="token.lost", name=name)
         browser.until("return document.querySelectorAll('.refusal').length === 2")
@@ -681,7 +681,7 @@ def languages_and_directions(it):
             seen(browser, ".refusal", "Close")
             choose(browser, "language", "de")
             seen(browser, ".refusal", "vorläufig gesperrt")
-            # On a phone each choice has the room that its longest word needs.
+            # On a phone each choice is wide enough for its longest word.
             for width in (320, 390):
                 browser.size(width, 800, 2, True)
                 cut = browser.run("const brush = document.createElement('canvas').getContext('2d');"
@@ -716,7 +716,7 @@ def the_page_asks_nobody_else(it):
         opened(browser, feed, 3)
         asked = browser.run("return performance.getEntriesByType('resource').map((one) => new URL(one.name).origin + new URL(one.name).pathname)")
         assert len(asked) >= 10 and all(one.startswith(feed.url) for one in asked), asked
-        # In a task of the page: what DevTools itself runs is not held to the policy.
+        # Run in a task of the page, because code run by DevTools itself is exempt from the policy.
         assert browser.run_async("const done = arguments[arguments.length - 1]; setTimeout(() => { try { new Function('return 1')(); done('ran') }"
                                  " catch (error) { done(error.name) } })") in ("EvalError", "TypeError")
         assert browser.run("try { document.body.innerHTML = '<b>x</b>'; return 'ran' } catch (error) { return error.name }") == "TypeError"
@@ -750,7 +750,7 @@ def a_link_lets_one_browser_in(it):
             browser.until("return !document.querySelector('#closed').hidden", what="the page is closed")
             it.violations(browser, "without a link")
             assert browser.run(TILES) == 0
-            # In the same tab: the document stays, and only what stands behind # changes.
+            # In the same tab the document stays and only the fragment changes.
             browser.run("window.stayed = true")
             browser.open(link["url"])
             count(browser, 4)
@@ -768,7 +768,7 @@ def a_link_lets_one_browser_in(it):
             browser.devtools("Page.printToPDF")
             text, tables = browser.run("return window.printed")
             assert UNKNOWN in text and tables == 0, (text, tables)
-            # Another link brings all of it back.
+            # A new link restores everything.
             browser.open(office.link(port)["url"])
             count(browser, 4)
 
@@ -805,7 +805,7 @@ def main():
         try:
             function(setting)
             print(f"check: {name} ok", flush=True)
-        except Exception:  # whatever it was, the others are run
+        except Exception:  # run the other checks in any case
             traceback.print_exc(file=sys.stdout)
             print(f"check: {name} FAILED", flush=True)
             failed += 1

@@ -102,7 +102,7 @@ class Office:
 
     def link(self, port):
         config = pathlib.Path(self.folder, "config.toml")
-        # Without listen: the board that runs says where it is served.
+        # Without `listen`: the running board says where it is served.
         config.write_text('[board]\nhosts = ["desk.example"]\ncertificate = "desk.pem"\nkey = "desk.key"\n')
         link = self.run("board", "link", "--label", "the test")[0]
         assert link["url"].startswith(f"https://desk.example:{port}/#"), link["url"]

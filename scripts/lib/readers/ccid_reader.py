@@ -16,7 +16,7 @@ from ccid_slot import ATR, OFF, ON, RESET, Gone
 from ccid_t0 import T0
 from ccid_t1 import T1
 
-# The reader answers with this status and error, though the card has had the block.
+# The reader answers with this status and error although the card has received the block.
 _ERRORS = {
     "hw": (0x40, 0xFB),
     "parity": (0x40, 0xFD),
@@ -25,8 +25,8 @@ _ERRORS = {
     "overrun": (0x40, 0xFC),
     "busy": (0x40, 0xE0),
 }
-# lrc: a wrong check sum of the frame; nak: the reader did not get the frame; silent: it says nothing; edc: a wrong check sum
-# of the card's block; cut: a byte of the card's answer is missing; lift: the card leaves at this block, told as `edge` says.
+# lrc: wrong frame checksum; nak: the reader did not get the frame; silent: no answer; edc: wrong checksum of the card's
+# block; cut: a byte of the card's answer is missing; lift: the card is removed at this block, reported as `edge` says.
 FAULTS = (*_ERRORS, "lrc", "nak", "silent", "edc", "cut", "lift")
 
 _SYNC, _CTRL_ACK, _CTRL_NAK = 0x03, 0x06, 0x15

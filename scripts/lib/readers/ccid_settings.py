@@ -3,7 +3,7 @@
 _HEX = "hexadecimal"
 _NUMBER = "a number"
 
-# Name: the value at the start, and what it may be.
+# Name: initial value, allowed values.
 SETTINGS = {
     "atr": ("", _HEX),  # the answer to reset in place of the card's own
     "late": ("0", _NUMBER),  # so many power-ups after each insertion get no answer to reset

@@ -17,8 +17,8 @@ import process
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _WITH_READERS = os.path.join(_HERE, "..", "..", "with-readers")
 _LIMIT = 90
-# shows READERS N=STATE…: whether pcscd shows that, within a moment.
-# fails COMMAND…: set -e takes no notice of "!".
+# shows READERS N=STATE…: whether pcscd shows that within half a second.
+# fails COMMAND…: expects failure, because set -e ignores commands negated with "!".
 _SHOWS = (f'shows() {{ python3 -E -s -S "{_HERE}/pcsc.py" 0.5 "$@"; }}; fails() {{ if "$@"; then exit 9; fi; }}; set -e; ')
 
 

@@ -57,7 +57,7 @@ def main():
     if len(rest) < (1 if name == "pcsc-stack" else 2):
         print(f"usage: {_USAGE[name]}", file=sys.stderr)
         return 2
-    # Whoever asks for a muted card has to wait: never without a limit.
+    # A request for a muted card has to wait, but never without a limit.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(_NOTICES_WITHIN + 60)
     verb, numbers = rest[0], " ".join(rest[1:])

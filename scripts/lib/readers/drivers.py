@@ -15,12 +15,12 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _SERIAL = ("/usr/lib/pcsc/drivers/serial/", "/usr/lib/*/pcsc/drivers/serial/", "/usr/local/lib/pcsc/drivers/serial/")
 _BUNDLES = ("/usr/lib/pcsc/drivers/", "/usr/lib/*/pcsc/drivers/", "/usr/local/lib/pcsc/drivers/")
 _INFO = "ifd-ccid.bundle/Contents/Info.plist"
-# What the driver reads as "the Twin takes APDUs" (DRIVER_OPTION_GEMPC_TWIN_KEY_APDU), and as "programs may send escapes"
-# (DRIVER_OPTION_CCID_EXCHANGE_AUTHORIZED); at the other levels it has Debian's options, and they may not.
+# Driver options for "the Twin takes APDUs" (DRIVER_OPTION_GEMPC_TWIN_KEY_APDU) and "programs may send escapes"
+# (DRIVER_OPTION_CCID_EXCHANGE_AUTHORIZED); at the other levels the driver has Debian's options, and they may not.
 _APDUS_AND_ESCAPES = "0x0003"
 
-# `ccid:LEVEL`: the settings of its readers, before those of the command line. Contact cards' answers to reset: one that
-# offers T=0 only, and one that offers T=1 only.
+# `ccid:LEVEL`: the settings of its readers, applied before those of the command line. The ATRs are those of contact
+# cards: one offers T=0 only, the other T=1 only.
 LEVELS = {
     "t0": ["atr=3B6800000073C84000009000"],
     "t1": ["atr=3BD518FF8191FE1FC38073C8211309"],
@@ -110,7 +110,7 @@ class Ccid:
             self.readers.append(Process(argv, env, log=log))
         for number, reader in enumerate(self.readers, start=1):
             waited = 0.0
-            # It makes the control socket last of all.
+            # The reader creates the control socket last.
             while not os.path.exists(self._path(number, "control")):
                 if reader.wait(0.01) is not None or (waited := waited + 0.01) > _STARTS_WITHIN:
                     raise OSError(f"reader {number} does not start\n{reader.log_tail()}")

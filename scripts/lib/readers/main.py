@@ -79,7 +79,7 @@ def make_folder():
         name = os.path.join(folder, "lock")
         lock = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Another run that started at this moment may have taken it for stale before it was locked, and removed it.
+        # A run that started at the same moment may have taken it for stale before it was locked, and removed it.
         if os.path.exists(name):
             return folder
         os.close(lock)

@@ -67,7 +67,7 @@ def wait(seconds, count, wanted):
     client = Client()
     names = client.readers()
     while len(names) < count:
-        # pcscd has no event for this that all versions know: look again soon.
+        # No event for this exists in all versions of pcscd, so poll.
         if time.monotonic() > ends:
             return False
         time.sleep(0.01)

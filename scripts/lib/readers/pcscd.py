@@ -14,7 +14,7 @@ from process import MARK, Process, inner, which
 
 _NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
 _LAUNCH = 'LISTEN_PID=$$; export LISTEN_PID; exec "$@"'
-# As root pcscd writes /run/pcscd/pcscd.pid, which is the system's: give it a folder of its own in that place.
+# As root pcscd writes /run/pcscd/pcscd.pid, which belongs to the system's pcscd: mount a private folder there.
 _LAUNCH_APART = 'mount --bind "$1" /run/pcscd || exit 125; shift; ' + _LAUNCH
 _PCSCD_ONLY = ("PCSCLITE_FILTER_IGNORE_READER_NAMES", "PCSCLITE_FILTER_EXTEND_READER_NAMES")
 
@@ -56,7 +56,7 @@ class Pcscd:
         probe = subprocess.run([*apart, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
         if probe.returncode == 0:
             return apart
-        # No namespaces (a container without CAP_SYS_ADMIN): as a plain user it cannot write there at all.
+        # No namespaces (a container without CAP_SYS_ADMIN): run it as an unprivileged user, who cannot write there.
         os.chmod(folder, 0o711)
         return [*_NOBODY, "setpriv", "--pdeathsig", "KILL", "--", *plain]
 

@@ -3,7 +3,7 @@
 import random
 import socket
 
-# Below the kernel's ephemeral ports, so that no client's connection takes one between our look and vpcd's bind.
+# Below the kernel's ephemeral ports, so that no client connection takes one between our check and vpcd's bind.
 FIRST, LAST = 20000, 29998
 
 

@@ -7,8 +7,8 @@ import shutil
 import signal
 import time
 
-# COMMAND and everything that it starts carry this variable with the stack's folder, pcscd and the cards with that of
-# `inner`: what is left over is found by it.
+# Set to the stack's folder for COMMAND and everything it starts, and to the folder of `inner` for pcscd and the cards,
+# to find leftover processes.
 MARK = "ROLLCALL_STACK"
 _PR_SET_PDEATHSIG = 1
 _SETPRIV = shutil.which("setpriv") or "/usr/bin/setpriv"

@@ -99,8 +99,8 @@ class Stack:
         if self.lease is not None:
             self.lease.release()
 
-    # What `card` and `pcsc-stack` ask for. The answer's first word says how it went; after `ok` come how many readers and
-    # which states the asking program has to wait for, or nothing when there is nothing to see.
+    # Requests from `card` and `pcsc-stack`. The first word of the answer is the result; after `ok` come the number of
+    # readers and the states the requester has to wait for, or nothing if there is nothing to wait for.
 
     def answer(self, line):
         try:

@@ -40,7 +40,7 @@ class T0:
                 return self.status
             if p3 == 0 and len(self.waiting) == 256:
                 return self.give(256)
-            # Case 2: as many bytes as P3 says, or the right number.
+            # Case 2: as many bytes as P3 says, or else the correct length (6Cxx).
             return self.give(wanted) if wanted <= len(self.waiting) else self.right_length()
         more = len(tpdu) - 5 - p3
         if p3 == 0 or more not in (0, 1):
@@ -132,7 +132,7 @@ class Card:
     def _insert(self):
         if self.laid and not self.inside:
             self.inside = True
-            # A reset: the session of the last time is gone.
+            # A reset: the previous session is gone.
             self.token.sendall(struct.pack(">H", 1) + RESET)
             self.t0 = T0(self._ask, self.le)
             self._send(ATR, self._ask(GET_ATR))

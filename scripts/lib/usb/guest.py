@@ -79,7 +79,7 @@ class Guest:
 
 
 def as_user(user, *arguments):
-    # Not runuser: that stays as the parent, and a signal to it is not one to the program.
+    # Not runuser, which stays as the parent and does not pass signals on to the program.
     become = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"]
     return shlex.join([*become, "env", f"ROLLCALL_HOME={HOME}", "rollcall", *arguments])
 

@@ -64,7 +64,7 @@ class Machine:
         self.marks, self.plugged = queue.Queue(), set()
         log = os.path.join(folder, "qemu.log")
         argv = ["setpriv", "--pdeathsig", "KILL", "--", "nice", "-n", "10", "qemu-system-x86_64", "-accel", accel, "-m", "1536M"]
-        # Steady: the guest's clock counts its instructions, two nanoseconds each, and stands while the host is busy.
+        # Steady: the guest's clock counts instructions, two nanoseconds each, and stops while the host is busy.
         argv += ["-smp", "1", "-icount", "shift=1", "-rtc", "clock=vm"] if steady else ["-smp", "2"]
         argv += ["-display", "none", "-nodefaults", "-no-user-config", "-kernel", os.path.join(image, "vmlinuz")]
         argv += ["-initrd", os.path.join(image, "initrd")]

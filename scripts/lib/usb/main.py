@@ -130,7 +130,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     table = Table()
-    # Paths of sockets are short; those of checkouts may not be.
+    # Socket paths must be short; those of checkouts may not be.
     with tempfile.TemporaryDirectory(prefix="lab-usb-") as sockets:
         lab = Lab(given, table, sockets)
         try:

@@ -77,7 +77,7 @@ def idle(lab):
         table.row("  the first command after it", all_read(done), done.brief())
     failed, times, count = [], [], 10
     for turn in range(count):
-        # It is told to end, and the command comes while it does.
+        # pcscd is told to stop, and the command arrives while it does.
         script = f"systemctl kill --signal=TERM pcscd.service; sleep 0.{turn}; "
         from_guest = guest.run(script + as_user("rollcall", "scan", "-o", "ndjson"))
         times.append(from_guest.seconds)
@@ -146,7 +146,7 @@ def polkit(lab):
         if all(allowed):
             table.row(said, all_read(done), done.brief())
             continue
-        # Who has no connection is not asked about a card.
+        # Without access to the service, polkit is not asked about access to a card.
         refused = ACTIONS[allowed.index(False)]
         text = done.out + done.err
         table.row(said, done.status == 77 and refused in text, f"{done.brief()}{named(text)}")
@@ -154,7 +154,7 @@ def polkit(lab):
         faults = [json.loads(line) for line in examined.out.splitlines() if line.startswith("{")]
         faults = [f["code"] for f in faults if f["severity"] == "fault"]
         table.row("  doctor names it", refused in examined.out, ", ".join(faults) + named(examined.out))
-    # Killed and masked, not stopped: pcscd.service requires it, and would be stopped with it.
+    # Kill and mask polkit instead of stopping it: pcscd.service requires it and would stop too.
     lab.guest.must(f"rm {RULES}; systemctl restart pcscd.service; systemctl mask --runtime polkit.service")
     lab.guest.must("systemctl kill --signal=KILL polkit.service")
     done = bare_scan(lab)

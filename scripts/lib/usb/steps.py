@@ -146,7 +146,7 @@ def hotplug(lab):
     for turn in range(quick):
         lab.machine.unplug(turn % len(PEOPLE))
         lab.machine.plug(turn % len(PEOPLE))
-    # One more of each, waited for, so that what came before has settled.
+    # One more of each, waited for, so that everything before has settled.
     settled = True
     for number, who in enumerate(PEOPLE):
         lab.machine.unplug(number)

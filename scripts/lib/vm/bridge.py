@@ -22,7 +22,7 @@ import machine
 import tear
 import wine
 
-# A contactless card as PC/SC part 3 shows it; chaining, and extended length where the link has it.
+# A contactless card in the form of PC/SC part 3; chaining, and extended length if the link supports it.
 ATRS = {0: "3B8580018073C821809E", 1: "3B8580018073C821C0DE"}
 READER_PATIENCE = 10.0
 
@@ -212,7 +212,7 @@ def main():
         try:
             serve_control(bridge, client)
         except OSError:
-            # The client went before it had its answer; the next one may come.
+            # The client left before it had its answer; accept the next one.
             continue
 
 

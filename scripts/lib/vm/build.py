@@ -14,7 +14,7 @@ from wine import Missing
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
 PACKAGE_AID = "0xF0:0x52:0x4F:0x4C:0x4C:0x43:0x41:0x4C:0x4C"
 SOFT_AID = "0xF0:0x52:0x4F:0x4C:0x4C:0x53:0x4F:0x46:0x54"
-# The factories of javacard.security that rollcall.soft.Platform stands in for.
+# The factories of javacard.security that are replaced by those of rollcall.soft.Platform.
 FACTORIES = {
     "MessageDigest.getInstance(": "messageDigest(",
     "RandomData.getInstance(": "randomData(",
@@ -65,7 +65,7 @@ HINT = (
 )
 
 
-# How the converter and the verifier begin such a line.
+# How the converter and the verifier start a warning or error line.
 WARNING = re.compile(r"(?i)\W*(warning|error)\b")
 INT = "warning: This package requires int support."
 
@@ -82,7 +82,7 @@ def javac(kit, out, folders):
     """Class files of Java 7, which is what the converters read."""
     sources = [os.path.join(at, name) for folder in folders for at, _, names in os.walk(folder) for name in names]
     os.makedirs(out)
-    # JDK 17 warns that Java 7 will go; that is no news.
+    # Suppresses JDK 17's warning that support for Java 7 will be removed.
     run(
         "javac",
         "-nowarn",

@@ -10,7 +10,7 @@ import machine
 import scp03
 import tear
 
-# As a converter lists methods; made up.
+# A made-up method listing in the converter's format.
 LISTING = """
 \t.class public final A 2 extends 0.0 {
 \t\t.method private static leaf([BS)S 0 {

@@ -32,7 +32,7 @@ def methods(text):
     return found
 
 
-# The classes of javacard.security that rollcall.soft has its own of.
+# The classes of javacard.security that rollcall.soft replaces with its own.
 STANDS_FOR = {
     "javacard/security/Signature": "SoftEcdsa",
     "javacard/security/KeyAgreement": "SoftAgreement",
@@ -55,7 +55,8 @@ def resolve(found, name, arguments):
 
 def deepest(found, key, known, above=()):
     """(words, chain of methods) below and with this method; the arguments lie on the caller's operand stack."""
-    # A card has no stack for recursion and the applet none; a name that several classes have looks like it.
+    # The applet does not recurse (a card has no stack for it); a name shared by several classes can look like
+    # recursion.
     if key in above:
         return 0, ()
     if key not in known:

@@ -16,10 +16,10 @@ import subprocess
 import sys
 import time
 
-# A tap takes four seconds where P-256 is software.
+# With P-256 in software a tap takes four seconds.
 CONFIG = '[limits]\nexchange = "600s"\ntap = "600s"\n'
 PORTRAIT = 8192
-# Of one pixel: what follows it says nothing.
+# A PNG header of one pixel; the bytes after it have no meaning.
 PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89"
 
 
@@ -122,7 +122,7 @@ def private_mode(flow):
     flow.step(name, "token", "unblock", "--yes")
     flow.step(name, "token", "write", "--yes", "--id", "2", "--name", "Grace H")
     flow.step(name, "scan", says="Grace H")
-    # The set that is replaced names the rotation; afterwards there are two.
+    # The rotation is named after the set it replaces; afterwards there are two sets.
     (replaced,) = glob.glob(os.path.join(flow.home, "pki/sets/*.json"))
     replaced = os.path.splitext(os.path.basename(replaced))[0]
     flow.step(name, "pki", "rotate-set", "--yes", replaced)
@@ -139,7 +139,7 @@ def fast(flow, name, rule):
     command = ["rollcall", "--output", "ndjson", "watch"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as watch:
         told = (json.loads(line) for line in watch.stdout)
-        # Who was scanned before is there already.
+        # A person scanned before is present already.
         taps = (event.get("resumed", False) for event in told if event["event"] in ("arrived", "confirmed"))
         resumed = [next(taps)]
         flow.card("remove", "1")
@@ -177,8 +177,8 @@ def torn(flow, path, what, *argv):
     if os.path.exists(path):
         os.unlink(path)
         return False
-    # The card left the field in the middle of the command. Lifted and put back, it is there for the next one: both
-    # return when the PC/SC service has noticed.
+    # The card left the field during the command. Remove and insert it for the next one: both calls return once the
+    # PC/SC service has noticed.
     flow.card("remove", "1")
     flow.card("insert", "1")
     return True

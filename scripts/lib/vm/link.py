@@ -2,7 +2,7 @@
 
 import socket
 
-# How long a machine may take to answer, in seconds: P-256 in software on a machine that others load.
+# How long the card may take to answer, in seconds: P-256 runs in software, on a host that may be busy.
 SILENCE = 900
 
 
@@ -22,7 +22,7 @@ class T1:
 
     POWER_UP, POWER_DOWN, DATA = 0xF0, 0xE0, 0x80
     EXTENDED = True
-    # Every block in this many bytes of INF: the card names no other size.
+    # Bytes of INF per block: the card announces no other size.
     IFS = 32
 
     def __init__(self, sock):
@@ -132,7 +132,7 @@ class T0:
         self.sock = sock
 
     def write(self, message):
-        # A message may be longer than its one byte of length says: EOT ends it.
+        # A message may be longer than its one length byte can express: EOT ends it.
         data = bytes([self.ACK, len(message) & 0xFF]) + message
         self.sock.sendall((data + bytes([lrc(data)])).hex().upper().encode() + self.EOT)
 

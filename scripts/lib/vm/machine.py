@@ -13,12 +13,12 @@ import cap  # noqa: E402
 import link  # noqa: E402
 import tear  # noqa: E402
 
-# The installer of the reference implementation (its user guide), and what we load.
+# The AIDs of the reference implementation's installer (see its user guide) and of our applet.
 INSTALLER = bytes.fromhex("A00000006203010801")
 AID = bytes.fromhex("F0524F4C4C43414C4C01")
-# The mark in the EEPROM of a blank card in whose place its own seed comes (SoftRandom.java).
+# The mark in a blank card's EEPROM that is replaced by the card's own seed (SoftRandom.java).
 MARK = bytes(0xA5 ^ i for i in range(32))
-# What it says about itself when it ends: name of the figure, and the pattern.
+# The figures the machine prints when it ends: name and pattern.
 SAYS = {
     "stack": r"Stack:\s+(\d+)",
     "eeprom": r"EEPROM:\s+(\d+)",
@@ -66,7 +66,7 @@ class Machine:
             args.append("-n")
         with open(self.logname, "wb") as log:
             said = trace.write_end if trace else log
-            # The kernel ends it when we end, however that comes.
+            # The kernel kills it when we end, for whatever reason.
             self.process = subprocess.Popen(
                 [
                     shutil.which("setpriv") or "/usr/bin/setpriv",

@@ -23,7 +23,7 @@ from machine import cap
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = [sys.executable, "-B", "-E", "-s", "-S"]
 STEPS = ("figures", "enrol", "flows", "tear", "suite")
-# Each link with another kind of card: with EC private keys in RAM, as the J3R180, and without, as the J3H145.
+# One kind of card per link: with EC private keys in RAM, like the J3R180, and without, like the J3H145.
 SHAPES = {1: ("ram", True), 0: ("eeprom", False)}
 
 
@@ -121,7 +121,7 @@ class Run:
             raise machine.Refused(f"pki init: {made.stdout.decode(errors='replace')}")
         env["ROLLCALL_BRIDGE"] = " ".join(self.bridge(log, *bridge))
         start = os.path.join(home, "pki/start.key")
-        # Loading takes longer than the stack waits for a card.
+        # Load beforehand, because loading takes longer than the stack waits for a card.
         self.images.blank(images.start_keys(start))
         readers = [
             *PYTHON,

@@ -7,14 +7,14 @@ import signal
 import subprocess
 import time
 
-# Tests that end otherwise here because the platform answers before the applet, or cannot carry the command: each with
-# the reason. They run all the same, and one that passes is a mistake in this list.
+# Tests expected to fail here because the platform answers before the applet or cannot carry the command, each with the
+# reason. They still run, and one that passes is a mistake in this list.
 CHANNELS = "MANAGE CHANNEL (INS 70) is the platform's, which answers it before the applet is asked"
 PLATFORM = {0: {}, 1: {"table_without_a_session": CHANNELS}}
-# The longest test takes 43 minutes of the processor here.
+# The longest test takes 43 minutes of processor time here.
 PATIENCE = 4 * 3600
-# Cases of APDUs, channels, chains, lifecycle and secure messaging come first: there platforms differ most. What bends a
-# certificate or an answer, on which every platform computes the same, comes last.
+# Tests of APDU cases, channels, chains, life cycle and secure messaging come first, as platforms differ most there.
+# Tests that alter a certificate or an answer, which every platform computes alike, come last.
 FIRST = (
     "channels",
     "chains",
@@ -83,7 +83,7 @@ def run(of, folder, program, given):
     """(test, result, seconds, whether it is as it should be) for each; none for one that was not run to its end."""
     tests = names(program)
     before = Before(os.path.join(folder, "done.json"), of.images.name)
-    # What went wrong is run once more.
+    # Failed tests are run again.
     known = set() if given.again else {name for name, (_, _, ok) in before.found.items() if ok}
     ends = time.monotonic() + given.minutes * 60 if given.minutes else None
     now = []
@@ -140,7 +140,7 @@ def one(of, folder, program, name, patience):
             status = None
         finally:
             if process.returncode is None:
-                # With its bridge and the machine behind it.
+                # Kill it together with its bridge and its machine.
                 os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
     seconds, reason = time.monotonic() - began, PLATFORM[of.protocol].get(name)

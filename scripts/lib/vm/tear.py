@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 
-# Bytes of the image that no command changes: where the packages lie. An image is found by one such piece.
+# Size of a piece of the image that no command changes (from the packages), by which an image is found.
 PIECE = 64
 SAME = 0.98
 PATIENCE = 120.0
@@ -25,7 +25,7 @@ class Trace:
     """The pipe into which a machine traces: emptied by a thread, but while it is held."""
 
     def __init__(self):
-        # A pipe of packets: it is full when it holds so many writes, however short, and one read makes room for one.
+        # A packet pipe: it is full after a fixed number of writes, however short, and each read makes room for one.
         self.read_end, self.write_end = os.pipe2(os.O_DIRECT)
         os.set_blocking(self.read_end, False)
         self.lock = threading.Lock()

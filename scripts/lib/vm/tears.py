@@ -13,7 +13,7 @@ SELECT = bytes([0, 0xA4, 4, 0, len(machine.AID)]) + machine.AID + b"\0"
 PUT_KEY, PUT_DATA, SET_STATUS = 0xD8, 0xDA, 0xF0
 BLANK, PERSONALISED = 0x07, 0x0F
 FF = 0xFF
-# A CA's point: G of P-256 (SEC 2, 2.4.2), which is on the curve.
+# A point for a CA key: G of P-256 (SEC 2, 2.4.2), which is on the curve.
 POINT = bytes.fromhex(
     "046B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C2964FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB64068"
     "37BF51F5"
@@ -76,7 +76,7 @@ def reset(_):
     return SET_STATUS, 0x40, BLANK, b""
 
 
-# Name, the commands before it, and the command that is torn; none for the first SELECT, which makes most objects.
+# Name, preceding commands, and the command to tear; none for the first SELECT, which creates most objects.
 CASES = (
     ("the first SELECT", (), None),
     ("PUT KEY of the SCP03 set", (), put_scp03),
@@ -141,14 +141,14 @@ def run(images, case, most=400):
         if card.machine:
             card.close()
     changed = tear.changes(found[-1], found[0])
-    # All of them, or as many as there is time for, with the first and the last.
+    # Tear at all points, or at as many as there is time for, including the first and the last.
     step = max(1, -(-len(found) // most))
     chosen = found[1:-1:step] + found[-1:]
     news, final = 0, None
     for number, image in enumerate(reversed(chosen)):
         where = f"state {len(chosen) - number} of {len(chosen)}"
         try:
-            # What the first SELECT made is tried by PUT KEY.
+            # PUT KEY tests what the first SELECT created.
             new, again = after_a_tear(images, image, make or put_scp03)
         except (link.Mute, scp03.Refused, machine.Refused, Broken) as error:
             raise Broken(f"{where}: {error}") from error

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 
-# Where the root is made unless ROLLCALL_VM_CACHE says otherwise.
+# Where the root is created; ROLLCALL_VM_CACHE overrides it.
 CACHE = os.environ.get("ROLLCALL_VM_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rollcall", "vm"
 )
@@ -20,9 +20,9 @@ CONFIG = 78
 # Without wine's services, which take seconds to start and outlive a server that aborts.
 QUIET = ["WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml=;wineboot.exe,services.exe=d"]
 INIT = ["WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml="]
-# The parts of a prefix that wine writes; the programs themselves are shared.
+# The files of a prefix that wine writes; the programs are shared.
 OWN = ("system.reg", "user.reg", "userdef.reg", ".update-timestamp")
-# In the root there is no /proc, by which wine finds its own files.
+# The root has no /proc, which wine needs to find its own files.
 INSIDE = [
     "/usr/bin/env",
     "-i",
@@ -97,7 +97,7 @@ class Wine:
     def discard(self, prefix):
         """Takes a prefix away, and the folder that its server had."""
         try:
-            # Debian's wine keeps the name of that folder here.
+            # Debian's wine stores the name of its server folder here.
             with open(os.path.join(prefix, "wineserver"), encoding="ascii") as name:
                 shutil.rmtree(os.path.join(self.folder, "tmp", os.path.basename(name.read().strip())))
         except OSError:
@@ -141,7 +141,7 @@ class Wine:
         """The command that runs a program of the folder `work`; its process becomes that program."""
         if not self.in_root:
             return [*self.environment(self.prefix), self.wine, program, *args]
-        # chroot of coreutils leaves us in /.
+        # coreutils' chroot leaves us in /.
         inside = ["/bin/sh", "-c", 'cd /work && exec "$@"', "sh", self.wine, program, *args]
         return [*self.environment(self.prefix), *inside]
 
