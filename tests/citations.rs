@@ -207,7 +207,7 @@ fn wrong_paths(file: &File) -> Vec<String> {
         let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
         plain && text.split_once('/').is_some_and(|(first, _)| FOLDERS.contains(&first) && first != "examples")
     };
-    // Names that stand for any file, and what a build makes.
+    // Names that stand for any file, and build products.
     let stands_for_any =
         |text: &str| text.chars().any(|c| c.is_uppercase() && !text.contains("README")) || text.contains("target/");
     let named = inside.filter(is_path).filter(|text| !stands_for_any(text) || text.ends_with(".java"));

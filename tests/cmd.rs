@@ -129,7 +129,7 @@ fn the_file_in_the_home_is_read_and_what_is_typed_comes_before_it() {
     fs::write(&other, "").unwrap();
     let output = rollcall(home.path(), &["readers", "--config", other.to_str().unwrap()]).output().unwrap();
     assert_ne!(output.status.code(), Some(78));
-    // What is about the program itself works with a broken configuration.
+    // Commands about the program itself work with a broken configuration.
     assert!(rollcall(home.path(), &["schema"]).output().unwrap().status.success());
 }
 
@@ -266,7 +266,7 @@ fn proofs_are_verified_and_tokens_played_without_a_home() {
         assert_eq!(told(&homeless.output().unwrap(), "code").unwrap(), code);
         let output = rollcall(home.path(), words).output().unwrap();
         assert_eq!(told(&output, "code").unwrap(), code);
-        assert!(told(&output, "warning").unwrap().starts_with("the configuration is ignored: "));
+        assert!(told(&output, "warning").unwrap().starts_with("the configuration is left out: "));
         // One that is named has to be sound.
         let output = rollcall(home.path(), words).arg("--config").arg(&config).output().unwrap();
         assert_eq!(told(&output, "code").unwrap(), "config.bad-value");

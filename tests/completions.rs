@@ -78,7 +78,7 @@ fn bash_completes_commands_options_and_values() {
     assert_eq!(typed(home.path(), "rollcall users hist\t--si\t8h"), "<users><history><--since><8h>");
     assert_eq!(typed(home.path(), "rollcall scan --output nd\t"), "<scan><--output><ndjson>");
     assert_eq!(typed(home.path(), "rollcall enroll --from scr\t"), "<enroll><--from><script>");
-    // Of values that have any number of forms, the usual ones.
+    // For values with any number of forms, the usual ones are offered.
     for (keys, expected) in [
         ("help us\t", "<help><users>"),
         ("help opt\t", "<help><options>"),
@@ -165,7 +165,7 @@ fn bash_completes_readers_and_quotes_them() {
     assert_eq!(typed(home, "rollcall --reader \"desk (\t scan"), "<--reader><desk (2) [left]><scan>");
     assert_eq!(typed(home, "rollcall scan --reader desk\\ \t"), "<scan><--reader><desk (2) [left]>");
     assert_eq!(typed(home, "rollcall scan --reader=nor\t"), "<scan><--reader=north door>");
-    // No file's name takes the place of a reader that is not there.
+    // File names are not offered in place of readers that do not exist.
     assert_eq!(typed(home, "rollcall scan --reader scr\t"), "<scan><--reader><scr>");
 }
 
@@ -398,17 +398,17 @@ fn the_names_of_readers_are_asked_for_in_silence() {
     let silent = |output: &Output| output.status.success() && output.stderr.is_empty();
     let output = ask(&[]);
     assert!(silent(&output) && output.stdout.is_empty(), "{output:?}");
-    // As the library of PC/SC says it to who debugs it, and as a form of output would have it.
+    // Verbose mode and an output format in the environment change nothing.
     fs::write(home.path().join("config.toml"), CONFIG).unwrap();
     let output = ask(&[("ROLLCALL_OUTPUT", "json"), ("ROLLCALL_VERBOSE", "1")]);
     assert!(silent(&output), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "desk (2) [left]\nnorth door\n");
-    // Of users and tokens nothing is known yet, and to ask makes no file.
+    // No users or tokens are known yet, and asking creates no file.
     for what in ["--users", "--tokens"] {
         let output = program::rollcall(home.path(), &["completions", what]).output().unwrap();
         assert!(silent(&output) && output.stdout.is_empty(), "{output:?}");
     }
-    // A broken configuration is told by the next command.
+    // A broken configuration is reported by the next command, not by completion.
     fs::write(home.path().join("config.toml"), "alias = 1\n").unwrap();
     let output = ask(&[]);
     assert!(silent(&output) && output.stdout.is_empty(), "{output:?}");

@@ -278,7 +278,7 @@ fn the_page_of_doctor_has_its_codes() {
 fn services_that_fail_are_not_started_many_times_a_minute() {
     for name in ["server", "watch"] {
         let unit = read(&format!("scripts/lib/package/rollcall-{name}.service"));
-        // systemd before 254 knows no steps, and stays with the first pause.
+        // systemd before 254 ignores RestartSteps and keeps the first pause.
         assert!(unit.contains("\nRestartSec=10s\nRestartSteps=8\nRestartMaxDelaySec=5min\n"), "{name}");
     }
 }

@@ -145,7 +145,7 @@ fn last_screen(shown: &str) -> Vec<String> {
     // It begins and ends at the upper left.
     let (Some(first), Some(end)) = (shown.find(HOME), shown.rfind(HOME)) else { return Vec::new() };
     let frame = shown[first..end].rsplit(HOME).find(|frame| !frame.is_empty()).unwrap_or_default();
-    // The terminal makes two ends of a line of each.
+    // The terminal turns each line end into two characters.
     let mut lines: Vec<_> = frame.split('\n').map(|line| without_escapes(line.trim_end_matches('\r'))).collect();
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();

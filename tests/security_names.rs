@@ -27,7 +27,7 @@ fn prefix(path: &str) -> String {
     }
     let module = path.strip_prefix("src/").unwrap();
     let module = module.strip_suffix("/mod").unwrap_or(module).replace('/', "::");
-    // A file of tests is such a module itself; elsewhere they stand in one at the end of the file.
+    // A test file is such a module itself; elsewhere the tests are in a module at the end of the file.
     if module.split("::").any(|part| part == "tests") { module } else { format!("{module}::tests") }
 }
 
@@ -121,7 +121,7 @@ fn faults(text: &str, tests: &BTreeSet<String>) -> Vec<String> {
         let missing = names.iter().filter(|name| !tests.contains(*name));
         found.extend(missing.map(|name| format!("there is no test {name}, for: {promise}")));
     }
-    // In running text a name may stand too, and has to be right as well.
+    // Names in running text are allowed too, and must be right as well.
     let spans = text.lines().filter(|line| !line.starts_with('|')).flat_map(|l| l.split('`').skip(1).step_by(2));
     let named = spans.filter(|span| span.contains("::") || span.contains("Test#"));
     found.extend(named.filter(|span| !tests.contains(*span)).map(|span| format!("there is no test {span}")));

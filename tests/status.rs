@@ -120,7 +120,7 @@ fn who_is_in_doubt_is_asked_by_a_watch() {
         (list["what"].as_str().unwrap().to_owned(), list["command"].as_str().map(str::to_owned))
     };
     assert_eq!(advised(), ("1 here".into(), None));
-    // A watch ended without a word, and the next one doubts what that left.
+    // A watch ended abruptly, and the next one doubts what it left behind.
     let db = rusqlite::Connection::open(home.join("terminal.db")).unwrap();
     db.execute("INSERT OR REPLACE INTO flags (name, value) VALUES ('watching', 1)", []).unwrap();
     drop(db);

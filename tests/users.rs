@@ -195,13 +195,13 @@ fn people_see_the_time_of_their_clock_and_programs_utc() {
         let text = in_tokyo(&["list", "--output", form]);
         assert!(text.contains("2026-11-22T15:04:05.123Z") && !text.contains("+09"), "{text}");
     }
-    // What is typed is in UTC with --utc, too.
+    // With --utc, times in arguments are in UTC too.
     assert_eq!(objects(&in_tokyo(&["history", "-o", "ndjson", "--until", "2026-11-22T15:05", "--utc"])).len(), 1);
-    // A message has its times as people see them.
+    // Messages show times in local time.
     let output = command(home.path(), &["check-in", "7", "--at", "2200-01-01T00:00Z"]).env("TZ", "<+09>-9").output();
     let said = String::from_utf8(output.unwrap().stderr).unwrap();
     assert!(said.starts_with("error: 2200-01-01 09:00 +09:00 is in the future\n"), "{said}");
-    // Nobody is warned twice of a zone that nobody knows.
+    // An unknown time zone is warned about only once.
     let output = command(home.path(), &["history", "--since", "00:00"]).env("TZ", "No/Zone").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.matches("No/Zone").count(), 1, "{said}");
@@ -239,7 +239,7 @@ fn who_is_denied_leaves_and_may_be_allowed_again() {
     assert_eq!(done(home, &["list", "--output", "ndjson"]).lines().count(), 1);
     assert_eq!(done(home, &["allow", "山田 太郎"]), "");
     assert_eq!(refused(home, &["allow", "y"]), (1, "users.not-denied".to_owned()));
-    // Who has left is found by name in the history; a name of nobody does not pass for an id.
+    // A person who has left is found by name in the history; an unknown name is not taken for an id.
     assert_eq!(done(home, &["deny", "山田 太郎", "--output", "json"]), "[]\n");
     let allowed = serde_json::json!({"schema": "rollcall.allowed/1", "id": "y"});
     assert_eq!(objects(&done(home, &["allow", "y", "--output", "ndjson"])), [allowed]);

@@ -15,7 +15,7 @@ use turns::turns;
 /// The texts in quotation marks of a source up to its tests, and the doc comments that become the help.
 fn texts(source: &str, is_help: bool) -> Vec<String> {
     let code = source.split("#[cfg(test)]").next().unwrap();
-    // A text may go on in the next line.
+    // A text may continue on the next line.
     let joined = code.replace("\\\n", " ");
     let mut found: Vec<String> = Vec::new();
     for line in joined.lines() {
@@ -66,7 +66,7 @@ fn no_banned_turn_stands_in_what_users_read() {
         "docs/hardware.md",
         "docs/board.md",
         "docs/privacy.md",
-        // In two pieces: in one each would be taken for a citation without its section.
+        // In two pieces, because otherwise each would be taken for a citation without a section.
         concat!("docs/cli", ".md"),
         concat!("docs/protocol", ".md"),
         "docs/interop.md",
@@ -79,14 +79,14 @@ fn no_banned_turn_stands_in_what_users_read() {
         "src/board/page/index.html",
     ];
     for page in pages {
-        // A turn may go on in the next line.
+        // A phrase may continue on the next line.
         let text = prose(&fs::read_to_string(page).unwrap());
         read += text.lines().count();
         found.extend(turns(&text).into_iter().map(|turn| format!("{page}: {turn:?}")));
     }
     let mut scripts = 0;
     for script in fs::read_dir("scripts").unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
-        // It takes no --help: its words stand at its head.
+        // It has no --help: its usage is in its header comment.
         if script.ends_with("setup") {
             continue;
         }

@@ -78,7 +78,7 @@ fn a_cut_tail_is_seen_by_what_a_terminal_was_told(kind: &Kind) {
     assert_eq!(site.verify(&[])["whole"], true);
     let found = site.verify(&feed);
     assert_eq!((&found["whole"], &found["first_bad"]), (&false.into(), &16.into()), "{found}");
-    // Grown again to the same length, with other records: the hash is another one.
+    // Grown again to the same length, but with other records: the hash differs.
     let server = site.start();
     for _ in 16..=records {
         let _ = site.admin.client(server.port).lookup(&lookup(uuid::Uuid::nil(), None));
@@ -87,7 +87,7 @@ fn a_cut_tail_is_seen_by_what_a_terminal_was_told(kind: &Kind) {
     assert_eq!(site.verify(&[])["whole"], true);
     let found = site.verify(&feed);
     assert_eq!((&found["whole"], &found["first_bad"]), (&false.into(), &records.into()), "{found}");
-    // A feed that somebody else signed, or changed, is no witness.
+    // A feed signed by somebody else, or altered, is not accepted as a witness.
     let (signed, signature) = told.jws.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { 'B' } else { 'A' };
     fs::write(&file, format!("{signed}.{first}{}", &signature[1..])).unwrap();

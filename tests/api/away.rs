@@ -174,9 +174,9 @@ fn a_database_without_room_for_connections_is_named_once_that_lasts(kind: &Kind)
     put(&admin, "1").unwrap();
     alter(kind, &role, "CONNECTION LIMIT 0");
     let error = put(&admin, "2").unwrap_err();
-    assert!(matches!(&error, ServerError::Busy(why, _) if why.contains("takes no more connections")), "{error:?}");
+    assert!(matches!(&error, ServerError::Busy(why) if why.contains("takes no more connections")), "{error:?}");
     // Nobody asks meanwhile but the server itself.
-    server.await_told("the store is unavailable: it accepts no more connections", 1);
+    server.await_told("the store is away: it takes no more connections", 1);
     alter(kind, &role, "CONNECTION LIMIT -1");
     server.await_told("the store is back", 1);
     put(&admin, "2").unwrap();
@@ -290,7 +290,7 @@ fn a_store_whose_connections_are_all_at_work_is_busy_and_not_away(kind: &Kind) {
     let (held, is_held) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let error = thread::scope(|scope| {
-        // Whoever changes anything waits for this row.
+        // Every change waits for this row.
         let store = &site.store;
         scope.spawn(move || {
             block_on(async {
@@ -303,7 +303,7 @@ fn a_store_whose_connections_are_all_at_work_is_busy_and_not_away(kind: &Kind) {
         });
         is_held.recv().unwrap();
         for (n, client) in clients[..8].iter().enumerate() {
-            // How these end depends on how long the last one takes.
+            // The outcome of these depends on how long the last one takes.
             scope.spawn(move || drop(put(client, &n.to_string())));
         }
         let waiting = "SELECT count(*)::text FROM pg_stat_activity
@@ -420,7 +420,7 @@ fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
     );
     let output = site.rollcall(&["server", "init"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.unreachable"), "{output:?}");
-    // Who begins meanwhile says so once and waits, turns away who comes, and ends when it is told to.
+    // A server started meanwhile says so once and waits, turns clients away, and ends on request.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (mut waiting, mut ended) = (site.begin(free, "0"), site.begin(0, "0"));
     for one in [&waiting, &ended] {
@@ -481,7 +481,7 @@ fn the_database_is_switched_over_to_its_standby(kind: &Kind) {
     let (primary, standby) = (site.store.clone(), other("ROLLCALL_TEST_STANDBY", &site));
     let folder = |url: &str| url.rsplit_once("host=").unwrap().1.to_owned();
     let name = name(&site);
-    // The standby first: it is there, and not what is needed.
+    // The standby is listed first: it is reachable, but not usable.
     site.store = format!("postgres://rollcall@/{name}?host={},{}", folder(&standby), folder(&primary));
     let server = site.start();
     let admin = site.admin.client(server.port);
@@ -516,7 +516,8 @@ fn lsn(text: &str) -> (u64, u64) {
 }
 
 case!(Postgres, behind_a_pooler_of_transactions);
-/// As `PgBouncer` comes: two servers, tables made through it by several at once, and no lock that outlives its transaction.
+/// As `PgBouncer` comes: two servers, tables made through it by several at once, and no lock that outlives its
+/// transaction.
 fn behind_a_pooler_of_transactions(kind: &Kind) {
     let mut site = Site::new(kind);
     let direct = std::mem::take(&mut site.store);
@@ -527,7 +528,7 @@ fn behind_a_pooler_of_transactions(kind: &Kind) {
     for mut init in inits {
         assert!(init.wait().unwrap().success());
     }
-    // Other cases have locks in databases of their own.
+    // Other cases hold locks in their own databases.
     let locks = "SELECT count(*)::text FROM pg_locks l JOIN pg_database d ON d.oid = l.database
         WHERE locktype = 'advisory' AND granted AND datname = current_database()";
     let locks = text(&direct, locks);

@@ -90,13 +90,13 @@ fn a_board_shows_all_doors_at_once(kind: &Kind) {
     south.says("refused", 3, "Eve", "Reader 01 00");
     let refused = page.until(|message| message["kind"] == "refused");
     assert_eq!((&refused["door"], &refused["code"]), (&json!("south · Gate"), &json!("token.lost")));
-    // Who taps at another door is there now.
+    // A person who taps at another door is there now.
     south.says("arrived", 1, "Ada", "Reader 01 00");
     assert_eq!(page.arrival("Ada"), "south · Gate");
     south.says("left", 2, "Bob", "Reader 01 00");
     page.until(|message| message["kind"] == "left" && message["reason"].is_null());
 
-    // Nothing of the north is heard any more: its words of until now are in the store first.
+    // The north is about to fall silent: make sure its events so far are in the store.
     site.admin.client(server.port).presence(None, None, 1).unwrap();
     site.sql("UPDATE terminals SET heard = heard - 400000 WHERE name = 'north'");
     let silent = page.until(|message| message["equipment"]["readers"][0]["fault"] == "silent");
@@ -104,7 +104,7 @@ fn a_board_shows_all_doors_at_once(kind: &Kind) {
     let since = silent["equipment"]["readers"][0]["since"].as_i64().unwrap();
     assert!(Timestamp::now().as_millisecond() - since >= 400_000);
 
-    // A page that comes later is given all of it.
+    // A page opened later gets all of it.
     let state = Page::open(&server).until(|message| message["people"].is_array());
     assert_eq!(state["people"].as_array().unwrap().len(), 1);
     assert_eq!(state["equipment"]["readers"][0]["fault"], "silent");

@@ -28,13 +28,13 @@ fn each_body_is_read_strictly(kind: &Kind) {
         let head = format!("{kind}Content-Length: {}\r\n", body.len());
         assert_eq!(send(&head, body.as_bytes()), (415, "request.media-type".into()), "{kind}");
     }
-    // Refused by its length, before it is sent; and while it comes, when it does not say its length.
+    // Rejected by its declared length before it is sent, or while it arrives if it declares none.
     let head = "Content-Type: application/json\r\nContent-Length: 262145\r\n";
     assert_eq!(send(head, b""), (413, "request.too-large".into()));
     let chunk = [format!("{:x}\r\n", 262_200).as_bytes(), &vec![b' '; 262_200], b"\r\n0\r\n\r\n"].concat();
     let head = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
     assert_eq!(send(head, &chunk), (413, "request.too-large".into()));
-    // One that breaks off is not too long.
+    // A body that breaks off is malformed, not too long.
     assert_eq!(send(head, b"no chunk\r\n"), (400, "request.malformed".into()));
     let padded = format!("{}{body}", " ".repeat(262_144 - body.len()));
     let head = format!(
@@ -43,10 +43,10 @@ fn each_body_is_read_strictly(kind: &Kind) {
     );
     let mut open = site.admin.raw(server.port);
     open.begin(&head, padded.as_bytes()).unwrap();
-    // Who says no more still gets the answer.
+    // A client that closes its sending side still gets the answer.
     open.end_half();
     assert_eq!(open.answer().unwrap().status, 200);
-    // What stands in a path is as strict, and an answer always has the form of ours.
+    // Paths are checked as strictly, and answers always have our format.
     let long = "x".repeat(65);
     for (method, path) in [
         ("GET", "/v1/users/%FF".to_owned()),
@@ -60,7 +60,7 @@ fn each_body_is_read_strictly(kind: &Kind) {
         let answer = site.admin.raw(server.port).ask(method, &path, None).unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (400, "request.malformed"), "{method} {path}");
     }
-    // Queries are bodies too.
+    // Queries are checked like bodies.
     for query in ["since=x", "since=-1", "more=1", "since=1&since=2"] {
         let answer = site.admin.raw(server.port).ask("GET", &format!("/v1/revocations?{query}"), None).unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (400, "request.malformed"), "{query}");
@@ -173,7 +173,7 @@ fn what_can_be_got_can_be_asked_for_without_its_body(kind: &Kind) {
         let length = answer.head.lines().find_map(|line| line.strip_prefix("content-length: "));
         assert!(length.is_some_and(|length| length != "0"), "{path}: {answer:?}");
     }
-    // The role that it takes is that of GET.
+    // HEAD requires the same role as GET.
     assert_eq!(raw.ask("HEAD", "/v1/users", None).unwrap().status, 403);
     assert_eq!(raw.ask("HEAD", "/v1/nonces", None).unwrap().status, 405);
 }
@@ -266,7 +266,7 @@ fn values_out_of_bounds_are_refused(kind: &Kind) {
     for path in ["/v1/users?limit=0", "/v1/users?limit=501", "/v1/tokens?limit=0", "/v1/terminals?limit=501"] {
         assert_eq!(raw.ask("GET", path, None).unwrap().code(), "request.invalid", "{path}");
     }
-    // What was refused left nothing behind, not even a record.
+    // Rejected requests left nothing behind, not even an audit record.
     assert_eq!(site.verify(&[]), before);
     println!("{} bodies refused", cases.len());
 }
@@ -320,7 +320,7 @@ fn a_fault_is_logged_and_not_described(kind: &Kind) {
     let told = answer.json();
     assert_eq!((told.get("detail"), told["title"].as_str()), (None, Some("the server failed")));
     assert!(!String::from_utf8(answer.body).unwrap().contains("events"));
-    // It stands in our log, as soon as that is written.
+    // It appears in our log as soon as that is written.
     let logged = (0..100).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(20));
         server.said().contains("events")

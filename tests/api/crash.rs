@@ -47,7 +47,7 @@ fn killed_at_random_points_nothing_is_lost_or_doubled(kind: &Kind) {
             let (admin, list) = (site.admin.client(port), Uuid::from_u128(7));
             let users: Vec<_> = (0..USERS).map(|n| user(&format!("{n:05}"))).collect();
             let mut from = 1;
-            // In turns, so that the kills hit both.
+            // Alternating, so that the kills hit both.
             for batch in users.chunks(50) {
                 until_answered(|| admin.import_users(batch.to_vec()));
                 let to = from + 49;
@@ -83,7 +83,7 @@ fn killed_at_random_points_nothing_is_lost_or_doubled(kind: &Kind) {
     }
     assert_eq!(found, (0..USERS).map(|n| user(&format!("{n:05}"))).collect::<Vec<_>>());
     assert_eq!(site.sql("UPDATE events SET seq = seq"), EVENTS.cast_unsigned());
-    // One record for each user that was created: none of a batch that was undone, and none twice.
+    // One record for each user created: none for a batch that was rolled back, and none twice.
     let audit = site.verify(&[]);
     assert_eq!((&audit["whole"], audit["records"].as_u64()), (&true.into(), Some(1 + USERS as u64)));
 }
@@ -129,7 +129,7 @@ fn a_signal_ends_it_in_order(kind: &Kind) {
     let mut server = site.start();
     let admin = site.admin.client(server.port);
     admin.put_user(&user("7")).unwrap();
-    // An open connection that says nothing does not hold it up.
+    // An idle open connection does not delay it.
     let mut open = site.admin.raw(server.port);
     assert_eq!(open.ask("GET", "/v1/health", None).unwrap().status, 200);
     assert_eq!(server.terminate(), Some(143), "{}", server.said());
@@ -138,7 +138,7 @@ fn a_signal_ends_it_in_order(kind: &Kind) {
     assert_eq!(site.sql("UPDATE terminals SET heard = heard WHERE heard IS NOT NULL"), 1);
     let again = site.start();
     assert_eq!(site.admin.client(again.port).user("7").unwrap(), user("7"));
-    // Its port is taken: another one says so.
+    // Its port is taken: a second server reports that.
     let at = format!("127.0.0.1:{}", again.port);
     let output = site.rollcall(&["server", "run", "--listen", &at]);
     assert_eq!(output.status.code(), Some(69));

@@ -38,7 +38,7 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on(kind: &Kind) {
     for round in 1..=3 {
         let filler = disk.as_ref().map(SmallDisk::fill);
         if filler.is_none() {
-            // Who may not mount: no file may grow.
+            // Without the right to mount, forbid files to grow instead.
             let log = fs::metadata(folder.join("server.db-wal")).unwrap().len();
             may_grow(format!("--fsize={log}:unlimited"));
         }

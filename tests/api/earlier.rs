@@ -19,7 +19,7 @@ case!(EachStore, what_a_store_of_the_first_release_holds_is_there_afterwards);
 fn what_a_store_of_the_first_release_holds_is_there_afterwards(kind: &Kind) {
     let site = Site::bare(kind);
     site.fill(first_release(kind, &site.admin.authority.point().key_identifier()));
-    // It is looked at without a change first.
+    // First open it without changing it.
     for _ in 0..2 {
         let found = site.verify(&[]);
         assert_eq!((&found["whole"], &found["records"]), (&true.into(), &17.into()), "{found}");
@@ -61,7 +61,7 @@ fn what_a_store_of_the_first_release_holds_is_there_afterwards(kind: &Kind) {
     {
         assert!(terminals.contains(&(name.to_owned(), role, revoked)), "{terminals:?}");
     }
-    // What this release reads out of the events of that one.
+    // How this release interprets the events of the earlier one.
     let present = admin.presence(None, None, 100).unwrap().items;
     let present: Vec<_> = present.iter().map(|one| one.user.as_ref().map(|user| user.id.as_str())).collect();
     assert_eq!(present, [Some("ada")]);

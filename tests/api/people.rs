@@ -49,11 +49,11 @@ fn users_are_created_changed_and_imported(kind: &Kind) {
     other[1].name = "Somebody".into();
     other.push(user("9999"));
     assert_eq!(admin.import_users(other).unwrap(), counts(1, 1, 2));
-    // One that cannot be taken: none of them is.
+    // If one cannot be imported, none is.
     let spoiled = vec![user("new"), User { name: String::new(), ..user("x") }];
     assert_eq!(code(admin.import_users(spoiled)), "request.invalid");
     assert_eq!(code(admin.user("new")), "user.unknown");
-    // Pages: everybody once, in their order.
+    // Paging: everybody exactly once, in order.
     let (mut all, mut after) = (Vec::new(), None::<String>);
     loop {
         let page = admin.users(after.as_deref(), 100).unwrap();
@@ -83,7 +83,7 @@ fn tokens_are_registered_once(kind: &Kind) {
     let ecka = verified(&certificates.ecka, rollcall::crypto::x509::CertificateProfile::TokenEcka);
     assert_eq!((identity.subject(), identity.point()), (token.id.to_string().as_str(), token.identity.public()));
     assert_eq!((ecka.subject(), ecka.point()), (token.id.to_string().as_str(), token.ecka.public()));
-    // The same id for other keys, or for somebody else.
+    // The same id with other keys, or for another user.
     let mut stranger = Token::new();
     stranger.id = token.id;
     assert_eq!(code(admin.register_token(&stranger.request("7"))), "token.conflict");
@@ -95,17 +95,17 @@ fn tokens_are_registered_once(kind: &Kind) {
         assert_eq!(code(admin.register_token(&half)), "token.conflict");
     }
     assert_eq!(code(admin.user("8")), "user.unknown");
-    // Keys that are certified for another token, and for another use.
+    // Keys already certified for another token, and for another use.
     let mut request = Token::new().request("7");
     request.identity_key = token.request("7").identity_key;
     assert_eq!(code(admin.register_token(&request)), "key.taken");
-    // A token in the place of another: the old one is revoked in the same step.
+    // Replacing a token revokes the old one in the same step.
     let (new, lost) = (Token::new(), Uuid::from_u128(5));
     let mut request = new.request("7");
     request.replaces = Some(lost);
     assert_eq!(code(admin.register_token(&request)), "token.unknown");
     assert_eq!(code(admin.token(new.id)), "token.unknown");
-    // Nobody's token is revoked in the name of somebody else.
+    // A user's token cannot be revoked by replacing it for another user.
     let (other, _) = Token::registered(&admin, "8");
     request.replaces = Some(other.id);
     assert_eq!(code(admin.register_token(&request)), "token.not-theirs");
@@ -181,11 +181,11 @@ fn a_status_takes_effect_at_once_and_is_in_the_feed(kind: &Kind) {
     let delta = feed(&client, 4, ca);
     assert_eq!((delta.entries.len(), delta.version, delta.entries[0].token_id), (1, 5, tokens[2].id));
     assert_eq!((feed(&client, 5, ca).entries.len(), feed(&client, 5, ca).version), (0, 5));
-    // A version of a store that was there before this one: everything is told anew.
+    // A version number from an earlier store: everything is sent again.
     assert_eq!((feed(&client, 99, ca).since, feed(&client, 99, ca).entries.len()), (0, 2));
-    // The head of the log goes along, and grows.
+    // The head of the audit log is included, and advances.
     assert!(whole.audit.seq > begun.audit.seq && whole.audit.hash.len() == 64);
-    // What a terminal keeps for later is signed for that one use.
+    // What a terminal stores for later is signed for that use only.
     let signed = client.lookup(&lookup(tokens[1].id, None)).unwrap().signed_user.unwrap();
     let verified = jws::verify(&signed, USER_TYPE, ca).unwrap();
     let kept: SignedUser = serde_json::from_slice(&verified.payload).unwrap();
@@ -251,7 +251,7 @@ fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
     let one_key = keys();
     let one_key = TerminalKeys { tls: one_key.tls.clone(), ecka: one_key.tls };
     assert_eq!(code(admin.add_terminal(&request("one", &one_key, Role::Read))), "request.invalid");
-    // A request that names somebody else, or that another key signed.
+    // A request that names another terminal, or is signed by another key.
     for names in [["door", "door"], ["gate", "door"], ["door", "gate"]] {
         let [tls, ecka] = names.map(|name| request(name, &keys(), Role::Read));
         let named = TerminalRequest { name: "gate".into(), ecka_request: ecka.ecka_request, ..tls };
@@ -293,7 +293,7 @@ fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
         let refused = terminal.client(server.port).health().unwrap_err();
         assert!(matches!(refused, ServerError::Refused(..)), "{refused}");
     }
-    // Its name may be used again, by other keys: those that were revoked stay out.
+    // Its name may be reused with other keys; revoked keys are not accepted again.
     assert_eq!(code(admin.add_terminal(&request("gate", &door_keys, Role::Read))), "key.taken");
     let again = site.terminal(server.port, "gate", Role::Enroll);
     assert_eq!(again.client(server.port).health().unwrap().role, Role::Enroll);
@@ -301,7 +301,7 @@ fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
         assert!(matches!(terminal.client(server.port).health(), Err(ServerError::Refused(..))));
     }
     assert_eq!(code(admin.add_terminal(&request("gate", &keys(), Role::Read))), "terminal.conflict");
-    // So may one whose certificates have all ended.
+    // So may the name of one whose certificates have all expired.
     site.sql("UPDATE terminal_keys SET not_after = 0 WHERE terminal = 'door'");
     assert_eq!(code(admin.add_terminal(&request("door", &again.keys, Role::Read))), "key.taken");
     let door = site.terminal(server.port, "door", Role::Read);
@@ -388,7 +388,7 @@ fn events_may_come_twice(kind: &Kind) {
     assert_eq!(taken(&batch(1, 10)), (10, 0));
     assert_eq!(taken(&batch(1, 10)), (0, 10));
     assert_eq!(taken(&batch(8, 20)), (10, 3));
-    // Another terminal's list of the same name is another list: nobody can take somebody's place.
+    // A list of the same name from another terminal is a different list: no terminal can take another's place.
     let other = desk.client(server.port).events(&batch(1, 10)).unwrap();
     assert_eq!((other.stored, other.known), (10, 0));
     assert_eq!(site.sql("UPDATE events SET seq = seq"), 30);

@@ -80,7 +80,7 @@ fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
     ]);
     let one = (0..3_usize, 0..4_u8, 1..40_i64, 0..6_i64, kinds, 0..HOLDERS.len(), prop::bool::weighted(0.8));
     prop::collection::vec(one, 1..60).prop_map(|all| {
-        // Numbers rise within a list, and a second list begins anywhere among those of the first.
+        // Numbers increase within a list, and a second list begins anywhere among those of the first.
         let mut numbers = BTreeMap::<(usize, usize), i64>::new();
         let mut clock = LATER - 1_000_000;
         all.into_iter()
@@ -102,7 +102,7 @@ type Line = (String, usize, i64, PresenceState);
 /// The rules, one event after the other: nothing in common with how the store does it.
 fn replay(events: &[&Drawn], epochs: &BTreeMap<(usize, usize), usize>, until: i64) -> BTreeMap<String, Line> {
     let happened: Vec<_> = events.iter().copied().filter(|event| event.at <= until).collect();
-    // The lowest number of a list that came, and its moment.
+    // The lowest number received of each list, and its time.
     let mut begins = BTreeMap::<(usize, usize), (i64, i64)>::new();
     for event in events {
         let begin = begins.entry((event.terminal, event.list)).or_insert((event.seq, event.at));
@@ -148,7 +148,7 @@ fn replay(events: &[&Drawn], epochs: &BTreeMap<(usize, usize), usize>, until: i6
             stay.3 = stay.3.max(event.at);
         }
     }
-    // Each subject is where it was seen last; then each person is where one of theirs was.
+    // Each subject is where it was last seen; each person is where one of their subjects was.
     let subjects: BTreeSet<_> = stays.keys().map(|(subject, _)| subject.clone()).collect();
     let mut people = BTreeMap::<String, ((i64, usize, String), Line)>::new();
     for subject in subjects {
@@ -184,7 +184,7 @@ fn lines(people: &[PresentUser], summary: &PresenceSummary) -> BTreeMap<String, 
 
 async fn here_now(store: &ServerStore) -> BTreeMap<String, Line> {
     let now = Timestamp::from_millisecond(LATER).unwrap();
-    // In small pages: nobody twice, nobody missing.
+    // In small pages: no duplicates, nobody missing.
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
         let page = store.presence(now, &after, 2).await.unwrap();
@@ -217,7 +217,7 @@ fn presence_equals_a_replay_in_whatever_order_batches_come(kind: &Kind) {
             for event in &events {
                 lists.entry((event.terminal, event.list)).or_default().push(event);
             }
-            // Batches in any order, more than once, and in the end everything.
+            // Batches in any order, with repeats, and finally everything.
             let keys: Vec<_> = lists.keys().copied().collect();
             let picked = order.iter().map(|(index, size)| {
                 let key = keys[index.index(keys.len())];
@@ -313,7 +313,7 @@ fn a_person_is_counted_once_where_they_were_last_seen(kind: &Kind) {
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
-    // The first door's time is over; that says nothing of the second. A tap to leave there does.
+    // Expiry at the first door does not affect the second; a tap to leave there does.
     let mut expired = event(3, "left", 7, "7", at(40));
     expired["reason"] = json!("expired");
     of(&north, 1, &[expired]);
@@ -332,16 +332,16 @@ fn a_person_is_counted_once_where_they_were_last_seen(kind: &Kind) {
     assert_eq!(then[0].silent, None);
     assert_eq!(first.summary.unwrap().terminals[0].last_word, None);
     assert_eq!(everybody(&admin, Some(at(-1))).0, []);
-    // Who asks for the same moment anew hears of what came in since.
+    // Asking again for the same moment includes what has arrived since.
     assert_eq!(everybody(&admin, Some(at(10))).0.len(), 2);
     of(&north, 1, &[event(4, "arrived", 9, "9", at(5))]);
     assert_eq!(everybody(&admin, Some(at(10))).0.len(), 3);
     let ahead = Timestamp::now() + jiff::SignedDuration::from_hours(1);
     assert_eq!(code(admin.presence(Some(ahead), None, 10)), "request.invalid");
-    // A terminal that was begun again knows nothing of what was before.
+    // A restarted terminal knows nothing of what was before.
     of(&north, 3, &[event(1, "reader_added", 0, "", at(60))]);
     assert_eq!(everybody(&admin, None).0, []);
-    // Nobody has heard north for a while.
+    // Nothing has been heard from that terminal for a while.
     site.sql("UPDATE terminals SET heard = heard - 400000 WHERE name = 'south'");
     of(&south, 2, &[event(3, "arrived", 7, "7", at(70))]);
     assert_eq!(everybody(&admin, None).0[0].silent, Some(false), "it has just asked");
@@ -355,7 +355,7 @@ fn a_person_is_counted_once_where_they_were_last_seen(kind: &Kind) {
     assert_eq!((here[0].silent, said.silent, said.last_word), (Some(true), Some(true), None));
     of(&south, 2, &[event(4, "confirmed", 7, "7", at(71))]);
     assert_eq!(everybody(&admin, None).0[0].silent, Some(false), "it has just asked");
-    // Who was entered by hand is one until their card is tapped.
+    // A person checked in by hand counts as such until their card is tapped.
     let how = |at| everybody(&admin, at).0.into_iter().map(|one| (one.authenticated, one.by)).collect::<Vec<_>>();
     let mut entered = event(5, "checked_in", 9, "9", at(72));
     (entered["authenticated"], entered["by"]) = (json!(false), json!("desk"));
@@ -369,7 +369,7 @@ fn a_person_is_counted_once_where_they_were_last_seen(kind: &Kind) {
     of(&south, 2, &[left, tapped]);
     assert_eq!(how(None), [(None, None), (Some(true), None)]);
     assert_eq!(how(Some(at(72))), by_hand);
-    // What is out of order there, whichever event comes first.
+    // The faults there, in whatever order the events arrive.
     let faults = || {
         let terminals = everybody(&admin, None).1.summary.unwrap().terminals;
         let south = terminals.into_iter().find(|terminal| terminal.name == "south").unwrap();
@@ -381,7 +381,7 @@ fn a_person_is_counted_once_where_they_were_last_seen(kind: &Kind) {
     of(&south, 2, &[event(8, "service_lost", 0, "", at(74)), event(9, "reader_available", 0, "", at(75))]);
     let both = [(None, EquipmentFaultKind::ServiceLost), (reader(), EquipmentFaultKind::Unavailable)];
     assert_eq!(faults(), both);
-    // A list that takes up at an earlier number knows only of what was before it.
+    // A list that resumes at an earlier number knows only what was before that.
     of(&south, 4, &[event(10, "refused", 0, "", at(77))]);
     assert_eq!(faults(), both[..1]);
     of(&south, 4, &[event(11, "service_back", 0, "", at(78)), event(12, "reader_removed", 0, "", at(79))]);
@@ -442,7 +442,7 @@ fn events_are_found_by_user_and_time(kind: &Kind) {
     assert!(keys.is_sorted() && keys.len() == 120, "{keys:?}");
     assert_eq!(found(Some("3"), [None, None]).len(), 24);
     assert_eq!(found(Some("9"), [None, None]).len(), 0);
-    // Long events make short pages, and none is longer than what a client reads.
+    // Long events make shorter pages; no page is longer than a client reads.
     let mut long = event(61, "unheard_of", 3, "9", at(31));
     long["note"] = json!("x".repeat(120 * 1024));
     let client = site.terminal(server.port, "west", Role::Read).client(server.port);
@@ -557,13 +557,14 @@ fn a_batch_that_contradicts_what_is_kept_leaves_nothing(kind: &Kind) {
     ] {
         let first = event(1, "arrived", 8, "8", at);
         assert_eq!(taken(&[first, other.clone(), event(3, "arrived", 9, "9", later)]), (0, 0, Some(2)), "{other}");
-        // Neither what came before it in the batch is kept, nor what came after it.
+        // Neither the events before it in the batch are kept, nor those after it.
         assert_eq!(site.sql("UPDATE events SET seq = seq"), 1, "{other}");
     }
 }
 
 case!(EachStore, who_was_heard_just_now_is_not_called_silent);
-/// The server notes some seconds later in its store that a terminal has asked: after a long pause nobody is silent for that.
+/// The server notes some seconds later in its store that a terminal has asked: after a long pause nobody is silent for
+/// that.
 fn who_was_heard_just_now_is_not_called_silent(kind: &Kind) {
     let site = Site::new(kind);
     let arrived = |seq: u64| {

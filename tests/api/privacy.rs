@@ -58,7 +58,7 @@ fn a_user_is_forgotten_and_the_log_holds(kind: &Kind) {
     assert_eq!(code(admin.forget_user("nobody")), "user.unknown");
     let done = admin.forget_user("canary7").unwrap();
     assert_eq!((done.id.as_str(), done.tokens, done.events, done.proofs), ("canary7", 1, 1, 1), "{done:?}");
-    // The user, the token, and that it is revoked now; the lookup names the token only.
+    // The user, the token, and its revocation; the lookup names only the token.
     assert_eq!((done.records, done.unsealed_records, done.token_records), (3, 0, 1), "{done:?}");
     // It is gone from the file and from the log beside it, while the server runs.
     if let Kind::Sqlite = kind {
@@ -78,22 +78,22 @@ fn a_user_is_forgotten_and_the_log_holds(kind: &Kind) {
     assert_eq!(admin.search_events(Some("canary7"), [None, None], None, 10).unwrap().items, []);
     let feed = client.revocations(0, &super::token::nothing_told()).unwrap();
     assert_eq!(site.verify(&[])["whole"], true, "{feed:?}");
-    // Who is registered again begins anew.
+    // A user registered again starts afresh.
     admin.put_user(&super::token::user("canary7")).unwrap();
     assert_eq!(admin.forget_user("canary7").unwrap().tokens, 0);
     assert_eq!(site.verify(&[])["whole"], true);
-    // Somebody whom only a terminal told of is forgotten too.
+    // A person known only from a terminal's events is forgotten too.
     let events = vec![arrived(3, Uuid::from_u128(9), "9", Timestamp::now())];
     client.events(&EventBatch { list: Uuid::from_u128(1), events }).unwrap();
     let done = admin.forget_user("9").unwrap();
     assert_eq!((done.id.as_str(), done.tokens, done.events, done.records), ("9", 0, 1, 0), "{done:?}");
     assert_eq!(code(admin.forget_user("9")), "user.unknown");
-    // Nobody blanks a record without the log saying so.
+    // A record cannot be blanked without the log showing it.
     assert_eq!(site.sql("UPDATE audit SET salt = NULL, subject = '', detail = '' WHERE subject = '8'"), 1);
     let found = site.verify(&[]);
     assert_eq!(found["whole"], false);
     assert!(found["what"].as_str().unwrap().contains("was blanked"), "{found}");
-    // Nor does anybody put another hash in the place of the one that is left of who was forgotten.
+    // Nor can the hash left of a forgotten person be replaced by another.
     let other = "UPDATE audit SET sealed = (SELECT b.sealed FROM audit b WHERE b.seq = 4)
         WHERE seq = 3 AND subject = '' AND salt IS NULL";
     assert_eq!(site.sql(other), 1);
@@ -146,7 +146,8 @@ fn who_was_forgotten_is_named_by_no_later_event(kind: &Kind) {
     assert_eq!(code(admin.forget_user("canary7")), "user.unknown", "nothing is left to be forgotten");
 }
 
-/// Does `second` while `first` waits for rows that `hold` selects and nobody else needs, until that one has ended or waits too.
+/// Does `second` while `first` waits for rows that `hold` selects and nobody else needs, until that one has ended or
+/// waits too.
 fn in_between(site: &Site, hold: &'static str, first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
     let waiting = || {
         let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database()
@@ -357,7 +358,7 @@ fn a_store_of_the_first_release_is_taken_over(kind: &Kind) {
     assert_eq!((door.name.as_str(), door.faults[0].reader.as_deref()), ("door", Some("R")));
     assert_eq!(admin.search_events(Some("8"), [None, None], None, 10).unwrap().items.len(), 1);
     assert_eq!(admin.token(token.id).unwrap().status, TokenStatus::Active);
-    // What that release wrote of a person goes, too, and its hash is said to be without a salt.
+    // Records about a person from that release are erased too, and reported as hashed without a salt.
     let done = admin.forget_user("canary7").unwrap();
     assert_eq!((done.records, done.unsealed_records), (3, 2), "{done:?}");
     assert_eq!(site.verify(&[])["whole"], true);

@@ -38,23 +38,23 @@ fn a_proof_is_taken_once(kind: &Kind) {
     assert_eq!(found.user.unwrap().name, "Person 7");
     assert!(found.signed_user.is_some());
     assert_eq!(code(at_door.lookup(&ask)), "proof.replayed");
-    // The same claims under another signature, which anybody can make of the first: still the same proof.
+    // The same claims under another signature, which anybody can derive from the first: still the same proof.
     let cose = message(&token.claims(&door, first, 1), &token.identity);
     assert_eq!(code(at_door.lookup(&lookup(token.id, Some(&malleated(&cose))))), "proof.replayed");
-    // The nonce once more, with a higher counter.
+    // The same nonce again, with a higher counter.
     assert_eq!(code(at_door.lookup(&token.ask(&door, first, 2))), "proof.replayed");
     // A nonce that came with a lookup, and one of another terminal.
     let second = BASE64_URL_SAFE_NO_PAD.decode(&found.nonces[0].nonce).unwrap().try_into().unwrap();
     assert_eq!(at_door.lookup(&token.ask(&door, second, 3)).unwrap().proof, Some(Freshness::Fresh));
     let foreign = nonce(&at_desk);
     assert_eq!(code(at_door.lookup(&token.ask(&door, foreign, 4))), "proof.foreign-nonce");
-    // What was refused has not used it up: it is the other terminal's still.
+    // The rejected lookup has not used the nonce up: it still belongs to the other terminal.
     assert_eq!(at_desk.lookup(&token.ask(&desk, foreign, 5)).unwrap().proof, Some(Freshness::Fresh));
-    // A nonce of the terminal's own proves who, and not when; once too.
+    // With the terminal's own nonce a proof shows who, but not when; it also counts only once.
     let own = token.ask(&door, [0xAB; 32], 6);
     assert_eq!(at_door.lookup(&own).unwrap().proof, Some(Freshness::Unverified));
     assert_eq!(code(at_door.lookup(&own)), "proof.replayed");
-    // Without a proof there is nothing to say of one.
+    // Without a proof none is reported.
     assert_eq!(at_door.lookup(&lookup(token.id, None)).unwrap().proof, None);
     assert_eq!(code(at_door.lookup(&lookup(uuid::Uuid::nil(), None))), "token.unknown");
     assert_eq!(site.verify(&[])["whole"], true);
@@ -90,7 +90,8 @@ macro_rules! since {
         )
     };
 }
-/// The database keeps plans that were made while the tables were nearly empty; it says how often it read one from end to end.
+/// The database keeps plans that were made while the tables were nearly empty; it says how often it read one from end
+/// to end.
 fn no_plan_of_a_young_store_reads_a_whole_table(kind: &Kind) {
     let site = Site::new(kind);
     let mut server = site.start();
@@ -125,16 +126,17 @@ fn no_plan_of_a_young_store_reads_a_whole_table(kind: &Kind) {
     let by_key = since!("s.idx_scan >= coalesce(c.idx_scan, 0) + 20");
     assert_eq!(site.sql(by_key), 3, "rows were not looked for by their keys");
     assert_eq!(site.sql(since!("s.seq_scan > c.seq_scan")), 0, "a whole table was read");
-    // To forget a user is to look for the proofs of one token, and not through those of all.
+    // Forgetting a user reads the proofs of one token, not those of all.
     let by_time = "SELECT 1 FROM pg_stat_user_indexes s, counted_by_time c
         WHERE indexrelname = 'proofs_at' AND s.idx_scan > c.idx_scan";
     assert_eq!(site.sql(by_time), 0, "the proofs of all were read");
-    // Nor is any of these statements compiled, whatever the database thinks that it takes.
+    // Nor is any of these statements JIT-compiled, whatever cost the database estimates.
     assert_eq!(site.sql("SELECT 1 FROM settings WHERE jit = 'off'"), 20);
 }
 
 case!(Postgres, a_proof_that_is_forgotten_in_between_is_not_taken_again);
-/// Retention deletes proofs while lookups are decided: the lookup waits for what it asks of the proofs until they are gone.
+/// Retention deletes proofs while lookups are decided: the lookup waits for what it asks of the proofs until they are
+/// gone.
 fn a_proof_that_is_forgotten_in_between_is_not_taken_again(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
@@ -182,13 +184,13 @@ fn a_resumed_tap_rests_on_a_proof_of_this_terminal(kind: &Kind) {
     assert!(proved.resume && (before + hour..=Timestamp::now() + hour).contains(&until), "{until}");
     for _ in 0..2 {
         let found = at_door.lookup(&resumed(token.id, 1)).unwrap();
-        // It is the proof that gets old, whatever was resumed since.
+        // The age is that of the proof, regardless of later resumptions.
         let until = found.resume_until.map(Timestamp::as_millisecond);
         assert_eq!(until, proved.resume_until.map(Timestamp::as_millisecond));
         assert_eq!((found.resume, found.proof, found.status), (true, None, TokenStatus::Active));
         assert!(found.user.is_some() && found.signed_user.is_some());
     }
-    // Another counter, terminal or token has no such proof; and a proof whose time nobody knows is none to rest on.
+    // There is no such proof for another counter, terminal or token; and a proof of unknown time cannot be relied on.
     assert_eq!(code(at_door.lookup(&resumed(token.id, 2))), "proof.required");
     assert_eq!(code(at_desk.lookup(&resumed(token.id, 1))), "proof.required");
     assert_eq!(code(at_door.lookup(&resumed(stranger.id, 1))), "proof.required");
@@ -198,7 +200,7 @@ fn a_resumed_tap_rests_on_a_proof_of_this_terminal(kind: &Kind) {
     assert!(!at_door.lookup(&lookup(token.id, None)).unwrap().resume);
     let both = LookupRequest { resumed: Some(1), ..token.ask(&door, nonce(&at_door), 4) };
     assert_eq!(code(at_door.lookup(&both)), "request.invalid");
-    // A token that is not active resumes nothing.
+    // A token that is not active cannot resume.
     admin.set_status(token.id, TokenStatus::Suspended, Some("lost?".to_owned())).unwrap();
     let found = at_door.lookup(&resumed(token.id, 1)).unwrap();
     assert_eq!((found.resume, found.resume_until, found.status), (false, None, TokenStatus::Suspended));
@@ -208,7 +210,7 @@ fn a_resumed_tap_rests_on_a_proof_of_this_terminal(kind: &Kind) {
     assert_eq!(code(at_door.lookup(&resumed(token.id, 1))), "proof.required");
     assert!(at_door.lookup(&token.ask(&door, nonce(&at_door), 4)).unwrap().resume);
     assert!(at_door.lookup(&resumed(token.id, 4)).unwrap().resume);
-    // The audit log says which lookups rested on an earlier proof, and on which.
+    // The audit log shows which lookups relied on an earlier proof, and on which one.
     for (resumed, times) in [
         (
             "UPDATE audit SET seq = seq WHERE action = 'lookup'
@@ -264,7 +266,7 @@ fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
     assert_eq!(ask(&vec![0xD2; 5000]), "proof.malformed");
     assert_eq!(ask(&message(&claims, &KeyPair::generate(&mut SystemRandom).unwrap())), "proof.signature");
     assert_eq!(ask(&message(&other.claims(&door, nonces[0], 1), &other.identity)), "proof.malformed");
-    // What is wrong with it is said too.
+    // The reason is reported too.
     let told = |proof: &str, certificate: &[u8]| {
         let mut request = serde_json::json!({ "token_id": token.id, "proof": proof });
         if !certificate.is_empty() {
@@ -317,7 +319,7 @@ fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
         assert_eq!(code(with(&der)), "proof.certificate", "{what}");
         refused += 1;
     }
-    // All of it cost the nonce nothing.
+    // None of this has used the nonce up.
     assert_eq!(with(&decoded(&certificates.identity)).unwrap().proof, Some(Freshness::Fresh));
     println!("{refused} proofs refused");
 }
@@ -332,7 +334,7 @@ fn counters_tell_copies_from_late_proofs(kind: &Kind) {
     let (token, _) = Token::registered(&admin, "7");
     let early = nonces(&at_desk, 3);
     assert_eq!(at_door.lookup(&token.ask(&door, nonce(&at_door), 10)).unwrap().proof, Some(Freshness::Fresh));
-    // A lower counter over a nonce that was there before: the other terminal was slow to tell.
+    // A lower counter over a nonce issued earlier: the other terminal was slow to report it.
     assert_eq!(at_desk.lookup(&token.ask(&desk, early[0], 9)).unwrap().proof, Some(Freshness::Fresh));
     // The same counter with other content, however it comes: two cards.
     assert_eq!(code(at_desk.lookup(&token.ask(&desk, early[1], 10))), "proof.clone");
@@ -340,7 +342,7 @@ fn counters_tell_copies_from_late_proofs(kind: &Kind) {
     // A lower counter over a nonce that was issued after the higher one was seen: two cards.
     std::thread::sleep(std::time::Duration::from_millis(5)); // the store counts in milliseconds
     assert_eq!(code(at_door.lookup(&token.ask(&door, nonce(&at_door), 8))), "proof.clone");
-    // A nonce of the terminal's own says nothing of when, so it accuses nobody.
+    // The terminal's own nonce says nothing about when, so it is not evidence of a clone.
     assert_eq!(at_door.lookup(&token.ask(&door, [2; 32], 7)).unwrap().proof, Some(Freshness::Unverified));
     assert_eq!(at_door.lookup(&token.ask(&door, nonce(&at_door), 11)).unwrap().proof, Some(Freshness::Fresh));
     assert_eq!(admin.token(token.id).unwrap().counter, Some(11));

@@ -50,7 +50,7 @@ fn a_head_counts_from_a_proxy_that_was_named_and_from_nobody_else(kind: &Kind) {
     ] {
         assert!(ask(address, said).is_err(), "{address} {}", said.escape_ascii());
     }
-    // One that stops in its head is heard no longer than any other that stops.
+    // A client that stalls in its proxy header is given no more time than any other that stalls.
     let mut silent = from("127.0.0.2", port, &LINE[..20]);
     silent.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     silent.shutdown(std::net::Shutdown::Write).unwrap();

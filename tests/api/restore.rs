@@ -146,7 +146,7 @@ fn a_backup_holds_what_was_there(kind: &Kind) {
     assert_eq!(refused.status.code(), Some(77), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("code: store.not-empty"));
     assert_eq!(admin.user("later").unwrap(), user("later"));
-    // The server goes on while its store is exchanged.
+    // The server keeps running while its store is replaced.
     let done = restore(&site, &file, &["--replace"]);
     assert!(done.status.success(), "{done:?}");
     let told = objects::document(&done.stdout);
@@ -159,7 +159,7 @@ fn a_backup_holds_what_was_there(kind: &Kind) {
     assert_eq!(stored(&server, &door, 1), 9);
     let found = site.verify(&[]);
     assert_eq!((&found["whole"], found["records"].as_u64()), (&true.into(), told["records"].as_u64().map(|n| n + 1)));
-    // Nobody is there to confirm it; and the store itself is no backup of it.
+    // There is no one to confirm; and the store itself is not a backup of itself.
     let asks = site.rollcall(&["server", "restore", file.to_str().unwrap(), "--replace"]);
     assert_eq!(asks.status.code(), Some(2), "{asks:?}");
     assert!(String::from_utf8_lossy(&asks.stderr).contains("code: confirm.needed"), "{asks:?}");
@@ -172,7 +172,7 @@ fn a_backup_holds_what_was_there(kind: &Kind) {
             assert!(String::from_utf8_lossy(&refused.stderr).contains("code: backup.store"), "{refused:?}");
         }
     }
-    // What is no backup, is damaged, or is another CA's, changes nothing.
+    // A file that is not a backup, is damaged, or belongs to another CA changes nothing.
     let broken = site.home.path().join("broken");
     for content in
         [&b""[..], b"no database at all, and longer than a header of one would be, by far and more", &[0; 8192]]
@@ -245,7 +245,8 @@ fn a_backup_goes_to_the_other_kind_of_store(kind: &Kind) {
 }
 
 case!(EachStore, whom_a_terminal_refused_stays_out_after_a_restore);
-/// The log is shorter first and longer later; the terminal goes by hashes, keeps refusing, and gives back what it holds.
+/// The log is shorter first and longer later; the terminal goes by hashes, keeps refusing, and gives back what it
+/// holds.
 fn whom_a_terminal_refused_stays_out_after_a_restore(kind: &Kind) {
     let site = Site::new(kind);
     let mut server = site.start();
@@ -281,7 +282,7 @@ fn whom_a_terminal_refused_stays_out_after_a_restore(kind: &Kind) {
         assert_eq!(stored(&server, &door, 5), 9, "its events are there again");
     }
     assert_eq!(server.said().matches("door has seen record").count(), 1, "{}", server.said());
-    // Whoever looks on the server's machine is told, whether it runs or not.
+    // Doctor on the server's machine reports it, whether the server runs or not.
     let doctor = || {
         let output = site.rollcall(&["doctor", "-o", "ndjson"]);
         let found = objects::lines(std::str::from_utf8(&output.stdout).unwrap());
@@ -387,7 +388,7 @@ fn only_what_this_server_signed_witnesses_a_lost_record(kind: &Kind) {
     ] {
         assert_eq!(super::token::code(told(feed, statuses)), "request.invalid");
     }
-    // A record that this log has is not missing, and what is told with it changes nothing.
+    // A record that this log has is not missing, and what is reported with it changes nothing.
     assert!(!told(&ours, vec![status(TokenStatus::Lost)]).unwrap().missing);
     assert!(!told(&ours, vec![status(TokenStatus::Lost); 500]).unwrap().missing);
     assert_eq!(objects::document(&site.rollcall(&["server", "audit", "reconcile", "-o", "json"]).stdout), json!([]));
@@ -396,7 +397,7 @@ fn only_what_this_server_signed_witnesses_a_lost_record(kind: &Kind) {
         let status = raw.ask("GET", &format!("/v1/revocations?since=0&{asked}"), None).unwrap().status;
         assert!(matches!(status, 400 | 422), "{asked}: {status}");
     }
-    // Of a log that had no record yet none is missing.
+    // A log that had no record yet is missing none.
     site.sql("DELETE FROM audit");
     site.sql("UPDATE audit_head SET seq = 0");
     let empty = admin.revocations(0, &nothing_told()).unwrap().jws;

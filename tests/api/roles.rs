@@ -56,7 +56,7 @@ fn each_route_takes_its_role_and_higher_ones(kind: &Kind) {
             if *role < route.role {
                 assert_eq!((answer.status, answer.code().as_str()), (403, "terminal.role"), "{route:?} {role:?}");
             } else {
-                // With the made-up values of this test a route may refuse what it is sent, and never who sends it.
+                // A route may reject the made-up values of this test, but never the sender.
                 assert!(
                     ![401, 403, 404, 405, 500, 503].contains(&answer.status) || route.path.contains("{name}"),
                     "{route:?} {answer:?}"
@@ -99,8 +99,8 @@ fn strangers_do_not_come_in(kind: &Kind) {
         let mut raw = Raw::connect(server.port, authority, identity)?;
         raw.ask("GET", "/v1/health", None)
     };
-    // Not one byte of HTTP for who has no certificate, one of another CA, of a server, of a card's class, or an old one.
-    // Who sends its request behind the handshake, as clients do, hears why all the same.
+    // Not one byte of HTTP for who has no certificate, one of another CA, of a server, of a card's class, or an old
+    // one. A client that sends its request right after the handshake still learns the reason.
     let body = vec![b' '; 256 * 1024];
     let head = format!("POST /v1/nonces HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
     for _ in 0..10 {
@@ -116,7 +116,7 @@ fn strangers_do_not_come_in(kind: &Kind) {
     }
     let ecka = site.pki().load_terminal(Timestamp::now()).unwrap();
     assert!(get(Some((&ecka.key, ecka.certificate.der()))).is_err(), "a card's class");
-    // Our CA's own certificate for a client that nobody registered.
+    // A certificate of our CA for a client that is not registered.
     let der = certificate(&site, &key, TlsUse::Client, &ca, later);
     let answer = get(Some((&key, &der))).unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (403, "terminal.unknown"));
@@ -158,7 +158,7 @@ fn the_document_and_the_routes_are_one(kind: &Kind) {
             let mut raw = site.admin.raw(server.port);
             let answer = ask(&mut raw, method, path, &token);
             let described = item.get(method.to_lowercase()).is_some();
-            // What can be got can be asked for without its body (RFC 9110, 9.3.2).
+            // Whatever supports GET supports HEAD (RFC 9110, 9.3.2).
             let served = described || method == "HEAD" && item.get("get").is_some();
             assert_eq!(answer.status == 405, !served, "{method} {path}: {answer:?}");
             found += usize::from(described);
@@ -169,7 +169,7 @@ fn the_document_and_the_routes_are_one(kind: &Kind) {
         ["/", "/v1", "/v1/", "/v1/users/", "/v1/tokens/x/y", "/v2/health", "/v1/health/", "/v1//health", "/V1/health"]
     {
         let answer = site.admin.raw(server.port).ask("GET", path, None).unwrap();
-        // An empty id is no id.
+        // An empty id is not an id.
         assert!(answer.status == 404, "{path}: {answer:?}");
     }
     // The document is kept, so that a change of the contract is seen.

@@ -40,24 +40,24 @@ fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
     let (status, said) = rotate(&[]);
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("certificates of the new CA for 1 tokens"), "{said}");
-    // Also in the second before the server takes that up, whoever taps is known.
+    // Taps are recognized even in the second before the server applies the rotation.
     let at_door = door.client(server.port);
     let first = (0..2000).find_map(|_| match at_door.lookup(&asked) {
-        // It ends the connections that stand when it takes the rotation up.
+        // It closes open connections when it applies the rotation.
         Err(ServerError::Unreachable(_)) => None,
         answer => Some(answer),
     });
     assert_eq!(first.expect("an answer").unwrap().proof, Some(Freshness::Fresh));
-    // Once more it is under way, and nothing is left to do.
+    // Run again while it is under way: nothing is left to do.
     let (status, said) = rotate(&[]);
     assert!(status == Some(77) && said.contains("pki.rotation-under-way") && !said.contains("tokens\n"), "{said}");
 
-    // Whoever has heard of nothing goes on.
+    // A client that does not know of the rotation keeps working.
     let admin = administrator(&site.pki(), server.port);
     let at_door = door.client(server.port);
     let taken = at_door.lookup(&token.ask(&door, nonce(&at_door), 2)).unwrap();
     assert_eq!(taken.proof, Some(Freshness::Fresh));
-    // A token that is told once more gets certificates of the new CA.
+    // A token registered again gets certificates of the new CA.
     let again = admin.register_token(&token.request("7")).unwrap();
     let ca = *site.pki().load_authority().unwrap().point();
     for (text, class) in [(&again.identity, CertificateProfile::Identity), (&again.ecka, CertificateProfile::TokenEcka)]
@@ -113,7 +113,7 @@ fn what_a_run_left_half_done_the_next_one_completes(kind: &Kind) {
     site.sql("CREATE TABLE before AS SELECT user_id, identity_certificate, ecka_certificate FROM tokens");
     let output = site.rollcall(&["pki", "rotate-ca", "--yes"]);
     assert!(output.status.success(), "{output:?}");
-    // One certificate of two is still of the CA before.
+    // One of two certificates is still from the previous CA.
     for half in [
         "UPDATE tokens SET ecka_certificate = (SELECT b.ecka_certificate FROM before b WHERE b.user_id = '1')
          WHERE user_id = '1'",

@@ -46,7 +46,7 @@ fn two_servers_under_load_and_one_is_killed(kind: &Kind) {
             scope.spawn(move || tap(terminal, token, ports, tally, progress));
         }
         scope.spawn(|| {
-            // In the middle: after half of all rounds.
+            // Halfway: after half of all rounds.
             while progress.load(Ordering::SeqCst) < TERMINALS * ROUNDS / 2 {
                 thread::yield_now();
             }
@@ -56,8 +56,8 @@ fn two_servers_under_load_and_one_is_killed(kind: &Kind) {
     let (taken, refused, unanswered) =
         (tally.taken.into_inner(), tally.refused.into_inner(), tally.unanswered.into_inner());
     println!("{taken} proofs taken, {refused} refused as replayed, {unanswered} unanswered, one server killed");
-    // Each nonce was shown to both servers at once: none was taken twice, and of those that one answer was seen of, none
-    // was lost. (The store is the judge of those whose answer died with the server.)
+    // Each nonce was shown to both servers at once: none was taken twice, and of those that one answer was seen of,
+    // none was lost. (The store is the judge of those whose answer died with the server.)
     let used = site.sql("UPDATE nonces SET used = used WHERE used IS NOT NULL");
     assert_eq!(used, u64::from(TERMINALS * ROUNDS));
     assert_eq!(site.sql("UPDATE proofs SET at = at"), u64::from(TERMINALS * ROUNDS));
@@ -91,13 +91,13 @@ fn a_revocation_holds_at_the_other_server_within_a_second(kind: &Kind) {
     }
 }
 
-/// Two proofs over one nonce go to the servers at the same time, one to each, and a batch of events to one, or after that to
-/// the other.
+/// Two proofs over one nonce go to the servers at the same time, one to each, and a batch of events to one, or after
+/// that to the other.
 fn tap(terminal: &Terminal, token: &Token, ports: [u16; 2], tally: &Tally, progress: &AtomicU32) {
     let servers = ports.map(|port| terminal.client(port));
     let nonces: Vec<_> = (0..ROUNDS / 30).flat_map(|_| nonces(&servers[0], 30)).collect();
     for (round, nonce) in (0..ROUNDS).zip(nonces) {
-        // Two, because the same one is refused by its counter, too.
+        // Two different ones, because the same one would be rejected by its counter too.
         let asks = [1, 2].map(|one| token.ask(terminal, nonce, 2 * round + one));
         let taken: Vec<_> = thread::scope(|scope| {
             let both = [0, 1].map(|at| {
@@ -135,7 +135,7 @@ fn events(servers: &[ServerClient; 2], round: u32) {
     let events = (first..first + 5).map(|seq| json!({ "schema": "rollcall.event/1", "seq": seq })).collect();
     let batch = EventBatch { list: Uuid::from_u128(1), events };
     let turn = (round % 2) as usize;
-    // Also where the first has taken it and could not say so.
+    // Even if the first server has stored it and could not answer.
     if servers[turn].events(&batch).is_err() {
         servers[0].events(&batch).unwrap();
     }

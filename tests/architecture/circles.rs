@@ -10,8 +10,8 @@ const KNOWN: &[(&str, &[&str])] = &[];
 /// A module and the parts of it that lead back to themselves over each other.
 type Circle = (String, Vec<String>);
 
-/// The circles, and the imports that make each. What a part takes from the module above it is no import of another part;
-/// what it takes through that module is.
+/// The circles, and the imports that make each. What a part takes from the module above it is no import of another
+/// part; what it takes through that module is.
 fn circles(all: &Crate) -> BTreeMap<Circle, Vec<String>> {
     let mut imports: BTreeMap<Names, BTreeMap<String, BTreeMap<String, String>>> = BTreeMap::new();
     for source in &all.sources {
@@ -19,7 +19,7 @@ fn circles(all: &Crate) -> BTreeMap<Circle, Vec<String>> {
         for path in source.paths() {
             let to = all.target(&path);
             let common = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
-            // The order of the modules below the root is the map's.
+            // The order of the modules below the root comes from the map.
             if let (1.., Some(part), Some(other)) = (common, from.get(common), to.get(common)) {
                 let others = imports.entry(from[..common].to_vec()).or_default().entry(part.clone()).or_default();
                 others.entry(other.clone()).or_insert_with(|| format!("{}: {}", source.path, path.join("::")));

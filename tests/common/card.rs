@@ -62,7 +62,7 @@ impl Bridge {
         let (keys, control) = (folder.path().join("keys"), folder.path().join("control"));
         std::fs::write(&keys, hex::encode(start)).unwrap();
         let line = format!(
-            // It ends with its input, however this process ends.
+            // It ends when its input closes, however this process ends.
             "{command} --connect {} --control {} --start-keys-file {} & read -r _; kill -KILL $!",
             listener.local_addr().unwrap(),
             control.display(),
@@ -159,7 +159,7 @@ impl Card for Simulated {
 
 impl Drop for Simulated {
     fn drop(&mut self) {
-        // A test that failed in the middle of an exchange leaves no simulator to the next one.
+        // After a test that failed during an exchange the simulator is not reused.
         if let (Some(bridge), false) = (self.0.take(), std::thread::panicking()) {
             IDLE.lock().unwrap().push(bridge);
         }

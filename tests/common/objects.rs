@@ -40,7 +40,7 @@ pub fn output(arguments: &[&str], text: &str) {
     let said = arguments.windows(2).rev().find(|two| matches!(two[0], "--output" | "-o")).map(|two| two[1]);
     match said {
         Some("ndjson") => drop(lines(text)),
-        // Of a command that failed, or wrote its records into a file, there may be nothing.
+        // A command that failed, or wrote its records into a file, may print nothing.
         Some("json") if !text.is_empty() => drop(document(text.as_bytes())),
         _ => {}
     }

@@ -18,7 +18,7 @@ fn all_refused(rig: &mut CardRig, certificates: Vec<(String, Vec<u8>)>) {
     let (before, count) = (rig.snapshot(), rig.count());
     assert_eq!(rig.verify_certificate(&good), 0x9000);
     for (what, certificate) in certificates {
-        // A good one seen before does not help.
+        // An earlier good certificate does not help.
         assert_eq!(rig.verify_certificate(&good), 0x9000);
         let status = rig.verify_certificate(&certificate);
         refused(&what, status, 0x6A80);
@@ -217,7 +217,7 @@ fn certificate_with_a_bad_point(kind: &str) {
     for (what, point) in no_points(good.as_bytes()) {
         let mut draft = Draft::new(READ, &good, &rig.ca);
         draft.fields[6] = key_info(0, &point);
-        // Form and signature are what PSO looks at: 65 bytes are tried as a point at the key agreement.
+        // PSO checks only form and signature: whether 65 bytes are a point shows at the key agreement.
         let formed = point.len() == 65;
         (if formed { &mut off } else { &mut malformed }).push((what.to_owned(), draft.sign(&rig.ca)));
     }
@@ -278,7 +278,7 @@ fn certificate_too_long(kind: &str) {
         draft.fields[5] = name(&"n".repeat(subject));
         draft.sign(&rig.ca)
     };
-    // Signatures differ in length by a byte or two: the longest that is taken is 416 bytes.
+    // Signatures differ in length by a byte or two: the longest certificate accepted is 416 bytes.
     let of_length = |rig: &CardRig, wanted: usize| {
         (0..4000).map(|n| sized(rig, 20 + n % 64)).find(|certificate| certificate.len() == wanted).expect("that length")
     };
@@ -314,7 +314,7 @@ fn certificate_parameters(kind: &str) {
         refused(header, status_now, status);
         rig.assert_no_session(header);
     }
-    // In the middle of another certificate's chain a first piece begins anew: the two are never one.
+    // A first piece in the middle of another certificate's chain starts over: the two are never joined.
     assert_eq!(rig.verify_certificate(&good), 0x9000);
     let pieces = apdus([0x80, 0x2A, 3, 0x10], &good);
     assert_eq!(rig.send(&pieces[0]).sw, 0x9000);

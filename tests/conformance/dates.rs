@@ -36,7 +36,7 @@ fn expired_certificate(kind: &str) {
         refused("expired, of one second", status, 0x6985);
         assert_eq!(first(&mut rig, class, ("250101000000", NOW)), 0x9000, "until this second");
     }
-    // The date is looked at before the padding, and before what the command asks for.
+    // The date is checked before the padding and before the command itself.
     let mut late = channel(&mut rig, ADMIN, EXPIRED);
     late.counter += 1;
     let sealed = late.encrypt(&[0; 16]);
@@ -66,7 +66,7 @@ fn dates_are_not_told_before_the_first_mac(kind: &str) {
         let list = rig.plain("00CAFF33", &[]);
         seen.push(list.data);
         seen.push(rig.agree(0x41, &own).0.to_be_bytes().to_vec());
-        // A wrong first C-MAC is answered alike too.
+        // A wrong first C-MAC gets the same answer too.
         let status = rig.raw("04CA0100 08 0102030405060708 00");
         refused("a wrong MAC", status, 0x6982);
         seen.push(status.to_be_bytes().to_vec());

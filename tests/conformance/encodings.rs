@@ -82,7 +82,7 @@ fn data_of_administration_bent(kind: &str) {
         form("84E40000", from_hex("D00110D20103"), &[0, 1, 3, 4], 0x6A80),
         form("04DA7F21", rig.identity_certificate.clone(), &[0, 1, 2, 3, 4, 5], 0x6A80),
     ];
-    // A part has come, so that each commit is wrong by nothing but its bent form.
+    // A part has been put, so that each commit is wrong only in its encoding.
     rig.accept(&mut channel, "04D70102", &part(0, b"twelve bytes"));
     attack(&mut rig, &mut channel, &forms);
     // Bytes behind the last object inside a template, whose own length is right.
@@ -121,7 +121,7 @@ fn data_of_enrollment_bent(kind: &str) {
         form("84E40000", from_hex("D00110D20103"), &[0, 1, 3, 4], 0x6A80),
     ];
     attack(&mut rig, &mut channel, &forms);
-    // Nothing was written: the manifest of before still fits, and no other does.
+    // Nothing was written: only the earlier manifest still matches.
     let manifest = rig.manifest();
     for bit in 0..256 {
         let mut other = manifest;
@@ -149,7 +149,7 @@ fn identity_key_is_never_brought_in(kind: &str) {
     let mut channel = rig.prepare(true);
     let manifest = rig.manifest();
     attempts(&mut rig, &mut channel);
-    // The keys of before are still there: the manifest holds them.
+    // The earlier keys are still there: the manifest matches.
     assert_eq!(rig.status(&mut channel, "84F0401F", &manifest), 0x9000);
     let (before, count) = (rig.snapshot(), rig.count());
     let mut channel = rig.open(ADMIN);

@@ -48,7 +48,7 @@ impl CardRig {
                 (answer.sw, answer.data)
             })
             .collect();
-        // The date cannot be read: nothing above it may be set, and itself may.
+        // The date cannot be read, so test by setting it: a later date is rejected, the same date accepted.
         for date in [MINUTE_LATER, DATE] {
             let answer = self.secure(&mut channel, "04DA0104", &from_hex(date));
             answers.push((answer.sw, answer.data));

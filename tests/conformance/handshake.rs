@@ -105,7 +105,7 @@ fn agreement_with_a_bad_point(kind: &str) {
             })
             .collect()
     };
-    // Under the own key, the set key, and a key that is not there: no difference.
+    // Under its own key, the set key, and a missing key: no difference.
     for header in ["80824111", "80820111", "80820211", "80827711"] {
         all_refused(&mut rig, header, requests());
     }
@@ -138,7 +138,7 @@ fn agreement_out_of_turn(kind: &str) {
     rig.select();
     let status = rig.agree(KVN_OWN, &own).0;
     refused("without a certificate", status, 0x6985);
-    // Anything but a plain GET DATA between the two takes the certificate away, even when it is refused.
+    // Anything but a plain GET DATA between the two discards the certificate, even when it is rejected.
     for apdu in [
         SELECT,
         "8050000008000102030405060700",
@@ -184,7 +184,7 @@ fn agreement_replayed(kind: &str) {
     let mut rig = CardRig::issued(kind);
     let certificate = good_certificate(&rig);
     let before = rig.snapshot();
-    // A recorded handshake, sent again: other keys come of it, so that its first command fails.
+    // A replayed handshake yields other keys, so its first command fails.
     rig.select();
     assert_eq!(rig.verify_certificate(&certificate), 0x9000);
     let recorded = request();
@@ -259,7 +259,7 @@ case!(EachCard, external_authenticate_bent);
 fn external_authenticate_bent(kind: &str) {
     let mut rig = CardRig::blank(kind);
     let start = Key128::new(START);
-    // What tells a session of SCP03: its commands are taken.
+    // How to recognize an SCP03 session: its commands are accepted.
     let dead = |rig: &mut CardRig, channel: &mut Channel, what: &str| {
         let status = rig.chain(&channel.command("84F04007", &[])).sw;
         assert_eq!(status, 0x6982, "{what}: a session stands");
@@ -316,7 +316,7 @@ fn external_authenticate_out_of_turn(kind: &str) {
     rig.select();
     let status = rig.plain("84823300", &data).sw;
     refused("without INITIALIZE UPDATE", status, 0x6985);
-    // Challenges do not come again, and an old cryptogram does not fit a new one.
+    // Challenges do not repeat, and an old cryptogram does not match a new challenge.
     let (first, _) = rig.initialize(&start);
     rig.initialize(&start);
     let status = rig.plain("84823300", &first).sw;

@@ -38,7 +38,7 @@ fn leaked_set_key_reads_and_no_more(kind: &str) {
     let (mut rig, certificate, victim) = sniffed(kind);
     let before = rig.snapshot();
     let mut channel = thief(&mut rig, &certificate, &victim, 1);
-    // The price that the documents name: id and record can be read.
+    // The documented consequence: id and record can be read.
     assert_eq!(rig.accept(&mut channel, "04CA0101", &[]), crate::terminal::RECORD);
     for row in ROWS.iter().filter(|row| !row.roles.contains('R')) {
         for data in [valid(&rig, row.header, &channel), from_hex("EE"), Vec::new()] {

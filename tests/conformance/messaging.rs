@@ -139,7 +139,7 @@ fn padding_bent(kind: &str) {
                 rig.chain(&apdus(PUT_RECORD, &data)).sw
             });
         }
-        // The ICV is the counter's: data encrypted for another place in the row do not come out right.
+        // The ICV depends on the counter: data encrypted for another position does not decrypt correctly.
         for counter in [0, 2, 3, 100] {
             let mut channel = rig.agreed(WRITE);
             channel.counter = counter;
@@ -186,7 +186,7 @@ fn commands_replayed_dropped_reordered_reflected(kind: &str) {
             refused("an answer sent back", status, 0x6982);
             rig.assert_wiped(&mut channel, "an answer sent back");
         }
-        // A command recorded in one session, in the same place of another one with the same certificate.
+        // A command recorded in one session, replayed at the same position of another with the same certificate.
         let mut channel = rig.agreed(ADMIN);
         let recorded = channel.command("04DA0101", &EVIL);
         let mut channel = rig.agreed(ADMIN);
@@ -244,7 +244,7 @@ fn plain_commands_in_a_channel(kind: &str) {
         for apdu in plain {
             wiped(rig, apdu, 0x6982, &|rig, _| rig.raw(apdu));
         }
-        // CLA and INS come first in the order of refusals; the session goes all the same.
+        // CLA and INS come first in the order of checks; the session still ends.
         for (apdu, want) in
             [("0020000000", 0x6D00), ("8001000000", 0x6D00), ("20CA010000", 0x6E00), ("0CCA010000", 0x6E00)]
         {
@@ -353,7 +353,7 @@ fn chains_that_are_odd(kind: &str) {
             assert_eq!(rig.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
             rig.raw("0420000000")
         });
-        // A chain that GET RESPONSE visits, and one of empty pieces, are whole.
+        // A chain interrupted by GET RESPONSE, and one with empty pieces, stay intact.
         let mut channel = rig.open(WRITE);
         let data = channel.seal([4, 0xD7, 1, 3], &part(0, &[1; 3]));
         let header = [4, 0xD7, 1, 3];
@@ -361,7 +361,7 @@ fn chains_that_are_odd(kind: &str) {
         assert_eq!(rig.send(&piece(header, &data[..3], true)).sw, 0x9000);
         assert_eq!(rig.raw("00C0000000"), 0x6985);
         assert_eq!(rig.send(&piece(header, &[], true)).sw, 0x9000);
-        // Without data no card can tell the extended form: Le alone makes no piece odd.
+        // Without data no card can recognize the extended form: Le alone does not make a piece invalid.
         assert_eq!(rig.raw("14D7010300"), 0x9000);
         assert_eq!(rig.raw("14D70103000000"), 0x9000);
         let answer = rig.send(&[piece(header, &data[3..], false), vec![0]].concat());

@@ -66,7 +66,7 @@ impl CardRig {
         let derived = |constant, context: &[u8]| kdf::scp03_block(key, constant, 128, context).unwrap();
         let chain = derived(0x42, &[&nonces, &select[..]].concat());
         let [enc, mac, rmac] = [0x44, 0x46, 0x47].map(|constant| Key128::new(derived(constant, &nonces)));
-        // There is no DEK: whoever seals with one seals with nothing that the card knows.
+        // There is no DEK: anything encrypted under one is meaningless to the card.
         let keys = SessionKeys { enc, mac, rmac, dek: Key128::new([0; 16]) };
         let channel = Channel { keys, chain, counter: 0 };
         Resume { known: chain[..8] == *cryptogram, channel, dialogue: (request, answer.data) }
@@ -199,7 +199,7 @@ fn without_the_key_nothing_comes_of_resume(kind: &str) {
         other[bit / 8] ^= 1 << (bit % 8);
         rig.assert_no_slot(other, &key, "the key, and another name");
     }
-    // Another terminal fills a slot of its own: neither is of use to the other.
+    // Another terminal fills its own slot: neither key works for the other.
     let first = std::mem::replace(&mut rig.terminal, new_key());
     let second = rig.filled(READ);
     let theirs = tid(rig.terminal.public());
@@ -208,7 +208,7 @@ fn without_the_key_nothing_comes_of_resume(kind: &str) {
     assert_eq!(rig.resumed(&second).1, USES - 1);
     rig.terminal = first;
     assert_eq!(rig.resumed(&key).1, USES - 1);
-    // A full tap takes the place of the slot before it.
+    // A full tap replaces the earlier slot.
     let newer = rig.filled(READ);
     rig.assert_no_slot(ours, &key, "the key of the tap before");
     assert_eq!(rig.resumed(&newer).1, USES - 1);
@@ -283,7 +283,7 @@ fn what_changes_a_token_ends_its_slots(kind: &str) {
         ("deleted", "84E40000"),
     ] {
         let key = rig.filled(ADMIN);
-        // What is refused ends nothing.
+        // A rejected command ends no resumption.
         let mut channel = rig.agreed(READ);
         let data = valid(&rig, header, &channel);
         let status = rig.status(&mut channel, header, &data);
@@ -300,7 +300,7 @@ fn what_changes_a_token_ends_its_slots(kind: &str) {
         let answer = rig.secure(&mut channel, header, &data);
         assert_eq!(answer.sw, 0x9000, "{what}");
         if header == "84F0409F" {
-            // RESUME answers a blocked token's terminal as any other's, and nothing more does.
+            // A blocked token answers RESUME like any other, but nothing after that.
             rig.assert_no_slot(ours, &key, "blocked");
             rig.set_status(0x1F);
         }
@@ -344,7 +344,7 @@ fn resume_is_judged_in_its_order(kind: &str) {
     let mut channel = rig.open(READ);
     refused("in a channel", rig.plain("80860000", &good).sw, 0x6982);
     rig.assert_wiped(&mut channel, "RESUME in a channel");
-    // In a channel of a full tap presence has nothing to say, and a slot wants a whole nonce.
+    // In the channel of a full tap presence is rejected, and a slot requires a full nonce.
     let mut channel = rig.open(READ);
     for (header, data, want) in [(PRESENCE, &[][..], 0x6985), (PROVE_WITH_SLOT, &[5; 31], 0x6700)] {
         let status = rig.status(&mut channel, header, data);

@@ -150,7 +150,7 @@ fn alone(life: Life, cla: u8, ins: u8) -> u16 {
         return 0x6E00;
     }
     let secured = class & 4 != 0;
-    // A piece that may go on is judged when it is complete.
+    // A chained command is judged when it is complete.
     let whole = |status: u16| if chained { 0x9000 } else { status };
     let handshakes = matches!(life, Life::Issued | Life::Blocked);
     match ins {
@@ -184,7 +184,7 @@ fn table_without_a_session(kind: &str) {
                 assert!(answer.data.is_empty(), "{life:?} {cla:02X} {ins:02X} gives data");
             }
         }
-        // The rows in plain, with what would be carried out: no channel, no way.
+        // The rows in plain, with otherwise valid data: without a channel none is executed.
         let nobody = Channel { keys: dead_keys(), chain: [0; 16], counter: 0 };
         let has_keys = rig.own.is_some();
         for row in ROWS.iter().filter(|row| has_keys && needs_channel(from_hex(row.header)[1])) {
@@ -250,7 +250,7 @@ fn inside(life: Life, role: char, cla: u8, ins: u8) -> (u16, bool) {
         _ if !needs_channel(ins) => (0x6D00, true),
         _ if locked => (0x6985, true),
         _ if !role_has(role, ins) => (0x6982, true),
-        // DELETE KEY has no other P1 P2; all of them refuse the byte.
+        // DELETE KEY has no other P1 P2; all of them reject the byte.
         _ => (0x6A80, true),
     }
 }
@@ -261,7 +261,7 @@ fn table_of_instructions_in_a_channel(kind: &str) {
         let mut rig = rig_in(kind, life);
         let mut channel = open(&mut rig, life, role);
         for cla in [0x04, 0x84] {
-            // GET RESPONSE is transport and takes no part in the session, and MANAGE CHANNEL is the platform's.
+            // GET RESPONSE is transport and not part of the session, and MANAGE CHANNEL belongs to the platform.
             for ins in (0..=0xFF).filter(|ins| *ins != 0xC0 && platform(cla, *ins).is_none()) {
                 let (want, stays) = inside(life, role, cla, ins);
                 let got = rig.status(&mut channel, &format!("{cla:02X}{ins:02X}0000"), &[0xEE]);
@@ -301,7 +301,7 @@ fn table_of_rows_in_a_channel(kind: &str) {
             let data = if row.unfit == 0x6A84 { vec![0xEE; 121] } else { vec![0xEE] };
             let got = rig.status(&mut channel, row.header, &data);
             cell(&format!("{life:?} {role} {}", row.header), got, want);
-            // Where the role or the state refuses, it refuses what is right as well.
+            // If the role or the state forbids a command, it also rejects valid data.
             if (!row.roles.contains(role) || want == 0x6985) && rig.own.is_some() {
                 let data = valid(&rig, row.header, &channel);
                 let got = rig.status(&mut channel, row.header, &data);

@@ -28,7 +28,8 @@ fn answers(stack: &Stack, commands: &[&str]) -> Vec<String> {
     told.iter().map(|one| text(&one["data"]) + &text(&one["status"])).collect()
 }
 
-/// `Received (SW1=0x90, SW2=0x00):`, and the bytes of the answer below it, sixteen in a line with their characters behind.
+/// `Received (SW1=0x90, SW2=0x00):`, and the bytes of the answer below it, sixteen in a line with their characters
+/// behind.
 fn by_opensc(stack: &Stack, reader: usize, commands: &[&str]) -> Vec<String> {
     let mut command = stack.command("opensc-tool");
     command.args(["--reader", &reader.to_string()]);
@@ -96,7 +97,7 @@ fn scripts(stack: &Stack) {
         (2, &json!(true), &json!(["6DXX", "6E00"]))
     );
     assert_eq!((&told[0]["tlv"][0]["tag"], &told[0]["tlv"][1]["depth"]), (&json!("6F"), &json!(1)));
-    // The first that is not as expected is the last.
+    // The script stops at the first unexpected answer.
     let told = script(1, "00EE0000 = 9000\n00EE0000\n").objects();
     assert_eq!((told.len(), &told[0]["as_expected"], &told[0]["status"]), (1, &json!(false), &json!("6D00")));
     for wrong in ["00A4 zz", "00A40400 = 9", "00A40400 $NONE 00", "00", "set 1-2 00"] {

@@ -67,7 +67,8 @@ fn atrs_are_told_alike() {
     let whole = all.iter().filter_map(|pattern| Some((pattern.0, hex::decode(pattern.0.replace(' ', "")).ok()?)));
     let (mut compared, mut refused) = (0, 0);
     for (text, bytes) in whole.step_by(SAMPLE) {
-        // The list has ATRs that are none by the standard: cut short, or with bytes too many. The other takes them.
+        // The list contains ATRs that violate the standard: truncated, or with extra bytes. The other parser accepts
+        // them.
         let (Ok(atr), Ok(ours)) = (Atr::parse(&bytes), fields(&bytes)) else {
             refused += 1;
             continue;

@@ -83,7 +83,7 @@ impl<'a> Desk<'a> {
     fn await_empty(&self, at: usize) {
         let empty = |_: &_| self.stack.ndjson(0, &["readers", "--reader", &self.readers[at]])[0]["atr"].is_null();
         assert!((0..1000).any(|n: u32| empty(&n)), "the service never noticed that the card left");
-        // Who asked the card that was about to leave has let the service know before it looked itself.
+        // A client that used the departing card lets the service notice before its own poll.
         self.stack.await_absence(at + 1);
     }
 
@@ -120,8 +120,9 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Lifts and puts back what lies there and the service takes for absent. That happens when a client is killed while its
-    /// card is lifted and a card comes before the service polls again: it has noted the absence, and its poll has not.
+    /// Lifts and puts back what lies there and the service takes for absent. That happens when a client is killed while
+    /// its card is lifted and a card comes before the service polls again: it has noted the absence, and its poll has
+    /// not.
     fn put_again(&mut self) {
         let states = self.stack.ndjson(0, &["readers"]);
         let unseen =
@@ -181,7 +182,7 @@ impl<'a> Desk<'a> {
             self.await_empty(0);
             let slot = Slot::insert(&self.ports[0], cards.next().unwrap());
             let told = self.stack.ndjson(0, &["scan", "--source", "card", "--count", "1", "--timeout", "20s"]);
-            // A card that was just lifted elsewhere may be told, too.
+            // A card just removed elsewhere may be reported too.
             let token = told.iter().find(|one| one["user"].is_object()).expect("a token");
             let user = &token["user"];
             let before = found.insert(user["id"].as_str().unwrap().to_owned(), token["token_id"].clone());
@@ -245,7 +246,7 @@ fn a_batch_of_cards(kind: &str) {
     desk.await_empty(0);
     let slot = Slot::insert(&desk.ports[0], last);
     let scanned = stack.ndjson(0, &["scan", "--count", "1", "--timeout", "20s"]);
-    // A card that was just lifted elsewhere may be told, too.
+    // A card just removed elsewhere may be reported too.
     let scanned = scanned.iter().find_map(|one| one["user"]["id"].as_str()).expect("a token");
     client::opens(&stack, scanned);
     desk.done.push(slot.remove());

@@ -125,7 +125,7 @@ fn a_token_is_changed(card: &str) {
     assert_eq!(refused(1, &["--yes", "block"]), "scan.nobody");
     stack.card("insert", 1);
 
-    // Where the CA key does not lie the terminal has the role READ.
+    // Without the CA key the terminal has the role READ.
     let (key, away) = (stack.home().join("pki/ca.key"), stack.home().join("pki/ca.away"));
     std::fs::rename(&key, &away).expect("the CA key");
     assert_eq!(refused(77, &["--yes", "terminate"]), "token.role");

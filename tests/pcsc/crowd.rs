@@ -44,7 +44,7 @@ fn who_is_in_equals_the_truth() {
             crowd.assert_truth();
         }
     }
-    // Who is not let in leaves by the server's word, at the latest when a watch begins.
+    // A person who is denied leaves by the server's verdict, at the latest when a watch starts.
     crowd.end_watch(0);
     crowd.start_watch();
     let who = crowd.other();

@@ -131,7 +131,7 @@ fn a_full_disk_ends_no_watch(card: &str) {
     let place = tempfile::tempdir().unwrap();
     let small = place.path().join("small");
     let Some(disk) = SmallDisk::mount(&small) else {
-        // Who may not mount: no file may grow.
+        // Without the right to mount, forbid files to grow instead.
         let length = fs::metadata(home.join("terminal.db")).unwrap().len() / 512;
         let watch = Both::start(&stack, &format!("trap '' XFSZ; ulimit -S -f {length};"));
         stack.card("insert", 1);

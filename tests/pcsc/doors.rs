@@ -133,7 +133,7 @@ fn two_doors_through_a_black_hole() {
     doors.office.start();
     doors.office.stack.card("insert", 2);
     watches[1].event("arrived");
-    // Nobody has to begin a watch again for it.
+    // No watch needs to be restarted for it.
     doors.await_presence(&[("p2", 1)]);
     for watch in watches {
         watch.end();
@@ -153,7 +153,7 @@ fn sixteen_days_on(doors: &mut Doors, clock: &Clock) {
     let reader = doors.office.stack.readers().remove(0);
     let scan = doors.at(0).rollcall(&["scan", "--reader", &reader]).expect(0);
     assert!(scan.stderr.contains("certificates were renewed"), "{scan:#?}");
-    // Who has no CA key needs new keys from there, and nothing else.
+    // A terminal without the CA key only needs new keys from there.
     let south = doors.at(1).rollcall(&["scan", "--reader", &reader]);
     assert_eq!((south.status, south.code()), (78, "pki.terminal-expired"), "{south:#?}");
     doors.supply("second.json").expect(0);

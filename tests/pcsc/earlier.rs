@@ -77,7 +77,7 @@ fn a_terminal_of_the_first_release_goes_on() {
     let before = kept(&home);
     assert_eq!(before.len(), 12, "{:#?}", before.keys());
 
-    // Its configuration is taken: the names of the readers, who counts as present, and the command of each event.
+    // Its configuration is accepted: the names of the readers, who counts as present, and the command of each event.
     let readers = stack.readers();
     let named: Vec<_> = stack.ndjson(0, &["readers"]).iter().map(|one| one["alias"].clone()).collect();
     assert_eq!(named, ["front desk".into(), Value::Null]);
@@ -91,7 +91,7 @@ fn a_terminal_of_the_first_release_goes_on() {
     assert!(states(&stack).values().all(|state| state == "valid"));
     assert_eq!(kept(&home), before);
 
-    // The batch goes on where it was: one is done, one was lifted half-way.
+    // The batch continues where it was: one card is done, one was removed halfway.
     let file = home.join("people.csv");
     let batch = ["enroll", "--from", file.to_str().unwrap()];
     let journal = home.join("people.csv.journal");
@@ -137,7 +137,7 @@ fn a_terminal_of_the_first_release_goes_on() {
     let heard = fs::read_to_string(home.join("told.ndjson")).unwrap();
     assert_eq!(heard.matches("\"arrived\"").count(), 2, "{heard}");
 
-    // A file of reads goes on: who is in it counts.
+    // A file of reads is resumed: tokens already in it count.
     let reads = home.join("reads.csv");
     let resume =
         ["scan", "--out", reads.to_str().unwrap(), "--resume", "-o", "csv", "--count", "2", "--timeout", "20s"];

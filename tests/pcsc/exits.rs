@@ -39,7 +39,7 @@ fn ran(stack: &Stack, status: i32, meaning: &str, line: &str, when: &str) -> Str
 /// A `watch` that this signal ends, after a card came to it; a second one beside it is refused.
 fn watched(bench: &Bench, card: Box<dyn Card>, signal: &str, status: i32) -> (Box<dyn Card>, [String; 2]) {
     let stack = &bench.stack;
-    // Whoever is on the list does not arrive.
+    // A person already on the list would not arrive again.
     stack.rollcall(&["users", "clear", "--yes"]).expect(0);
     let mut watch = stack.watch(&[]);
     let slot = Slot::insert(&bench.port, card);

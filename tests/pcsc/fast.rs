@@ -28,7 +28,7 @@ fn who_resumes_does_so_on_the_servers_word() {
     office.stack.card("remove", 1);
     let said = office.stack.home().join("said");
     let mut watch = office.stack.stream_beside(&["-v", "watch"], fs::File::create(&said).unwrap().into());
-    // Whether it was a fast one.
+    // Whether it was a fast tap.
     let tap = |office: &Office, watch: &mut Watch, event: &str| {
         office.stack.card("insert", 1);
         watch.event(event);
@@ -36,8 +36,8 @@ fn who_resumes_does_so_on_the_servers_word() {
         let said = fs::read_to_string(&said).unwrap();
         said.lines().rfind(|line| line.contains(" exchanges, ")).expect("an account").ends_with(", resumed")
     };
-    // The first is a full one, and so is the second if no nonce had come by then. A fast one takes a nonce, gets one with the
-    // answer, and leaves the first to the next tap.
+    // The first is a full one, and so is the second if no nonce had come by then. A fast one takes a nonce, gets one
+    // with the answer, and leaves the first to the next tap.
     let mut events = ["arrived", "left"].into_iter().cycle();
     let fast = (0..4).find(|_| tap(&office, &mut watch, events.next().unwrap()));
     assert!(fast.is_some_and(|at| at > 0), "{fast:?}: {}", fs::read_to_string(&said).unwrap());
@@ -65,7 +65,7 @@ fn nobody_looks_into_a_watch_that_keeps_keys() {
         if grep -q stack "/proc/$watch/maps"; then echo open; else echo closed; fi
         kill "$watch"; }"#;
     for (config, seen) in [("", "open\n"), ("[resume]\ndefault = true\n", "closed\n")] {
-        // A reader that a watch has seen before would be no news to the next.
+        // A reader that a watch has seen before would not be reported by the next one.
         let stack = Stack::start(1, "none");
         stack.rollcall(&["pki", "init"]).expect(0);
         fs::write(stack.home().join("config.toml"), config).unwrap();

@@ -54,7 +54,7 @@ fn a_service_that_hangs_under_watch() {
         assert_eq!(event["reason"], "no_answer", "{event}");
     }
     let mut events = watch.end();
-    // Another one knows of no reader, and waits for longer than `stale_after`.
+    // Another watch knows no reader, and waits for longer than `stale_after`.
     let mut watch = stack.watch(&[]);
     assert_eq!(watch.next(Duration::from_secs(12)), None, "nobody can say that anybody has left");
     drop(stopped);
@@ -170,7 +170,7 @@ fn enrollment_killed_at_random(card: &str) {
         let next = stack.rollcall(&args);
         match next.status {
             0 => resumed += usize::from(next.objects()[0]["result"] == "resumed"),
-            // The killed run had come to its end.
+            // The killed run had already finished.
             1 => assert_eq!(next.code(), "enroll.already-issued"),
             other => panic!("{other}: {next:#?}"),
         }

@@ -47,7 +47,7 @@ impl Bench {
     /// The same, of a card that lies.
     pub fn put_bent(&self, card: Box<dyn Card>, lift: Option<Lift>, bend: Bend) -> Slot {
         let slot = Slot::insert_bent(&self.port, card, bend);
-        // Asking what lies on the readers talks to the card: what counts begins now.
+        // Asking what is on the readers talks to the card: start counting after that.
         self.wait(true);
         slot.arm(lift);
         slot
@@ -113,7 +113,7 @@ fn lifted_at_every_apdu_of_an_enrollment(kind: &str) {
         let next = bench.enroll();
         match next.status {
             0 => finished += usize::from(next.objects()[0]["result"] == "resumed"),
-            // The last command was carried out; only its answer was lost.
+            // The last command was executed; only its answer was lost.
             1 => assert_eq!((next.code(), lift.carried_out), ("enroll.already-issued", true), "{lift:?}"),
             status => panic!("{lift:?}: {status}: {next:?}"),
         }
@@ -144,7 +144,7 @@ fn lifted_at_every_apdu_of_a_change(kind: &str) {
     let field = format!("field={}", long());
     let write = ["write", "--id", "p1", "--name", "Ada", "--field", &field];
     let mut points = 0;
-    // What is written already is not written again: each time something else goes before it.
+    // Data already written is not written again, so write something else first each time.
     let other = ["write", "--name", "Grace", "--field", "field="];
     for (args, back) in [(&["block"][..], &["unblock"][..]), (&write, &other)] {
         let is_write = args[0] == "write";

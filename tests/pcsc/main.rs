@@ -106,7 +106,7 @@ fn trial(name: String, driver: &'static str, case: impl FnOnce() + Send + 'stati
 }
 
 fn main() -> ExitCode {
-    // A process has one PC/SC stack, by its environment: the client of another make runs as a process of its own.
+    // A process has one PC/SC stack, set by its environment, so the third-party client runs as a separate process.
     if let Some(job) = std::env::var_os("ROLLCALL_TEST_CLIENT") {
         return client::run(&job.to_string_lossy());
     }

@@ -56,8 +56,8 @@ fn enroll_scan_and_list(card: &str) {
     no_fault(&stack, card);
 }
 
-/// What `scan --proof` printed is verified afterwards; another nonce, a counter that was changed, and the certificate of
-/// another token are not.
+/// What `scan --proof` printed is verified afterwards; another nonce, a counter that was changed, and the certificate
+/// of another token are not.
 fn proofs_hold_afterwards(stack: &Stack, objects: &[Value]) {
     let file = stack.home().join("proofs.json");
     let path = file.to_str().unwrap();
@@ -102,7 +102,7 @@ fn exchanges_per_tap(card: &str) {
     assert_eq!(tap(&[]), 9, "first sight");
     assert_eq!(tap(&[]), 5, "warm");
     assert_eq!(tap(&["--identify-only"]), 1);
-    // Where the time went is told to who asks, and no result of it.
+    // Timings are printed on request and are not part of the result.
     let told = stack.rollcall(&["-vv", "scan", "--reader", &reader]).expect(0);
     assert!(told.stderr.contains(" exchanges, ") && told.stderr.contains("authenticate "), "{told:#?}");
     assert!(told.stderr.contains("configuration ") && !told.stdout.contains(" exchanges, "), "{told:#?}");
@@ -122,7 +122,7 @@ fn cards_that_are_no_issued_token(card: &str) {
     stack.card("remove", 1);
     stack.card("remove", 2);
     assert_eq!(stack.rollcall(&["scan"]).expect(1).code(), "scan.nobody");
-    // A name that fits nothing is no empty reader.
+    // A reader name that matches nothing is an error, not an empty reader.
     for command in [&["scan"][..], &["token", "info"], &["apdu", "00A40400"], &["enroll", "--id", "p", "--name", "P"]] {
         let told = stack.rollcall(&[command, &["--reader", "nosuch"]].concat()).expect(2);
         assert_eq!(told.code(), "reader.unknown", "{command:?}");

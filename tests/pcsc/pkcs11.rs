@@ -30,7 +30,7 @@ fn fill(stack: &mut Stack) {
     util(&["--init-token", "--free", "--label", "Card desk", "--so-pin", "12345678", "--pin", PIN]);
     let key = hex::decode(fs::read_to_string(home.join("pki/perso.key")).unwrap().trim()).unwrap();
     let raw = home.join("raw");
-    // softhsm2-util reads a raw key as a text, which ends at the first zero byte: pkcs11-tool takes the whole of it.
+    // softhsm2-util reads a raw key as text, which ends at the first zero byte; pkcs11-tool takes all of it.
     fs::write(&raw, key).unwrap();
     let import = ["--login", "--pin", PIN, "--token-label", "Card desk", "--write-object", raw.to_str().unwrap()];
     let what = ["--type", "secrkey", "--key-type", "AES:16", "--usage-sign", "--label", "perso", "--id", "01"];
@@ -124,7 +124,7 @@ fn what_is_wrong_with_a_pkcs11_key(kind: &str) {
     fails(&mut stack, &good, 77, "pki.key-permissions");
     write_pin(&stack, "99999999", 0o600);
     fails(&mut stack, &good, 77, "pki.pkcs11-pin");
-    // A service has its PIN from the environment.
+    // A service gets its PIN from the environment.
     stack.set("ROLLCALL_PKCS11_PIN", PIN);
     stack.set("ROLLCALL_PERSO_KEY", without);
     stack.rollcall(&enroll).expect(0);
@@ -166,7 +166,7 @@ fn a_pkcs11_key_is_found_by_any_form_of_its_uri() {
     assert_eq!(told.code(), "pki.pkcs11-not-found");
     assert!(told.stderr.contains(&format!("has the serial number \"{one}\"; slot ")), "{told:?}");
 
-    // Doctor never logs in: the token knows of no wrong PIN afterwards.
+    // Doctor never logs in: afterwards the token has counted no wrong PIN.
     write_pin(&stack, "99999999", 0o600);
     stack.set("ROLLCALL_PERSO_KEY", &format!("pkcs11:token=Card%20desk;id=%01{tail}"));
     for _ in 0..2 {
@@ -215,7 +215,7 @@ fn files_of_a_pkcs11_token_that_are_closed() {
         assert!(one["what"].as_str().is_some_and(|what| what.contains(&told)), "{one}");
         fs::set_permissions(&closed, open).unwrap();
     }
-    // Where the folder is not there at all, this is told too.
+    // If the folder does not exist at all, that is reported too.
     fs::rename(home.join("tokens"), home.join("away")).unwrap();
     let refused = as_nobody(&stack).expect(78);
     let plain = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");

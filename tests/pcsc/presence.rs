@@ -85,7 +85,8 @@ fn presence_toggle(card: &str) {
 }
 
 case!(EachCard, a_door_resumes);
-/// The second tap of a person at a door takes three exchanges; after the token was blocked and unblocked it is a full one.
+/// The second tap of a person at a door takes three exchanges; after the token was blocked and unblocked it is a full
+/// one.
 fn a_door_resumes(card: &str) {
     let stack = enrolled(1, 1, card);
     let config = "[presence]\nmin_stay = \"0s\"\ndefault = \"toggle\"\n[resume]\ndefault = true\n";
@@ -119,8 +120,8 @@ fn a_door_resumes(card: &str) {
 }
 
 case!(EachCard, lifted_while_nobody_watched);
-/// A card that was lifted while nobody watched is found missing by the next watch: in mode field it is gone at once, and
-/// in mode toggle its return is a tap.
+/// A card that was lifted while nobody watched is found missing by the next watch: in mode field it is gone at once,
+/// and in mode toggle its return is a tap.
 fn lifted_while_nobody_watched(card: &str) {
     let stack = enrolled(2, 2, card);
     let door = &stack.readers()[0];
@@ -147,8 +148,8 @@ fn lifted_while_nobody_watched(card: &str) {
 }
 
 case!(EachCard, a_card_that_lies_there_at_the_start);
-/// Whoever lay there before in mode toggle may have come back while nobody watched, or never have left: nothing tells, and
-/// it is no new tap. The next one is.
+/// Whoever lay there before in mode toggle may have come back while nobody watched, or never have left: nothing tells,
+/// and it is no new tap. The next one is.
 fn a_card_that_lies_there_at_the_start(card: &str) {
     let stack = enrolled(1, 1, card);
     let config = "[presence]\nmin_stay = \"0s\"\ndefault = \"toggle\"\n";
@@ -228,7 +229,7 @@ fn who_is_only_asked_for_an_id_stays(card: &str) {
     let error = &stack.ndjson(69, &["scan", "--identify-only"])[0]["error"];
     assert_eq!(error["code"], "reader.hung");
     assert!(error["message"].as_str().unwrap().contains("5 s (`exchange` under [limits])"), "{error}");
-    // The call of the program before hangs on: that one is no other program that could be ended.
+    // The previous program's call still hangs, and it is not another program that could be ended.
     assert_eq!(stack.ndjson(69, &["scan", "--identify-only"])[0]["error"]["code"], "reader.hung");
     assert_eq!(stack.present(), ["p1"]);
     stack.card("unmute", 1);
@@ -256,8 +257,8 @@ fn who_falls_silent_is_in_doubt_until_the_card_answers(card: &str) {
     assert!(events.iter().all(|event| event["event"] != "left" && !refused(event)), "{events:#?}");
 }
 
-/// What somebody with another state folder learns while a call of the watch hangs at the first reader: it is not the watch that
-/// is in the way. Nothing goes deep where it may tap, as with the blank card in the third.
+/// What somebody with another state folder learns while a call of the watch hangs at the first reader: it is not the
+/// watch that is in the way. Nothing goes deep where it may tap, as with the blank card in the third.
 fn seen_from_outside(stack: &Stack) {
     let elsewhere = stack.home().join("elsewhere");
     let mut command = doctor(stack, "rollcall");

@@ -85,7 +85,7 @@ fn reads_are_resumed(card: &str) {
         let mut stdout = String::new();
         first.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
         assert_eq!((first.wait().unwrap().code(), stdout.as_str()), (None, ""));
-        // As if the power had failed in the middle of a record.
+        // As if power had failed in the middle of a record.
         let whole = fs::read(&file).unwrap();
         fs::write(&file, [whole.as_slice(), b"{\"schema\":\"roll"].concat()).unwrap();
         assert_eq!(stack.rollcall(&desk.args(&["--count", "4"])).expect(73).code(), "scan.out-exists");

@@ -87,7 +87,7 @@ fn renewed_by_the_server(card: &str) {
     office.stack.at_home(&first);
     office.start();
     office.stack.at_home(&second);
-    // The pause after a renewal that failed goes by the monotonic clock: another watch tries at once.
+    // The pause after a failed renewal uses the monotonic clock, so another watch tries at once.
     let mut watch = office.stack.watch(&[]);
     let ends = weeks(&office.stack, &mut watch, &clock, 5..DAYS);
     assert!((4..=8).contains(&ends.len()), "renewed in time, and no oftener: {ends:?}");

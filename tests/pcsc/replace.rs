@@ -21,14 +21,14 @@ fn a_lost_card_is_replaced_here(kind: &str) {
     let readers = stack.readers();
     let stranger = ["enroll", "--reader", &readers[1], "--id", "p9", "--name", "Zoë", "--replace"];
     assert_eq!(stack.rollcall(&stranger).expect(1).code(), "enroll.nothing-to-replace");
-    // It was issued here, and came to no scan.
+    // It was issued here, but never scanned.
     let lost = stack.ndjson(0, &["token", "list"])[0]["token_id"].clone();
     assert_eq!(stack.rollcall(&arguments(&readers[1], "")[..7]).expect(2).code(), "confirm.needed", "a second card");
     assert_eq!(stack.rollcall(&arguments(&readers[1], "--replace")).expect(2).code(), "confirm.needed");
     assert_eq!(token_at(&stack, &readers[0], 0)["user"]["id"], "p1", "nothing was done");
     let planned = stack.rollcall(&[&arguments(&readers[1], "")[..7], &["--dry-run"]].concat()).expect(0);
     assert!(planned.stderr.contains("p1 has the token"), "{planned:#?}");
-    // What this terminal knows of the user comes onto the new card, too.
+    // What this terminal knows about the user is also written to the new card.
     stack.rollcall(&["token", "write", "--yes", "--reader", &readers[0], "--field", "room=B17"]).expect(0);
     let made = stack.ndjson(0, &["--yes", "enroll", "--reader", &readers[1], "--id", "p1", "--replace"]);
     assert_eq!((&made[0]["result"], made[0]["token_id"] == lost), (&json!("replaced"), false));
@@ -68,7 +68,8 @@ fn a_lost_card_is_replaced_here(kind: &str) {
 }
 
 case!(EachCard, a_lost_card_is_replaced_at_the_server);
-/// With a server the lost one is revoked in the step in which the new one is registered, also when that was interrupted.
+/// With a server the lost one is revoked in the step in which the new one is registered, also when that was
+/// interrupted.
 fn a_lost_card_is_replaced_at_the_server(kind: &str) {
     let office = Office::without_tokens(2, kind);
     let stack = &office.stack;
@@ -78,7 +79,7 @@ fn a_lost_card_is_replaced_at_the_server(kind: &str) {
     // Killed when it asks whether the lost one is meant, nothing has happened; later it goes on without being asked.
     assert_eq!(stack.rollcall(&args).expect(2).code(), "confirm.needed");
     let mut run = stack.command("rollcall").arg("--yes").args(args).spawn().unwrap();
-    // A hidden file is the half of an entry that is not there yet.
+    // A hidden file is an unfinished entry.
     let has_begun = || {
         let entries = std::fs::read_dir(stack.home().join("enrollments")).into_iter().flatten().flatten();
         entries.into_iter().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))

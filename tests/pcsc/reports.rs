@@ -277,8 +277,8 @@ fn typed_as_it_is(stack: &Stack) {
 }
 
 case!(Once, a_watch_tells_each_cause_of_an_outage_once);
-/// They start without a service, then there is one of another version, and for the second watch, which finds a list that
-/// knows of the outage, at last the right one.
+/// They start without a service, then there is one of another version, and for the second watch, which finds a list
+/// that knows of the outage, at last the right one.
 fn a_watch_tells_each_cause_of_an_outage_once() {
     let stack = enrolled(1, 1, "virtual");
     stack.rollcall(&["users", "clear", "--yes"]).expect(0);
@@ -332,7 +332,7 @@ fn a_card_that_wakes_up_late(kind: &str) {
         card = slot.remove();
         bench.wait(false);
     }
-    // One that never does is said to be mute, also by a scan that waits for others.
+    // A card that never answers is reported as mute, also by a scan that waits for others.
     let _slot = Slot::insert_late(&bench.port, card, usize::MAX);
     let told = stack.ndjson(1, &["scan", "--count", "1", "--timeout", "8s"]);
     assert_eq!(told[0]["error"]["code"], "token.mute", "{told:#?}");

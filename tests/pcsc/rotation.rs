@@ -39,7 +39,7 @@ fn the_ca_of_a_fleet_is_rotated(card: &str) {
     assert_eq!(users(&stack, 1), ["p1", "p2"]);
     assert_eq!(stack.rollcall(&["token", "rotate", "--reader", &readers[0]]).expect(1).code(), "pki.no-rotation");
     assert_eq!(stack.rollcall(&["pki", "rotate-ca"]).expect(2).code(), "confirm.needed");
-    // A terminal that does not know of the rotation.
+    // A terminal that has not heard of the rotation.
     let apart = stack.home().join("apart");
     std::fs::create_dir(&apart).unwrap();
     assert!(stack.command("cp").arg("-a").args([stack.home().join("pki"), apart.clone()]).status().unwrap().success());
@@ -70,7 +70,7 @@ fn the_ca_of_a_fleet_is_rotated(card: &str) {
     assert_eq!(outcome(&stack.ndjson(0, &one)[0]), ("unchanged", "-"));
     assert_eq!(changed(), after);
     assert_eq!(users(&stack, 0), ["p1", "p2", "p3"]);
-    // Whoever knows the old CA only sees a stranger in the token that has moved, and the other one as before.
+    // A terminal that knows only the old CA treats the moved token as unknown, and the other one as before.
     let mut strange = stack.command("rollcall");
     strange.env("ROLLCALL_HOME", &apart).args(["scan", "--output", "ndjson"]);
     let told = String::from_utf8(strange.output().unwrap().stdout).unwrap();
@@ -167,7 +167,7 @@ fn the_ca_of_a_server_is_rotated(card: &str) {
     assert_eq!(all.at(&first).rollcall(&["pki", "rotate-ca", "--yes"]).expect(77).code(), "pki.rotation-under-way");
     all.await_server();
     assert_eq!(all.scan(&first, 0), ["p1", "p2"]);
-    // Who has heard of nothing goes on as before, until a token is moved.
+    // A terminal that has not heard of it continues as before, until a token is moved.
     assert_eq!(all.scan(&door, 0), ["p1", "p2"]);
     let told = all.at(&first).ndjson(0, &["--yes", "token", "rotate", "--reader", &readers[0]]);
     assert_eq!(outcome(&told[0]), ("done", "-"));
@@ -176,7 +176,7 @@ fn the_ca_of_a_server_is_rotated(card: &str) {
     let renewed = all.at(&side).rollcall(&["pki", "renew"]).expect(0);
     assert!(renewed.stderr.contains("another CA is replacing the one here"), "{renewed:#?}");
     assert_eq!(all.scan(&side, 0), ["p1", "p2"]);
-    // Who watches asks the server about the stranger, and lets him in.
+    // A watch asks the server about the unknown token, and admits it.
     all.at(&door).rollcall(&["users", "clear", "--yes"]).expect(0);
     let mut watch = all.at(&door).watch(&[]);
     let mut came: Vec<_> = (0..2).map(|_| watch.event("arrived")["user"]["id"].clone()).collect();
@@ -204,7 +204,7 @@ fn the_ca_of_a_server_is_rotated(card: &str) {
     assert!(renewed.stderr.contains("no longer trusted"), "{renewed:#?}");
     assert_eq!(all.scan(&door, 0), ["p1", "p2"]);
 
-    // Once more, killed between the folder and the store: the server takes both along, and so does the next command.
+    // Again, killed between the folder and the store: the server completes both, and so does the next command.
     all.office.kill();
     let (home, now) = (PkiDir::new(first.join("pki")), jiff::Timestamp::now());
     home.begin_rotation(&[], ClockCheck::Enforced, now, &mut SystemRandom).unwrap();
@@ -220,7 +220,7 @@ fn the_ca_of_a_server_is_rotated(card: &str) {
     all.at(&first).rollcall(&["pki", "rotate-ca", "--finish", "--yes"]).expect(0);
     all.await_server();
     assert_eq!(all.scan(&first, 0), ["p1", "p2"]);
-    // Who slept through all of it knows neither the server nor the tokens, and is told so.
+    // A terminal that missed the whole rotation knows neither the server nor the tokens, and is told so.
     let lost = all.at(&asleep).rollcall(&["scan", "--source", "server"]).expect(77);
     assert!(lost.stderr.contains("server.certificate") && lost.stdout.contains("token.other-authority"), "{lost:#?}");
     all.at(&first).rollcall(&["server", "audit", "verify"]).expect(0);

@@ -152,7 +152,7 @@ fn what_is_not_named_of_a_user_stays() {
     assert!(refused.stderr.contains("does not know \"8\" and 1 more, the file has no column name"), "{refused:?}");
     assert_eq!(stack.ndjson(0, &["server", "user", "show", "'=7"])[0]["fields"]["room"], "B1");
 
-    // What the server knows is the base of a card, too.
+    // A card's record is also based on what the server knows.
     assert_eq!(stack.ndjson(0, &["enroll", "--id", "'=7", "--dry-run"])[0]["result"], "planned");
     let told = stack.ndjson(0, &["enroll", "--id", "'=7", "--field", "room=C2"]).remove(0);
     assert_eq!(told["user"], json!({"id": "'=7", "name": "B", "fields": {"room": "C2", "id": "@x"}}));
@@ -160,17 +160,18 @@ fn what_is_not_named_of_a_user_stays() {
     stack.rollcall(&["server", "user", "add", "--id", "'=7", "--name", "Bea"]).expect(0);
     let written = stack.ndjson(0, &["token", "write", "--yes"]).remove(0);
     assert_eq!(written["changes"], json!([{"part": "name", "before": "B", "after": "Bea"}]));
-    // What one write puts onto the card, and the server does not know, the next one leaves there.
+    // A field written to the card that the server does not know is kept by the next write.
     stack.rollcall(&["token", "write", "--yes", "--field", "badge=17"]).expect(0);
     let written = stack.ndjson(0, &["token", "write", "--yes", "--field", "floor=3"]).remove(0);
     let fields = &written["user"]["fields"];
     assert_eq!((&fields["badge"], &fields["floor"]), (&json!("17"), &json!("3")));
 
-    // What is named differs from the server's record from then on: that is said, with what makes the two one.
+    // Fields named on the command line then differ from the server's record: that is reported, with how to reconcile
+    // them.
     let write = |more: &[&str], status: i32| stack.rollcall(&[&["token", "write"], more].concat()).expect(status);
     let named = write(&["--yes", "--name", "Bea Ng", "--field", "room=D4"], 0);
     let command = "rollcall server user add --id ''\\''=7' --name 'Bea Ng' --field room=D4";
-    assert!(named.stderr.contains(command) && !named.stderr.contains("you did not name"), "{named:?}");
+    assert!(named.stderr.contains(command) && !named.stderr.contains("nobody named"), "{named:?}");
     // A later write takes back what nobody names, and says so before it asks.
     let asked = write(&["--field", "badge=18"], 2);
     assert_eq!(asked.code(), "confirm.needed");
@@ -282,7 +283,7 @@ fn a_changed_card_is_told_to_the_server(kind: &str) {
     assert_eq!(told(&change(&office, 0, &["unblock"])), pair("done", "active".into()));
     office.scan(0, &["--source", "server"]);
 
-    // Lost is more than suspended, and a card does not find itself.
+    // Lost is stronger than suspended, and a tap does not undo it.
     office.status(&token, "lost");
     assert_eq!(told(&change(&office, 0, &["block"])), pair("done", "lost".into()));
     let unblocked = change(&office, 0, &["unblock"]);
@@ -331,7 +332,7 @@ fn events_reach_the_server_once(kind: &str) {
     watch.event("arrived");
     tap(&office, &mut watch);
     office.kill();
-    // The reader goes on without it.
+    // The reader continues without it.
     tap(&office, &mut watch);
     tap(&office, &mut watch);
     watch.process.kill().unwrap();

@@ -92,7 +92,7 @@ fn the_key_of_a_set_is_rotated(kind: &str) {
     assert_eq!(fleet.desk.scan()["user"]["id"], "p1");
     let first = fleet.desk.0.take(slot);
 
-    // A token of the new set, which nobody has to move, and one in open mode.
+    // A token of the new set, which does not need to be moved, and one in open mode.
     let slot = fleet.desk.put(Seen::blank(kind, Uid::Random, 9));
     assert_eq!(fleet.desk.enroll("p9", &["--set", &set]).expect(1).code(), "pki.set-replaced");
     assert_eq!(fleet.desk.enrolled("p9", &["--set-size", SIZE]).1, next);

@@ -115,7 +115,7 @@ impl Stack {
                 None => {}
             }
         }
-        // What programs leave for others to find ends with the stack.
+        // Files that programs leave for others to find are removed with the stack.
         let socket = Path::new(&environment["PCSCLITE_CSOCK_NAME"]);
         let folder = socket.parent().expect("a folder").to_string_lossy().into_owned();
         environment.insert("TMPDIR".to_owned(), folder);
@@ -385,7 +385,7 @@ impl Watch {
     pub fn end(mut self) -> Vec<Value> {
         signal::send(self.process.id(), "TERM");
         let status = self.process.wait().expect("ended");
-        // Before the handler stands, the signal itself ends the process: the same to a shell.
+        // Before the handler is installed, the signal itself ends the process; to a shell that is the same.
         assert_eq!(status.code().or(status.signal().map(|number| 128 + number)), Some(143));
         while let Ok(event) = self.events.recv() {
             self.seen.push(event);

@@ -127,7 +127,7 @@ fn traces_are_recorded_and_played(kind: &str) {
     studio.scan_bent("no-diagnosis", from(3, &[0x6F, 0]));
     studio.scan_bent("select-bent", flip(1));
     studio.scan_bent("point-bent", flip(4));
-    // The remembered certificate is suspected first: it is read anew, and then the card tells the truth.
+    // The cached certificate is suspected first: it is read again, and then the card answers correctly.
     studio.scan_bent("receipt-bent", flip_last(4));
     studio.scan_bent("proof-bent", flip(5));
     studio.rollcall(&["users", "deny", "canary-1"]);

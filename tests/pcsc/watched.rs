@@ -21,7 +21,7 @@ struct Scan {
 
 impl Scan {
     fn start(stack: &Stack) -> Self {
-        // Into a pipe it would write by the block.
+        // Into a pipe its output would be block-buffered.
         let mut command = stack.command("stdbuf");
         command.args(["--output=L", "pcsc_scan", "-n"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.stderr(Stdio::null()).spawn().expect("pcsc_scan: scripts/setup peers");

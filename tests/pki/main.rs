@@ -82,7 +82,7 @@ fn an_init_that_is_killed_at_any_file_is_finished_by_the_next() {
     let all = count(&complete.folder());
     for files in 0..all {
         let place = Place::new();
-        // Twice: what the second kill meets was made by two runs.
+        // Twice, so that the second kill hits the work of two runs.
         for _ in 0..2 {
             let mut child = place.command(&["init"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             while count(&place.folder()) < files && child.try_wait().unwrap().is_none() {
@@ -100,7 +100,7 @@ fn an_init_that_is_killed_at_any_file_is_finished_by_the_next() {
         let after = place.contents();
         assert_eq!(after.keys().collect::<Vec<_>>(), complete.contents().keys().collect::<Vec<_>>());
         for (name, content) in before.iter().filter(|(name, _)| name.ends_with(".key") || name.ends_with(".crt")) {
-            // The half of a file that was being written has a name of its own, and is gone.
+            // A half-written file has a temporary name, and is gone.
             assert!(after[name] == *content, "{name} was changed, killed at {files}");
         }
     }
@@ -122,7 +122,7 @@ fn a_rotation_that_is_killed_at_any_file_has_begun_or_not() {
     let after = files_below(whole.0.path());
     assert!(after > before + 4, "{before} {after}");
     let mut begun = 0;
-    // While it is made the new folder stands beside the old one; more files than that there never are.
+    // The new folder is built beside the old one; there are never more files than that.
     for files in (before..=2 * after).step_by(2) {
         let place = Place::new();
         place.objects(&["init"]);
@@ -144,7 +144,7 @@ fn a_rotation_that_is_killed_at_any_file_has_begun_or_not() {
         place.refused(&["rotate-ca", "--yes"], 77, "pki.rotation-under-way");
         assert_ne!(authority(&place), old);
         assert_eq!(fs::read(place.folder().join("previous/ca.crt")).unwrap(), old);
-        // The folder that was put aside is gone when the rotation ends, at the latest.
+        // The folder that was put aside is removed at the latest when the rotation ends.
         assert!(place.run(&["rotate-ca", "--finish", "--yes"]).status.success());
         let left = |name: &fs::DirEntry| name.file_name() != "pki" && name.path().is_dir();
         assert!(!fs::read_dir(place.0.path()).unwrap().flatten().any(|entry| left(&entry)), "something is left over");

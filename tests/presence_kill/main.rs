@@ -99,7 +99,7 @@ fn what_is_handed_over_is_taken_exactly_once() {
         let mut watch = child::spawn(test, "watch", home, 0);
         let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
         lines.find(|line| line == "ack watching").unwrap();
-        // One scan is killed under way, then the watch; the other scan goes on to its end.
+        // One scan is killed while running, then the watch; the other scan runs to its end.
         let [brief, long] = [2 * round, 2 * round + 1].map(|seed| child::spawn(test, "deliver", home, seed));
         let acknowledged: Vec<String> = std::thread::scope(|scope| {
             let long = scope.spawn(move || kill_after(long, u64::MAX));

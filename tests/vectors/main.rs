@@ -107,7 +107,7 @@ fn a_resumed_channel_and_its_messaging() {
     let resumption = key(&vector["key"]);
     for dialogue in vector["dialogues"].as_array().unwrap() {
         let (command, waiting) = Resumption::begin(&tid, array(&dialogue["terminal_nonce"]), &select);
-        // All but Le, which is the terminal's choice.
+        // Everything but Le, which the terminal may choose.
         assert_eq!(command.encode(ApduFormat::Short)[0][..29], bytes(&dialogue["resume"])[..29]);
         let answer = Response { data: bytes(&dialogue["answer"]), status: Status::OK };
         let (_, terminal) = waiting.handle(answer.clone(), std::slice::from_ref(&resumption)).unwrap().unwrap();
@@ -119,7 +119,7 @@ fn a_resumed_channel_and_its_messaging() {
             bent.data[16..].copy_from_slice(&bytes(other)[..8]);
             assert!(waiting.handle(bent, std::slice::from_ref(&resumption)).unwrap().is_none(), "{name}");
         }
-        // Our terminal sends no data where there are none; the token takes an encrypted empty block too.
+        // Our terminal sends no data if there is none; the token also accepts an encrypted empty block.
         if dialogue["name"] != "an encrypted empty block" {
             assert_eq!(play(dialogue, terminal, resumed.messaging), 3);
         }

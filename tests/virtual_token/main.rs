@@ -102,14 +102,14 @@ fn the_same_card_comes_back_from_its_file() {
     let mut card = Card::start(home.path(), &arguments);
     let mut connection = reader.card();
     assert_eq!(diversification(&mut connection), first);
-    // A reader that goes away is waited for; the session is gone.
+    // The card waits for a reader that goes away; the session is lost.
     drop(connection);
     let mut connection = reader.card();
     assert_eq!(ask(&mut connection, INITIALIZE_UPDATE), "6D00");
     assert_eq!(diversification(&mut connection), first);
     card.signal("INT");
     assert_eq!(card.0.wait().unwrap().code(), Some(130));
-    // Without a file each start is another card.
+    // Without a file each start is a new card.
     let _card = Card::start(home.path(), &["--connect", &address]);
     assert_ne!(diversification(&mut reader.card()), first);
 }

@@ -67,7 +67,7 @@ fn forged_answer(terminal: &mut Messaging, sealed: &[u8], mut input: Input<'_>) 
     let data = forge(sealed, &mut input);
     let same = status == Status::OK && data == sealed;
     match terminal.unwrap(&Response { data, status }) {
-        // An error status is told as it is; nothing else comes with it.
+        // An error status is passed on unchanged, without data.
         Ok(response) if !status.carries_mac() => assert_eq!(response, Response::status(status)),
         result => assert_eq!(result.is_ok(), same),
     }

@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
         assert_ne!(given, sound);
         return message(input.0);
     };
-    // ECDSA has two signatures for one message; nothing else may differ from what was signed.
+    // ECDSA has two valid signatures per message; nothing else may differ from what was signed.
     assert_eq!((verified.counter, verified.record), (counter, record));
     let claims = verify_message(&verified.cose, IDENTITY.public()).expect("our own message");
     assert_eq!((claims.counter, &claims.nonce, &claims.binding), (counter, expected.nonce, expected.binding));

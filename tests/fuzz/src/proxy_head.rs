@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) {
             return;
         }
     };
-    // No shorter beginning is a head, and what follows changes nothing: it is not looked at.
+    // No shorter prefix is a header, and the bytes after it are ignored.
     for short in 0..read {
         assert!(!matches!(next_step(&data[..short]), Ok(HeadStep::Done(_))), "{short} of {read}");
     }

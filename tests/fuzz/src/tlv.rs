@@ -36,7 +36,7 @@ fn walk(data: &[u8]) {
             assert!(only(found.whole, found.tag ^ 1).is_err());
             levels.push(found.value);
         }
-        // A reader that failed stands where it failed.
+        // A reader that failed stays where it failed.
         assert!(used < level.len() || (used == level.len() && reader.is_empty()));
     }
 }

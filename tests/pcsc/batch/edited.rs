@@ -8,8 +8,8 @@ use super::{Desk, SILENCE, arguments};
 use crate::{slot::Lift, stack::Stack};
 
 case!(EachCard, a_batch_whose_file_was_edited);
-/// A typo is mended, a spreadsheet makes 7 of 007, and a row whose card is begun is deleted: each is told before the first
-/// card, nobody gets a second one or somebody else's without a word, and the others go on.
+/// A typo is mended, a spreadsheet makes 7 of 007, and a row whose card is begun is deleted: each is told before the
+/// first card, nobody gets a second one or somebody else's without a word, and the others go on.
 fn a_batch_whose_file_was_edited(kind: &str) {
     let stack = Stack::start(2, "none");
     stack.rollcall(&["pki", "init"]).expect(0);
@@ -30,7 +30,7 @@ fn a_batch_whose_file_was_edited(kind: &str) {
         desk.clear();
         desk.await_empty(0);
     }
-    // The third card is lifted for good in the middle.
+    // The third card is removed for good during enrollment.
     desk.blank = 1;
     desk.put(0);
     desk.slots[&0].arm(Some(Lift { at: 15, carried_out: false }));
@@ -74,7 +74,7 @@ fn a_batch_whose_file_was_edited(kind: &str) {
     let told = &stack.ndjson(0, &run(&["--dry-run"]).iter().map(String::as_str).collect::<Vec<_>>())[0];
     assert_eq!((&told["done"], told["differences"].as_array().map(Vec::len)), (&json!(3), Some(1)), "{told}");
 
-    // Under another name the file has another journal: the register tells who may have a card already.
+    // Under another name the file has another journal, so the register tells who may already have a card.
     fs::write(&file, "id;name\n010;Zoe\n11;Kim\n").unwrap();
     let other = stack.home().join("other.csv");
     fs::rename(&file, &other).unwrap();

@@ -31,7 +31,7 @@ fn main_job(bench: &Bench, place: &Place, decisions: &str) {
     run(&["token", "block", "--yes"]);
     assert_eq!(run(&["token", "info"])[0]["state"], "blocked", "{decisions}");
     run(&["token", "unblock", "--yes"]);
-    // Answers are whole, however they came.
+    // Answers are complete, however they were transferred.
     let answer = &run(&["apdu", SELECT])[0];
     assert_eq!(answer["status"], "9000", "{decisions}: {answer}");
     assert!(answer["data"].as_str().is_some_and(|data| data.starts_with("6F")), "{decisions}: {answer}");
@@ -66,7 +66,7 @@ fn what_readers_and_cards_decide() {
     let place = Place::new(TEST_KEY);
     let mut slot = bench.put(Box::new(place.clone()), None);
     for decisions in decisions() {
-        // What the card says of itself counts from the next insertion.
+        // A changed ATR takes effect at the next insertion.
         if decisions.contains("atr=") {
             drop(bench.take(slot));
             bench.stack.reader(1, decisions.split(' ').find(|one| one.starts_with("atr=")).expect("it is there"));
@@ -93,8 +93,8 @@ fn doctor_goes_no_deeper_at_t0() {
 }
 
 case!(EachLevel, what_is_followed_and_what_is_raw);
-/// At T=0 the card says first that there is an answer (61xx), or how long it is (6Cxx): `apdu` fetches it and shows that it
-/// did, and with `--raw` leaves it to whoever typed the command.
+/// At T=0 the card says first that there is an answer (61xx), or how long it is (6Cxx): `apdu` fetches it and shows
+/// that it did, and with `--raw` leaves it to whoever typed the command.
 fn what_is_followed_and_what_is_raw() {
     let bench = Bench::new();
     let _slot = bench.put(Box::new(Place::new(TEST_KEY)), None);

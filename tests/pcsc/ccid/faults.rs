@@ -20,8 +20,8 @@ impl Row {
         driver() != "ccid:t1" && ["edc", "cut"].contains(&self.0)
     }
 
-    /// Whether a run may end like this that met what arrived damaged: the answer is that of another applet, or breaks the
-    /// protocol, or has no good MAC; and a reader at T=0 that misses a byte each time reports it.
+    /// Whether a run may end like this that met what arrived damaged: the answer is that of another applet, or breaks
+    /// the protocol, or has no good MAC; and a reader at T=0 that misses a byte each time reports it.
     fn fits_garbled(&self, status: i32, code: &str) -> bool {
         let told = [(1, "token.foreign"), (76, "token.protocol"), (77, "token.not-genuine")];
         told.contains(&(status, code)) || (driver(), self.0, status, code) == ("ccid:t0", "cut", 74, "reader.error")
@@ -31,7 +31,7 @@ impl Row {
     fn code(&self) -> Option<&'static str> {
         match (driver(), self.0) {
             (_, "lrc") => None,
-            // The card is there, and each exchange fails.
+            // The card is present, but each exchange fails.
             ("ccid:t0", _) => Some("reader.error"),
             // The reader says that the card has left, and the driver believes it.
             ("ccid:apdu", "noicc") => Some("card.left"),
@@ -57,8 +57,8 @@ const ROWS: [Row; 10] = [
 /// Enough for every retry of a run.
 const LASTING: usize = 100_000;
 
-/// Which rows are tried at this block: some, so that all have their turn within a run, or with `ROLLCALL_TEST_FAULTS=all`
-/// all.
+/// Which rows are tried at this block: some, so that all have their turn within a run, or with
+/// `ROLLCALL_TEST_FAULTS=all` all.
 fn rows(at: usize, some: usize) -> impl Iterator<Item = &'static Row> {
     let all = std::env::var_os("ROLLCALL_TEST_FAULTS").is_some_and(|which| which == "all");
     let count = if all { ROWS.len() } else { some };
@@ -76,7 +76,7 @@ impl Tally {
         let what = format!("{} at block {at}, {times} times: {} {code}", row.0, run.status);
         let expected = row.code().filter(|_| times > 1 && *is_met);
         if row.is_garbled() {
-            // What is damaged once may be of no account, or be asked for again.
+            // Damage that occurs once may not matter, or be repaired by a retry.
             let is_clean = run.status == 0 && (times == 1 || !is_met);
             assert!(is_clean || row.fits_garbled(run.status, &code), "{what}: {run:#?}");
         } else if let Some(expected) = expected {
@@ -145,7 +145,7 @@ impl Desk {
         let run = run();
         let is_met = self.bench.stack.stat(1, "met") > before;
         self.bench.stack.reader(1, "calm");
-        // What the reader said of its slot the service believes until it looks again.
+        // The service believes the reader's slot status until its next poll.
         self.bench.wait(true);
         (run, is_met)
     }
@@ -186,7 +186,7 @@ fn faults_in_an_enrollment() {
     assert!(count >= 20, "{count}");
     for at in 1..=count {
         for row in rows(at, 1) {
-            // The one and the other in turn, where not all are tried.
+            // Alternate between them unless all are tried.
             let turns = if std::env::var_os("ROLLCALL_TEST_FAULTS").is_some() {
                 &[1, LASTING][..]
             } else {
@@ -249,7 +249,7 @@ fn faults_while_a_token_is_changed() {
         desk.run(&["token", "unblock", "--yes"]).expect(0);
         lost.status == 74 && lost.stderr.contains("whether the token was changed is unknown")
     };
-    // How many blocks it takes is another number each time.
+    // The number of blocks differs each time.
     assert!((1..count + 8).rev().any(is_unknown));
     println!("{count} blocks of a change: {:#?}", tally.0);
 }
@@ -269,7 +269,7 @@ fn a_fault_that_comes_once_while_doctor_looks() {
             assert!(found.iter().all(|one| one["severity"] != "fault"), "{what}");
             assert!(found.iter().any(|one| one["probe"] == "card" && one["severity"] == "ok"), "{what}");
             let link = found.iter().find(|one| one["probe"] == "link").expect(&what);
-            // What the driver mends by itself nobody sees.
+            // Errors that the driver corrects itself are not visible.
             let is_counted = link["code"] == "link.errors" && link["facts"]["errors"] == 1;
             assert!(is_counted || driver() != "ccid:t0" && link["facts"]["errors"] == 0, "{what}");
         }
@@ -300,14 +300,15 @@ fn a_reader_that_the_service_cannot_use() {
     let events = watch.end();
     assert!(events.iter().all(|event| event["event"] != "left" && event["event"] != "refused"), "{events:#?}");
     if driver() == "ccid:t0" {
-        // More than T=0 can say; the card does not hear of it.
+        // More than T=0 can carry; it does not reach the card.
         let long = format!("80E6000000012C{}", "00".repeat(300));
         assert_eq!(desk.run(&["apdu", &long]).expect(65).code(), "card.no-extended-length");
     }
 }
 
 case!(EachLevel, what_reader_and_card_cannot_agree_on);
-/// The reader takes no parameters, or the card no other speed: the answer to reset is there, and nothing else comes about.
+/// The reader takes no parameters, or the card no other speed: the answer to reset is there, and nothing else comes
+/// about.
 fn what_reader_and_card_cannot_agree_on() {
     let mut desk = Desk::new();
     desk.enroll().expect(0);

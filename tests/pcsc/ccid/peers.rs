@@ -26,7 +26,7 @@ fn a_card_that_another_program_has_in_its_protocol() {
         assert_eq!(stack.stat(1, "protocol"), number, "{protocol}: the other program has what it chose");
         assert!(end(peer).success(), "{protocol}");
     }
-    // RAW, in which no APDUs are sent, fits nobody else: that program is named.
+    // A connection in RAW mode, which sends no APDUs, excludes all others: the program is named.
     let peer = hold(&stack, &reader, "share-raw");
     assert_eq!(stack.ndjson(75, &["scan"])[0]["error"]["code"], "reader.busy");
     let found = findings(&mut doctor(&stack, "rollcall"));

@@ -138,8 +138,9 @@ fn lifted_at_any_block() {
 }
 
 case!(EachLevel, a_card_that_has_become_slow_is_too_far);
-/// At a reader with a bound on distance a card that answers as late as over a network is refused, in a resumed tap and in a full
-/// one, and let in again once it answers as before. What was measured is forgotten with the bound, and with the person.
+/// At a reader with a bound on distance a card that answers as late as over a network is refused, in a resumed tap and
+/// in a full one, and let in again once it answers as before. What was measured is forgotten with the bound, and with
+/// the person.
 fn a_card_that_has_become_slow_is_too_far() {
     let stack = enrolled(1, 1, "virtual");
     let config = stack.home().join("config.toml");
@@ -173,7 +174,7 @@ fn a_card_that_has_become_slow_is_too_far() {
     // The first that is refused comes back with the key, and the second has none any more.
     assert_eq!(resumed, [false, true, true, false, false, true], "{said}");
 
-    // A scan has the same bound; who only asks for the id has none.
+    // A scan has the same bound; identify-only has none.
     stack.card("insert", 1);
     stack.rollcall(&["scan"]).expect(0);
     stack.reader(1, "delay=500");
@@ -183,7 +184,7 @@ fn a_card_that_has_become_slow_is_too_far() {
     std::fs::write(&config, door).unwrap();
     stack.card("remove", 1);
     let mut watch = stack.watch(&[]);
-    // What it finds there at its start is no new tap.
+    // A card already there when it starts is not a new tap.
     let mut tap = || {
         stack.card("insert", 1);
         let told = watch.next(Duration::from_secs(20));

@@ -66,8 +66,8 @@ pub struct Crowd {
     cores: PathBuf,
     said: PathBuf,
     pub keys: Canaries,
-    /// Who is still the last one to the reader: a watch or service that has just come back cannot tell a second tap of that card
-    /// from one that lies there.
+    /// Who is still the last one to the reader: a watch or service that has just come back cannot tell a second tap of
+    /// that card from one that lies there.
     last: Option<usize>,
     is_rotating: bool,
     pub told: Told,
@@ -182,7 +182,8 @@ impl Crowd {
         said.lines().rfind(is_account).expect("an account").to_owned()
     }
 
-    /// Takes events until this person's tap is told. Of others only one that is not let in any more may leave meanwhile.
+    /// Takes events until this person's tap is told. Of others only one that is not let in any more may leave
+    /// meanwhile.
     fn await_tap(&mut self, who: usize) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -228,7 +229,7 @@ impl Crowd {
         };
         let told = (event["event"].as_str().unwrap(), event["error"]["code"].as_str());
         assert_eq!(told, expected, "{event}");
-        // Who is suspended may come back with the key once, and is refused: never again after that.
+        // A suspended person may resume once more and is rejected, but never after that.
         assert!(person.may_resume || !is_resumed, "{}: {account}", person.id);
         if person.bar == Bar::No {
             person.is_in = !person.is_in;

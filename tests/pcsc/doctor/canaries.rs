@@ -38,7 +38,7 @@ fn no_secret_gets_out() {
 
     let mut secrets = secrets(&home.join("pki"));
     assert!(secrets.len() > 8, "{secrets:?}");
-    // The same bytes in the other ways of writing.
+    // The same bytes in other encodings.
     let upper: Vec<_> = secrets.iter().map(|line| line.to_uppercase()).collect();
     secrets.extend(upper);
     secrets.extend([PIN, PASSWORD, VARIABLE].map(str::to_owned));
@@ -69,7 +69,7 @@ fn no_secret_gets_out() {
             harmless("the bundle", &fs::read(&bundle).unwrap());
         }
     }
-    // Failures quote no more.
+    // Error messages do not quote secrets either.
     for command in [&["enroll", "--id", "p2", "--name", "Grace"][..], &["server", "init"]] {
         let run = stack.rollcall(command);
         assert_ne!(run.status, 0, "{run:?}");

@@ -58,7 +58,7 @@ fn cut(_: usize, mut answer: Vec<u8>) -> Vec<u8> {
 
 /// A link on which every seventh long answer comes with a flipped bit.
 fn flawed(number: usize, mut answer: Vec<u8>) -> Vec<u8> {
-    // The first exchanges are the ones that say what lies there.
+    // The first exchanges only identify the card.
     if number > 12 && number.is_multiple_of(7) && answer.first() == Some(&0x6F) {
         answer[6] ^= 1;
     }
@@ -202,7 +202,7 @@ fn doctor_finds_faults_of_cards(kind: &str) {
     let seen = one["facts"]["candidates"].as_array().expect("a list");
     assert!(seen.iter().any(|process| process["pid"] == holder.id()), "{one}");
     assert!(text(&bench.stack, 1).stdout.contains("kill "));
-    // Who may not look at others' processes is told so, and what would help.
+    // A user who may not see other users' processes is told so, with a remedy.
     let told = findings(&mut unprivileged(&bench.stack));
     let one = told.iter().find(|one| one["code"] == "reader.busy").expect("it is held");
     assert_eq!(
@@ -261,7 +261,8 @@ fn lifted_once(bench: &Bench, card: Box<dyn Card>) -> Box<dyn Card> {
 }
 
 case!(EachDriver, what_hangs_is_no_other_program);
-/// A program ends while its call hangs in the driver. Whoever else is connected to the service has nothing to do with it.
+/// A program ends while its call hangs in the driver. Whoever else is connected to the service has nothing to do with
+/// it.
 fn what_hangs_is_no_other_program(card: &str) {
     let stack = enrolled(2, 1, card);
     let reader = stack.readers().remove(0);
@@ -301,7 +302,7 @@ fn a_program_in_a_transaction_may_wait_itself() {
     let one = found.iter().find(|one| one["code"] == "reader.busy").expect("it is in use");
     assert_eq!(one["facts"]["candidates"][0]["pid"], holder.id(), "{one}");
     assert_eq!(one["command"], "sudo systemctl restart pcscd", "{one}");
-    // Below what any card needs nobody can tell whether it is the other program that takes so long.
+    // With a limit below what any card needs, it is impossible to tell whether another program causes the delay.
     let found = brief(&findings(doctor(&stack, "rollcall").env("ROLLCALL_EXCHANGE_LIMIT", "1ms")));
     assert!(found.values().all(|code| code == "config.limits"), "{found:?}");
     assert!(end(holder).success());

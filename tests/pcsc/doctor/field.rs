@@ -115,7 +115,7 @@ fn doctor_finds_no_reader() {
         assert_eq!(stack.rollcall(command).expect(1).code(), "reader.none", "{command:?}");
     }
     stack.rollcall(&["doctor"]).expect(1);
-    // USB shows one, and the service does not.
+    // USB shows a reader that the service does not.
     let script = "mount -t tmpfs none /sys && cd /sys && mkdir -p bus/usb/devices/1-1 bus/usb/devices/1-1:1.0 &&
         echo 'Some Reader' >bus/usb/devices/1-1/product && echo 0b >bus/usb/devices/1-1:1.0/bInterfaceClass &&
         exec rollcall doctor --output ndjson";
@@ -133,7 +133,8 @@ fn doctor_finds_too_many_readers() {
 }
 
 case!(Once, readers_that_differ_by_a_number_only);
-/// The service counts readers of one model: doctor says what the count is worth. Who have a serial number need no advice.
+/// The service counts readers of one model: doctor says what the count is worth. Who have a serial number need no
+/// advice.
 fn readers_that_differ_by_a_number_only() {
     // One driver for both, unlike vpcd: so they are counted.
     drive("ccid:t1");

@@ -46,7 +46,7 @@ fn doctor_finds_faults_of_the_terminal() {
     assert!(text(&stack, 0).stdout.ends_with("Everything is as it should be.\n"));
     assert_eq!(codes(&stack, &["--reader", "elsewhere"]), ["reader.unknown"]);
 
-    // Clocks, and what ends by them.
+    // Clocks, and what expires by them.
     assert_eq!(at(&stack, "+5d"), ["pki.expiring"]);
     assert_eq!(at(&stack, "+9d"), ["pki.expired"]);
     assert_eq!(at(&stack, "-2d"), ["pki.clock"]);
@@ -68,7 +68,7 @@ fn doctor_finds_faults_of_the_terminal() {
     assert_eq!(codes(&stack, &[]), ["pki.mismatch"]);
     fs::write(&key, honest).unwrap();
 
-    // Another CA than that of the certificates, and of the token.
+    // A different CA from that of the certificates and the token.
     let other = home.join("other");
     let mut strange = stack.command("rollcall");
     assert!(strange.env("ROLLCALL_HOME", &other).args(["pki", "init"]).output().unwrap().status.success());
@@ -126,7 +126,7 @@ fn doctor_finds_faults_of_the_server() {
     let honest = fs::read(&config).unwrap();
     url("https://no-such-host.invalid:7443");
     assert_eq!(codes(stack, &[]), ["server.name"]);
-    // One that takes connections and says nothing, and one that speaks something else.
+    // A server that accepts connections but never answers, and one that speaks another protocol.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     url(&format!("https://localhost:{}", silent.local_addr().unwrap().port()));
     assert_eq!(codes(stack, &[]), ["server.slow"]);
@@ -145,7 +145,7 @@ fn doctor_finds_faults_of_the_server() {
     speaks.join().unwrap();
     fs::write(&config, &honest).unwrap();
 
-    // A terminal that the server does not know any more, and one of another CA.
+    // A terminal that the server no longer knows, and one of another CA.
     let bundle = stack.home().join("door.bundle");
     let bundle = bundle.to_str().unwrap();
     stack.rollcall(&["pki", "issue", "terminal", "door", "--out", bundle]).expect(0);

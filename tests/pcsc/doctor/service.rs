@@ -27,7 +27,7 @@ fn doctor_finds_faults_of_the_service() {
     assert_eq!(codes_of(&mut unprivileged(&stack)), ["pcsc.socket-denied"]);
     mode(0o666);
 
-    // It is there, takes the connection, and does not answer: keys, state and server are looked at all the same.
+    // It accepts the connection but does not answer: keys, state and server are checked nevertheless.
     let stopped = StoppedService::stop(stack.daemon());
     let found = findings(&mut doctor(&stack, "rollcall"));
     drop(stopped);
@@ -41,13 +41,13 @@ fn doctor_finds_faults_of_the_service() {
     stack.service("stop");
     assert_eq!(codes(&stack, &[]), ["pcsc.service-down"]);
     assert!(text(&stack, 1).stdout.contains("sudo systemctl"));
-    // As it is where nothing is installed: no socket, and no program that could make one.
+    // As if nothing were installed: no socket, and no program that could create one.
     let _ = fs::remove_file(&socket);
     assert_eq!(codes(&stack, &[]), ["pcsc.service-down"]);
     assert_eq!(without_the_program(&stack), ["pcsc.not-installed"]);
     stack.service("start");
     assert_eq!(codes(&stack, &[]), Vec::<String>::new());
-    // It was killed, and its socket is still there: nobody listens, and it is told as one that does not run.
+    // It was killed and its socket remains: nobody listens, so it is reported as not running.
     stack.service("kill");
     assert_eq!(codes(&stack, &[]), ["pcsc.service-down"]);
 }
@@ -90,7 +90,7 @@ fn other_services_are_told_as_what_they_are() {
         ("newer", (|client| answer(client, 5, 0x8010_001E)) as fn(&mut UnixStream), "pcsc.version", 69),
         ("older", |client| answer(client, 3, 0x8010_001D), "pcsc.version", 69),
         ("silent", hear_only, "pcsc.version", 69),
-        // It closes without having heard anything.
+        // It closes the connection without reading anything.
         ("refusing", |client| drop(client.set_nonblocking(true)), "pcsc.denied", 77),
     ] {
         let stand_in = StandIn::start(stack.home().join(name), serve);
@@ -116,8 +116,8 @@ fn other_services_are_told_as_what_they_are() {
     }
 }
 
-/// In a mount namespace of its own, where the folders of the system's programs for root are empty, and so is that of sockets. All
-/// commands say it as doctor does.
+/// In a mount namespace of its own, where the folders of the system's programs for root are empty, and so is that of
+/// sockets. All commands say it as doctor does.
 fn without_the_program(stack: &Stack) -> Vec<String> {
     let script = "for folder in /usr/sbin /usr/local/sbin /run; do mount -t tmpfs none $folder; done
         unset PCSCLITE_CSOCK_NAME

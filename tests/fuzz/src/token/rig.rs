@@ -272,7 +272,7 @@ impl Rig {
         let answer = exchange(&mut Judged(self, Sent::By(open.role)), &wrapped, format).expect("an answer");
         let unwrapped = open.messaging.unwrap(&answer);
         if !answer.status.carries_mac() || ins == 0xA4 || ins == 0xC0 {
-            // Refused, perhaps with the end of the session: both is allowed.
+            // Rejected, with or without ending the session: both are allowed.
             self.open = Some(open);
             return;
         }
