@@ -10,10 +10,10 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// Where citations stand.
+/// Folders that contain citations.
 const FOLDERS: &[&str] = &[".ci", "applet", "docs", "examples", "scripts", "src", "tests"];
 
-/// What is made, is not ours, or is data.
+/// Generated files, third-party files, and data.
 const LEFT_OUT: &[&str] = &["applet/target", "tests/fuzz/corpus", "tests/fuzz/target", "tests/vectors/wycheproof"];
 
 /// Endings of what is read beside files without any.
@@ -22,7 +22,7 @@ const ENDINGS: &[&str] = &["c", "java", "md", "py", "rs", "sh", "toml", "trycmd"
 /// Documents that are cited with their section, outside of `docs`.
 const WITH_SECTION: &[&str] = &["protocol.md", "cli.md"];
 
-/// What was cited once, and is no document of this repository.
+/// Names cited in the past that are not documents of this repository.
 const GONE: &[&str] = &["DECISIONS", "anchors.md", "fast-tap", "names.md", "virtual-stack"];
 
 /// A file of the repository, by its path from the root.
@@ -36,12 +36,12 @@ impl File {
         self.path.ends_with(".md")
     }
 
-    /// It reads the documents, and names them for that.
+    /// Whether the file reads the documents and names them for that purpose.
     fn reads_documents(&self) -> bool {
         ["tests/citations.rs", "tests/contract.rs"].contains(&self.path.as_str())
     }
 
-    /// One line, without the marks of comments: what is cited over the end of a line is whole again.
+    /// The text as one line without comment markers, so that citations broken across lines are joined.
     fn unwrapped(&self) -> String {
         let marks = |line: &str| line.trim_start().trim_start_matches(['/', '*', '#', '!', '>']).trim().to_owned();
         self.text.lines().map(marks).collect::<Vec<_>>().join(" ")
@@ -136,7 +136,7 @@ fn wrong_citations(file: &File, documents: &Documents) -> Vec<String> {
     wrong
 }
 
-/// `docs/NAME.md` of a document that is not there.
+/// Citations `docs/NAME.md` of documents that do not exist.
 fn missing_documents(file: &File) -> Vec<String> {
     let text = file.unwrapped();
     let ends = |c: char| !(c.is_alphanumeric() || "-_./".contains(c));
@@ -241,7 +241,7 @@ fn paths_in_documents_are_there() {
     none(wrong_paths, |file| file.is_markdown() && file.path != "CHANGELOG.md");
 }
 
-/// The checks find what they look for: a check that looks at nothing would pass for ever.
+/// The checks find what they look for, because a check that looks at nothing would always pass.
 #[test]
 fn the_checks_see_violations() {
     let files = files();

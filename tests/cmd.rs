@@ -201,7 +201,7 @@ fn manual_pages_are_written_for_every_command() {
     assert_eq!((output.status.code(), told(&output, "code").unwrap().as_str()), (Some(73), "man.unwritable"));
 }
 
-/// What is typed by mistake may come from anywhere, so it is shown and not obeyed.
+/// Mistyped input may come from anywhere, so control characters in it are shown and not interpreted.
 #[test]
 fn escape_sequences_in_arguments_are_shown_and_not_obeyed() {
     let home = tempfile::tempdir().unwrap();
@@ -213,7 +213,7 @@ fn escape_sequences_in_arguments_are_shown_and_not_obeyed() {
     }
 }
 
-/// What is asked to copy, or to mend, a store that is not there makes none.
+/// Commands that copy or repair a store do not create a missing one.
 #[test]
 #[cfg(feature = "server")]
 fn a_store_that_is_not_there_is_not_made_by_who_reads_it() {

@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 
 const ROLLCALL: &str = env!("CARGO_BIN_EXE_rollcall");
 
-/// Aliases that a shell would take apart.
+/// Aliases that a shell would split.
 const CONFIG: &str = "[alias]\n\"north door\" = \"*PICC*\"\n\"desk (2) [left]\" = \"*ICC*\"\n";
 /// Names with every sign that means something to a shell, and the letters that they alone begin with.
 const SIGNS: [(&str, &str); 9] = [
@@ -323,7 +323,7 @@ fn fish_quotes_every_sign() {
     }
 }
 
-/// What fish offers behind what was typed, without what it says of it.
+/// What fish offers after the typed text, without the descriptions.
 fn offered_by_fish(home: &Path, words: &str) -> Vec<String> {
     let line = format!("source script.fish; complete -C 'rollcall {words}' | string split -f1 \\t");
     let output = Command::new("fish")

@@ -218,7 +218,7 @@ fn codes_of_doctor() -> BTreeSet<String> {
     sources.iter().flat_map(|path| codes_in(path)).collect()
 }
 
-/// What only other commands say, of the sources that doctor shares with them.
+/// Codes in sources shared with doctor that only other commands report.
 const NOT_OF_DOCTOR: [&str; 21] = [
     "crypto.failed",
     "pki.bundle",

@@ -9,7 +9,7 @@ use super::{
     token::{Token, lookup},
 };
 
-/// A log of twenty records and more.
+/// A site with a log of at least twenty records.
 fn grown(kind: &Kind) -> (Site, u64) {
     let site = Site::new(kind);
     let server = site.start();
@@ -63,7 +63,7 @@ fn the_first_bad_record_is_named(kind: &Kind) {
 }
 
 case!(EachStore, a_cut_tail_is_seen_by_what_a_terminal_was_told);
-/// Whoever cuts the end off and puts the head back has a log that is whole by itself.
+/// A log whose end was cut off and whose head was put back is consistent in itself.
 fn a_cut_tail_is_seen_by_what_a_terminal_was_told(kind: &Kind) {
     let (site, records) = grown(kind);
     let server = site.start();

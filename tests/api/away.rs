@@ -37,7 +37,7 @@ fn name(site: &Site) -> String {
     site.store.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned()
 }
 
-/// A statement of whoever administers the database.
+/// Runs a statement as the database's administrator.
 fn sql(url: &str, statement: String) {
     block_on(async {
         let mut c = PgConnection::connect(url).await.unwrap();
@@ -46,7 +46,7 @@ fn sql(url: &str, statement: String) {
     });
 }
 
-/// What a statement of whoever administers the database finds.
+/// The result of a query run as the database's administrator.
 pub fn text(url: &str, statement: &'static str) -> String {
     block_on(async {
         let mut c = PgConnection::connect(url).await.unwrap();
@@ -56,7 +56,7 @@ pub fn text(url: &str, statement: &'static str) -> String {
     })
 }
 
-/// From now on nobody changes anything in this database, and who was connected is not any more.
+/// Makes this database read-only and disconnects its clients.
 fn fence(postgres: &str, name: &str) {
     sql(
         postgres,
@@ -113,7 +113,7 @@ fn a_database_that_takes_no_changes_is_named_and_found_again(kind: &Kind) {
     assert_eq!(site.verify(&[])["whole"], true);
 }
 
-/// A site whose server logs in by a role of its own, and that role.
+/// A site whose server logs in with its own role, and that role.
 fn with_own_role(kind: &Kind) -> (Site, String) {
     let mut site = Site::bare(kind);
     let role = format!("role_{}", name(&site));
@@ -215,7 +215,7 @@ fn a_database_that_ended_every_connection_is_not_missed(kind: &Kind) {
     assert_eq!(admin.users(None, 100).unwrap().items.len(), 10);
 }
 
-/// A way to this database on which the answer to the first COMMIT after these words is lost, with its connection.
+/// A proxy to this database that loses the answer to the first COMMIT after these words, along with its connection.
 fn losing(site: &Site, words: &'static str) -> String {
     let (before, folder) = site.store.rsplit_once("host=").unwrap();
     let way = site.home.path().join("way");
@@ -267,7 +267,7 @@ fn a_connection_that_breaks_while_the_tables_are_made_is_not_missed(kind: &Kind)
 }
 
 case!(Postgres, a_change_whose_end_was_lost_is_not_made_again);
-/// Whether it was made the server does not know: it says so, and leaves it to whoever asked.
+/// The server does not know whether the change was made: it says so, and leaves it to the client to retry.
 fn a_change_whose_end_was_lost_is_not_made_again(kind: &Kind) {
     let mut site = Site::new(kind);
     site.store = losing(&site, "INSERT INTO users");
@@ -327,13 +327,13 @@ fn restart(words: &[&str]) {
     assert!(Command::new(control).args(words).status().unwrap().success(), "{words:?}");
 }
 
-/// Whether this is said of a store that is gone, or on its way out.
+/// Whether this error is about a store that is gone or going down.
 fn is_gone(error: &ServerError) -> bool {
     let words = ["it cannot be reached", "it is being stopped or started"];
     matches!(error, ServerError::Busy(why, _) if words.iter().any(|word| why.contains(word)))
 }
 
-/// Whether the counters say that the store is up, or not; they have what the server itself counted.
+/// Whether the counters say that the store is up or down as expected; they include what the server itself counted.
 fn is_store_up(client: &ServerClient, is_up: bool) -> bool {
     let metrics = client.metrics().unwrap();
     assert!(metrics.contains("rollcall_requests_total{"), "{metrics}");
@@ -341,7 +341,7 @@ fn is_store_up(client: &ServerClient, is_up: bool) -> bool {
 }
 
 case!(Sqlite, counters_are_told_while_the_store_is_away);
-/// To terminals that the server knew, and nobody else; and nothing but the counters.
+/// Only to terminals that the server knew, and only the counters.
 fn counters_are_told_while_the_store_is_away(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
@@ -456,7 +456,7 @@ fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
 }
 
 case!(Sqlite, who_comes_while_a_store_is_waited_for_is_turned_away);
-/// Also while the server waits for the answer of a host that says nothing.
+/// Also while the server waits for a host that does not answer.
 fn who_comes_while_a_store_is_waited_for_is_turned_away(kind: &Kind) {
     let mut site = Site::new(kind);
     let host = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -554,7 +554,7 @@ fn behind_a_pooler_of_transactions(kind: &Kind) {
 }
 
 case!(Postgres, a_pooler_of_statements_is_refused_by_name);
-/// It gives each statement another connection: nothing is made through it, and it is said what to set.
+/// It uses another connection for each statement: nothing is created through it, and the error says what to set.
 fn a_pooler_of_statements_is_refused_by_name(kind: &Kind) {
     let mut site = Site::new(kind);
     let direct = site.store.clone();

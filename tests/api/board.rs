@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{Kind, Site, site::Process};
 
-/// The messages of a board, as a page reads them.
+/// The messages of a board, as a page receives them.
 struct Page(BufReader<TcpStream>);
 
 impl Page {
@@ -29,7 +29,7 @@ impl Page {
         Self(BufReader::new(stream))
     }
 
-    /// The first message that fits, or a change in a state that does.
+    /// Reads until a message fits, or a change inside a state message does.
     fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
         loop {
             let mut line = String::new();

@@ -70,7 +70,7 @@ fn each_body_is_read_strictly(kind: &Kind) {
 }
 
 case!(EachStore, a_connection_that_the_server_breaks_off_ends_in_order);
-/// Otherwise a client could not tell it from a line that somebody cut.
+/// Otherwise a client could not tell it from a severed connection.
 fn a_connection_that_the_server_breaks_off_ends_in_order(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
@@ -161,7 +161,7 @@ fn what_keeps_to_its_schema_is_taken_in_every_form(kind: &Kind) {
 }
 
 case!(EachStore, what_can_be_got_can_be_asked_for_without_its_body);
-/// Probes of proxies ask so.
+/// Health probes of proxies use HEAD.
 fn what_can_be_got_can_be_asked_for_without_its_body(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();

@@ -23,7 +23,7 @@ const USERS: usize = 4000;
 const EVENTS: i64 = 4000;
 const KILLS: usize = 12;
 
-/// Asks until it is answered: what a client does whose server was killed, not knowing what was done.
+/// Retries until answered, as a client does that does not know what its killed server has done.
 fn until_answered<T>(mut ask: impl FnMut() -> Result<T, ServerError>) -> T {
     for _ in 0..2000 {
         match ask() {

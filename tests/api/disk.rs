@@ -6,7 +6,7 @@ use rollcall::server_client::{ServerClient, ServerError};
 
 use super::{Kind, Site, small_disk::SmallDisk, token::user};
 
-/// Puts users until one is refused; who was taken, and why the last one was not.
+/// Puts users until one is rejected; returns those accepted, and why the last one was not.
 fn put_until_refused(admin: &ServerClient, round: usize) -> (Vec<String>, String) {
     let mut kept = Vec::new();
     for n in 0..1000 {

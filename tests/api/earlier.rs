@@ -15,7 +15,7 @@ fn first_release(kind: &Kind, authority: &[u8]) -> String {
 }
 
 case!(EachStore, what_a_store_of_the_first_release_holds_is_there_afterwards);
-/// What it holds is there afterwards, its log is whole and goes on, and a backup of it can be restored.
+/// Its contents are there afterwards, its log is intact and continues, and a backup of it can be restored.
 fn what_a_store_of_the_first_release_holds_is_there_afterwards(kind: &Kind) {
     let site = Site::bare(kind);
     site.fill(first_release(kind, &site.admin.authority.point().key_identifier()));
@@ -82,7 +82,7 @@ fn what_a_store_of_the_first_release_holds_is_there_afterwards(kind: &Kind) {
 }
 
 case!(EachStore, a_log_of_the_first_release_that_was_changed_stays_broken);
-/// The same store, with one letter of its log changed: nothing of the takeover mends that.
+/// The same store with one letter of its log changed: the upgrade must not repair that.
 fn a_log_of_the_first_release_that_was_changed_stays_broken(kind: &Kind) {
     let site = Site::bare(kind);
     let text = first_release(kind, &site.admin.authority.point().key_identifier());

@@ -26,7 +26,7 @@ fn a_file_that_stays_locked_is_told_of(kind: &Kind) {
 }
 
 case!(Sqlite, who_reads_is_answered_while_a_file_is_locked);
-/// Whoever waits for the file keeps no other waiting, also where the server has one processor.
+/// A request that waits for the file does not delay others, even if the server has one processor.
 fn who_reads_is_answered_while_a_file_is_locked(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start_with_one_thread();

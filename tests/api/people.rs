@@ -347,7 +347,7 @@ fn a_name_is_another_terminals_unless_all_of_its_keys_are_the_same(kind: &Kind) 
 }
 
 case!(EachStore, the_server_knows_the_certificate_that_a_terminal_comes_with);
-/// It was renewed where the CA's key lies: the server hears of it with the next request, and keeps the later end.
+/// It was renewed where the CA's key is: the server learns of it from the next request, and keeps the later expiry.
 fn the_server_knows_the_certificate_that_a_terminal_comes_with(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();

@@ -99,7 +99,7 @@ fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
 /// What a person's line says.
 type Line = (String, usize, i64, PresenceState);
 
-/// The rules, one event after the other: nothing in common with how the store does it.
+/// The rules applied one event at a time, independently of how the store does it.
 fn replay(events: &[&Drawn], epochs: &BTreeMap<(usize, usize), usize>, until: i64) -> BTreeMap<String, Line> {
     let happened: Vec<_> = events.iter().copied().filter(|event| event.at <= until).collect();
     // The lowest number received of each list, and its time.
@@ -533,7 +533,7 @@ fn the_command_line_tells_who_is_here(kind: &Kind) {
 }
 
 case!(EachStore, a_batch_that_contradicts_what_is_kept_leaves_nothing);
-/// A terminal that was restored gives numbers away a second time; a later release may say more of the same event.
+/// A restored terminal reuses event numbers; a later release may report more about the same event.
 fn a_batch_that_contradicts_what_is_kept_leaves_nothing(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();

@@ -113,7 +113,7 @@ fn a_user_is_forgotten_and_the_log_holds(kind: &Kind) {
 }
 
 case!(EachStore, who_was_forgotten_is_named_by_no_later_event);
-/// A door says who left because the token is refused now, and one that was away tells of days before; sent again, too.
+/// A door reports who left because the token is now rejected, and one that was offline reports days late; repeats too.
 fn who_was_forgotten_is_named_by_no_later_event(kind: &Kind) {
     let (site, server, door, token) = lived(kind);
     let admin = site.admin.client(server.port);
@@ -232,7 +232,7 @@ fn what_is_old_is_forgotten_and_never_taken_again(kind: &Kind) {
 }
 
 case!(Postgres, retention_waits_for_who_decides);
-/// Both change many tokens: who waits has none of them yet, or two could wait for each other.
+/// Both change many tokens: the one that waits must hold none of them, or the two could deadlock.
 fn retention_waits_for_who_decides(kind: &Kind) {
     let (site, server, door, token) = lived(kind);
     let authority = site.admin.authority.point().key_identifier();
@@ -270,7 +270,7 @@ fn a_nonce_is_kept_for_ninety_days(kind: &Kind) {
 }
 
 case!(EachStore, who_stays_is_named_by_what_is_left);
-/// The arrival is forgotten, and a later word of the same stay is not.
+/// The arrival is deleted by retention, but a later event of the same stay is not.
 fn who_stays_is_named_by_what_is_left(kind: &Kind) {
     let (site, server, door, token) = lived(kind);
     let now = Timestamp::now();
@@ -290,7 +290,7 @@ fn who_stays_is_named_by_what_is_left(kind: &Kind) {
     assert_eq!(here[0].reader.as_deref(), Some("R"));
 }
 
-/// What a store of the first release has not.
+/// What a store of the first release does not have.
 const LATER: [&str; 22] = [
     "DROP TABLE equipment",
     "ALTER TABLE proofs DROP COLUMN terminal",

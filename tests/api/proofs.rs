@@ -70,7 +70,7 @@ fn malleated(cose: &[u8]) -> Vec<u8> {
     [rest, &other.to_vec_padded(32).unwrap()].concat()
 }
 
-/// What a connection did is counted when it has ended.
+/// Statistics of a connection are counted when it has ended.
 fn await_counts(site: &Site) {
     let until = Instant::now() + Duration::from_secs(30);
     let others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";

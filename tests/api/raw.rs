@@ -13,7 +13,7 @@ use openssl::{
 use rollcall::crypto::ec::KeyPair;
 use serde_json::Value;
 
-/// Who connects: a key and a certificate, or nobody.
+/// The client's identity: a key and a certificate, or none.
 pub type Identity<'a> = Option<(&'a KeyPair, &'a [u8])>;
 
 /// An open connection.
@@ -32,7 +32,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The code of a problem; it has the form of one.
+    /// The code of a problem document, whose format is checked.
     pub fn code(&self) -> String {
         let problem = self.json();
         let code = problem["code"].as_str().unwrap_or_default().to_owned();
@@ -51,7 +51,7 @@ impl Raw {
         Self::over(stream, ca, identity)
     }
 
-    /// The same over a connection that has said something already.
+    /// The same over a connection on which something has already been sent.
     pub fn over(stream: TcpStream, ca: &[u8], identity: Identity<'_>) -> Result<Self, String> {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
         builder.cert_store_mut().add_cert(X509::from_der(ca).unwrap()).unwrap();
@@ -77,7 +77,7 @@ impl Raw {
         sent.map_err(|error| error.to_string())
     }
 
-    /// Says that nothing more comes.
+    /// Closes the sending side.
     pub fn end_half(&mut self) {
         self.0.shutdown().unwrap();
     }

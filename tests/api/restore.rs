@@ -59,7 +59,7 @@ impl EventSource for Events {
     }
 }
 
-/// A terminal that asks as the program does.
+/// A terminal that queries the server as the program does.
 struct Asker {
     worker: LookupWorker,
     news: mpsc::Receiver<ServerEvent>,
@@ -95,7 +95,7 @@ impl Asker {
         answer.recv_timeout(LONG).unwrap()
     }
 
-    /// Ends after what is due; what was told.
+    /// Ends after pending work; returns what was reported.
     fn finish(self) -> Vec<ServerEvent> {
         self.worker.finish();
         self.news.try_iter().collect()
@@ -127,7 +127,7 @@ fn stored(server: &Process, terminal: &Terminal, list: u128) -> u32 {
 }
 
 case!(EachStore, a_backup_holds_what_was_there);
-/// Taken while the server runs; over what is there only when told so, all of it or nothing.
+/// It is taken while the server runs, and replaces an existing store only on request, completely or not at all.
 fn a_backup_holds_what_was_there(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();

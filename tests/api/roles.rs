@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Kind, Site, raw::Raw, token::Token};
 
-/// A request that a route takes, as far as that is possible without changing who may ask.
+/// A request that a route accepts, as far as that is possible without changing permissions.
 fn body(path: &str, token: &Token) -> Option<Value> {
     let request = serde_json::to_value(token.request("7")).unwrap();
     Some(match path {
@@ -143,7 +143,7 @@ fn a_revocation_holds_on_open_connections(kind: &Kind) {
 }
 
 case!(EachStore, the_document_and_the_routes_are_one);
-/// Every path of the document with every method: what is in it answers, and nothing else does.
+/// Tries every path of the document with every method: only documented ones are served.
 fn the_document_and_the_routes_are_one(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();

@@ -16,7 +16,7 @@ use super::{
     token::{Token, nonce},
 };
 
-/// The administrator, with the keys that are here now, once the server knows them.
+/// The administrator with the current keys, once the server knows them.
 fn administrator(home: &PkiDir, port: u16) -> ServerClient {
     let tls = home.load_terminal_tls(Timestamp::now()).unwrap();
     let url = format!("https://localhost:{port}");

@@ -42,12 +42,12 @@ impl Kind {
     }
 }
 
-/// The place of one server, or of several on one store.
+/// The environment of one server, or of several on one store.
 pub struct Site {
     pub home: tempfile::TempDir,
     pub store: String,
     kind: Kind,
-    /// The administrator, whose keys lie in `home`.
+    /// The administrator, whose keys are in `home`.
     pub admin: Terminal,
 }
 
@@ -85,13 +85,13 @@ pub struct Process {
     child: Child,
     pub port: u16,
     pub log: PathBuf,
-    /// Until it has said where it listens.
+    /// Present until it has reported where it listens.
     stdout: Option<ChildStdout>,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// Runs something asynchronous to its end.
+/// Runs a future to completion.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
@@ -104,7 +104,7 @@ impl Site {
         site
     }
 
-    /// With a store that is not there yet, or empty.
+    /// A site whose store does not exist yet, or is empty.
     pub fn bare(kind: &Kind) -> Self {
         let home = tempfile::tempdir().unwrap();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -145,12 +145,12 @@ impl Site {
         command
     }
 
-    /// One of our commands.
+    /// Runs one of our commands.
     pub fn rollcall(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    /// One of our commands, that goes on meanwhile.
+    /// Starts one of our commands in the background.
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::null()).spawn().unwrap()
     }
@@ -159,14 +159,14 @@ impl Site {
         self.start_on(0, "0")
     }
 
-    /// On this port, with so many requests a second for each terminal (0: no limit).
+    /// Starts a server on this port, with this many requests per second for each terminal (0: no limit).
     pub fn start_on(&self, port: u16, rate: &str) -> Process {
         let mut process = self.begin(port, rate);
         process.await_listening();
         process
     }
 
-    /// The same, that may have to wait for its store.
+    /// The same, for a server that may have to wait for its store.
     pub fn begin(&self, port: u16, rate: &str) -> Process {
         let listen = format!("127.0.0.1:{port}");
         self.begun(self.serving(&listen, rate), port)
@@ -181,7 +181,7 @@ impl Site {
         process
     }
 
-    /// A server that runs and outlives the signal of a file that may not grow.
+    /// A server that survives the signal sent when a file may not grow.
     pub fn start_limited(&self) -> Process {
         let command = self.serving("127.0.0.1:0", "0");
         let mut shell = Command::new("sh");
@@ -225,14 +225,14 @@ impl Site {
         Terminal { name: name.to_owned(), keys, tls, authority: self.admin.authority.clone() }
     }
 
-    /// What `rollcall status` says of an area.
+    /// What `rollcall status` reports about an area.
     pub fn area(&self, area: &str) -> serde_json::Value {
         let output = self.rollcall(&["status", "-o", "ndjson"]);
         let found = objects::lines(std::str::from_utf8(&output.stdout).unwrap());
         found.into_iter().find(|one| one["area"] == area).unwrap_or_else(|| panic!("{area}: {output:?}"))
     }
 
-    /// A statement that nobody makes over the API.
+    /// Runs a statement on the store that the API does not offer.
     pub fn sql(&self, statement: &'static str) -> u64 {
         match &self.kind {
             Kind::Sqlite => {
@@ -252,7 +252,7 @@ impl Site {
         rusqlite::Connection::open(self.store.strip_prefix("sqlite://").unwrap()).unwrap()
     }
 
-    /// Makes a store as this text says, where there is none.
+    /// Creates a store from this SQL text, where there is none.
     pub fn fill(&self, text: String) {
         match &self.kind {
             Kind::Sqlite => self.file().execute_batch(&text).unwrap(),
@@ -295,7 +295,7 @@ impl Process {
         self.child.wait().unwrap().code()
     }
 
-    /// Of its process.
+    /// The id of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -305,7 +305,7 @@ impl Process {
         self.said().matches(what).count()
     }
 
-    /// Waits until it has written this so often: a log is written beside the answers.
+    /// Waits until it has written this so many times: the log is written independently of the answers.
     pub fn await_told(&self, what: &str, times: usize) {
         let until = Instant::now() + Duration::from_secs(30);
         while self.told(what) < times {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::site::Terminal;
 
-/// A token whose keys the test has.
+/// A token whose private keys the test holds.
 pub struct Token {
     pub id: Uuid,
     pub identity: KeyPair,
@@ -45,7 +45,7 @@ impl Token {
         }
     }
 
-    /// One that is registered.
+    /// A registered token.
     pub fn registered(server: &ServerClient, user_id: &str) -> (Self, TokenCertificates) {
         let token = Self::new();
         let certificates = server.register_token(&token.request(user_id)).unwrap();
@@ -101,7 +101,7 @@ pub fn code<T: std::fmt::Debug>(answer: Result<T, rollcall::server_client::Serve
     }
 }
 
-/// What a terminal has seen of the audit log that asks for the first time.
+/// What a terminal knows of the audit log at its first request.
 pub fn nothing_told() -> AuditHead {
     AuditHead { seq: 0, hash: String::new() }
 }

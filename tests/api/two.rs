@@ -22,7 +22,7 @@ use super::{
 const TERMINALS: u32 = 4;
 const ROUNDS: u32 = 60;
 
-/// How often a proof was taken.
+/// How often proofs were accepted.
 #[derive(Default)]
 struct Tally {
     taken: AtomicU32,

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Crate, Names, Source};
 
-/// The circles that there still are, each as a module and its parts: this list gets only shorter.
+/// Known circular dependencies, each as a module and its parts: this list may only get shorter.
 const KNOWN: &[(&str, &[&str])] = &[];
 
-/// A module and the parts of it that lead back to themselves over each other.
+/// A module and those of its parts that depend on each other in a circle.
 type Circle = (String, Vec<String>);
 
 /// The circles, and the imports that make each. What a part takes from the module above it is no import of another
@@ -40,7 +40,7 @@ fn circles(all: &Crate) -> BTreeMap<Circle, Vec<String>> {
     found
 }
 
-/// All parts that one leads to, itself only over others.
+/// All parts reachable from one; the part itself only through others.
 fn reached(part: &str, parts: &BTreeMap<String, BTreeMap<String, String>>) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut open = vec![part.to_owned()];

@@ -14,7 +14,7 @@ const SHARED: &[(&str, &str)] = &[
     ("Result", "an alias for the results of one module, as the standard library has them"),
 ];
 
-/// Names that are used twice today. This list gets only shorter: a type that comes has a name of its own.
+/// Names that are used twice today. This list may only get shorter: new types need unique names.
 const TO_BE_RENAMED: &[&str] = &[];
 
 /// The names of types that are defined in several places, and where.

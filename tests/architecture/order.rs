@@ -68,7 +68,7 @@ impl Rules<'_> {
         self.map.iter().position(|row| row.iter().any(|name| name == module))
     }
 
-    /// What a file imports and may not. Each permission that was needed is noted.
+    /// The forbidden imports of a file. Records each permission that was needed.
     fn faults(&self, source: &Source, used: &mut BTreeSet<String>) -> Vec<String> {
         let layer = source.layer();
         let mut faults = Vec::new();
@@ -90,7 +90,7 @@ impl Rules<'_> {
         faults
     }
 
-    /// The permissions that there are.
+    /// All permissions.
     fn permissions(&self) -> BTreeSet<String> {
         self.narrow.iter().flat_map(|(who, may)| may.iter().map(move |what| format!("{who} -> {what}"))).collect()
     }

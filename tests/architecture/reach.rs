@@ -42,7 +42,7 @@ fn is_root(path: &str) -> bool {
     )
 }
 
-/// The files that nothing names.
+/// The files that no module declaration leads to.
 fn forgotten(all: &[(String, String)], manifest: &str) -> Vec<String> {
     let pointed_at: BTreeSet<_> = all.iter().flat_map(|(path, text)| pointed_at(path, text)).collect();
     let text = |path: &str| all.iter().find(|(one, _)| one == path).map(|(_, text)| text.as_str());

@@ -143,7 +143,7 @@ fn tree(before: &[String], rest: &mut &str, leaves: &mut Vec<(Names, String)>) {
     leaves.push((path, name));
 }
 
-/// All files, and who is who.
+/// All files, with their modules and names.
 pub struct Crate {
     pub sources: Vec<Source>,
     imports: BTreeMap<Names, Vec<Import>>,
@@ -175,7 +175,7 @@ impl Crate {
         Self::new(files.map(|(path, text)| Source::new(&path, &text)).collect())
     }
 
-    /// The module that a path leads to in the end, through whatever passes it on.
+    /// The module that a path finally leads to, through re-exports.
     pub fn target(&self, path: &[String]) -> Names {
         self.follow(path, 8)
     }

@@ -112,8 +112,8 @@ fn nothing_panics_without_saying_why_it_cannot() {
     none(panics);
 }
 
-/// Who may say in the place of keys whether a receipt, a MAC or a signature held: the replay of a trace; the others hand
-/// on what the link below them says, and that of a card says nothing.
+/// Who may say in the place of keys whether a receipt, a MAC or a signature held: the replay of a trace; the others
+/// hand on what the link below them says, and that of a card says nothing.
 const VOUCHING: &[&str] = &["src/card/link.rs", "src/card/meter.rs", "src/card/trace/"];
 
 fn vouching(source: &Source) -> Vec<String> {
@@ -131,7 +131,7 @@ fn only_a_replay_speaks_for_keys() {
     assert_eq!(vouching(&Source::new("src/tap/terminal.rs", "let link = Replay::new(records);\n")).len(), 1);
 }
 
-/// A check that looks at nothing would pass for ever.
+/// Guards against a check that looks at nothing and so always passes.
 #[test]
 fn misplaced_words_are_seen() {
     let source = |path, text: &str| Source::new(path, text);

@@ -14,7 +14,7 @@ use rollcall::{
     emulator::{PersistentState, SoftwareToken, VolatileStore},
 };
 
-/// Start keys, all three alike.
+/// A start key, used for all three keys.
 pub type StartKey = [u8; 16];
 
 /// A card: an APDU in, an APDU out.
@@ -123,7 +123,7 @@ pub fn end() {
     IDLE.lock().map(|mut idle| idle.clear()).unwrap_or_default();
 }
 
-/// One is there until it is dropped.
+/// Holds a simulator until dropped.
 struct Simulated(Option<(StartKey, Bridge)>);
 
 impl Simulated {

@@ -54,7 +54,7 @@ fn check(object: &Value) {
     assert!(faults.is_empty(), "{faults:#?} of {object}");
 }
 
-/// The schema as the program prints it; made strict, for what it does not describe nobody can rely on.
+/// The schema as the program prints it, made strict, because nobody can rely on what it does not describe.
 fn validator(name: &str) -> Arc<Validator> {
     static KNOWN: OnceLock<Mutex<BTreeMap<String, Arc<Validator>>>> = OnceLock::new();
     let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);

@@ -34,7 +34,7 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// Plays a recording with nothing around it: no service, no state folder, no variable.
+/// Plays a recording in isolation: no service, no state folder, no variables.
 pub fn play(file: &Path, personal: bool) -> Value {
     let home = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_rollcall"))

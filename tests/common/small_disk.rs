@@ -11,7 +11,7 @@ use std::{
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// In this folder, which it makes.
+    /// Mounts it in this folder, which is created.
     pub fn mount(folder: &Path) -> Option<Self> {
         fs::create_dir(folder).unwrap();
         let mut mount = Command::new("mount");
@@ -19,7 +19,7 @@ impl SmallDisk {
         mount.status().is_ok_and(|status| status.success()).then(|| Self(folder.to_owned()))
     }
 
-    /// Leaves no room; there is room again when the file is cut.
+    /// Fills the disk; truncating the file frees it again.
     pub fn fill(&self) -> File {
         let mut file = File::create(self.0.join("filler")).unwrap();
         while file.write_all(&[1; 512]).is_ok() {}

@@ -6,7 +6,7 @@ use crate::{
     terminal::{CardRig, Channel, apdus},
 };
 
-/// Valid until the second before the date that every card here has.
+/// Expired one second before the date that every card here has.
 const EXPIRED: (&str, &str) = ("250101000000", "261031235959");
 
 fn channel(rig: &mut CardRig, class: u8, (from, to): (&str, &str)) -> Channel {

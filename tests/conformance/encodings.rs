@@ -9,7 +9,7 @@ use crate::{
     terminal::{CardRig, Channel, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
 
-/// A command with right data, where tags and lengths stand in them, and what other data are answered with.
+/// A command with valid data, the positions of tags and lengths in it, and the status for other data.
 struct Form {
     header: &'static str,
     data: Vec<u8>,
@@ -22,7 +22,7 @@ fn form(header: &'static str, data: Vec<u8>, structure: &[usize], want: u16) -> 
 }
 
 impl Form {
-    /// All data that are nearly right.
+    /// All almost valid variants of the data.
     fn bent(&self) -> Vec<Vec<u8>> {
         let mut out: Vec<_> = (0..self.data.len()).map(|length| self.data[..length].to_vec()).collect();
         out.push([&self.data[..], &[0]].concat());

@@ -16,7 +16,7 @@ pub static ATTACKS: AtomicUsize = AtomicUsize::new(0);
 pub const DATE: &str = "323631313031303030303030";
 const MINUTE_LATER: &str = "323631313031303030313030";
 
-/// All that a token lets its administrator see.
+/// Everything a token lets its administrator read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot {
     select: Vec<u8>,
@@ -72,7 +72,7 @@ impl CardRig {
         assert_eq!(self.raw("04CA0100 08 0000000000000000 00"), 0x6982, "{what}: a channel is still open");
     }
 
-    /// The next right command of this channel is refused.
+    /// Asserts that the next valid command of this channel is rejected.
     pub fn assert_wiped(&mut self, channel: &mut Channel, what: &str) {
         let status = self.chain(&channel.command("04CA0100", &[])).sw;
         assert_eq!(status, 0x6982, "{what}: the session still stands");

@@ -208,7 +208,7 @@ fn agreement_replayed(kind: &str) {
 }
 
 case!(EachCard, first_mac_proves_the_terminal);
-/// Whoever sends a certificate that is not theirs gets a receipt, and cannot make a C-MAC.
+/// A terminal that sends another's certificate gets a receipt, but cannot make a C-MAC.
 fn first_mac_proves_the_terminal(kind: &str) {
     let mut rig = CardRig::issued(kind);
     let own = rig.own.unwrap();

@@ -200,7 +200,7 @@ fn card_that_lies_for_ever(kind: &str) {
 }
 
 case!(EachCard, card_that_lies_to_who_remembers_it);
-/// A terminal that remembers the certificates of the token: the handshake comes sooner, and is tried twice at most.
+/// A terminal that has cached the token's certificates: the handshake comes sooner, and is tried twice at most.
 fn card_that_lies_to_who_remembers_it(kind: &str) {
     let mut trial = Trial::new(kind, false);
     let memory = MapMemory::default();
@@ -232,7 +232,7 @@ fn resident() -> usize {
 }
 
 case!(Virtual, card_that_lies_ten_thousand_times);
-/// In a process of its own, where nothing else takes memory.
+/// In a separate process, where nothing else allocates memory.
 fn card_that_lies_ten_thousand_times(kind: &str) {
     let run = std::process::Command::new(std::env::current_exe().unwrap())
         .env("ROLLCALL_TEST_MEMORY", kind)

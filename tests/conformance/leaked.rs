@@ -24,7 +24,7 @@ fn thief(rig: &mut CardRig, certificate: &[u8], terminal: &Point, kvn: u8) -> Ch
     Channel { keys: derived.keys, chain, counter: 0 }
 }
 
-/// A set whose terminal's private key nobody here has any more.
+/// A set and a terminal certificate whose private key the attacker does not have.
 fn sniffed(kind: &str) -> (CardRig, Vec<u8>, Point) {
     let mut rig = CardRig::private(kind);
     let victim = *rig.terminal.public();

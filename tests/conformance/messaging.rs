@@ -434,7 +434,7 @@ fn a_session_ends_with_select_and_reset(kind: &str) {
 }
 
 case!(EachCard, other_channels_leave_the_session);
-/// What the platform answers is no command of the applet's: its session goes on.
+/// Commands answered by the platform do not reach the applet: its session continues.
 fn other_channels_leave_the_session(kind: &str) {
     untouched(kind, |rig| {
         let mut channel = rig.open(ADMIN);

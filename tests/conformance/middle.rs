@@ -18,7 +18,7 @@ use crate::{
     terminal::{Answer, CardRig, Channel, new_key},
 };
 
-/// What he does to the answer of INTERNAL AUTHENTICATE.
+/// What the man in the middle does to the answer of INTERNAL AUTHENTICATE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Nothing,
@@ -130,7 +130,7 @@ impl Link for Middle<'_> {
 }
 
 impl Middle<'_> {
-    /// Gives what stands in `waiting`, and keeps the rest for GET RESPONSE.
+    /// Returns what is in `waiting`, and keeps the rest for GET RESPONSE.
     fn pass(&mut self, rest: Vec<u8>) -> Vec<u8> {
         let piece = std::mem::replace(&mut self.waiting, rest);
         if self.waiting.len() <= 2 {

@@ -91,7 +91,7 @@ impl CardRig {
         (channel, left)
     }
 
-    /// Nothing comes of this key any more, whatever is sent under it.
+    /// Asserts that this key no longer works, whatever is sent under it.
     fn assert_no_slot(&mut self, tid: [u8; 8], key: &Key128, what: &str) {
         let resume = self.resume_as(tid, key);
         self.assert_no_channel(resume, what);

@@ -203,7 +203,7 @@ fn dead_keys() -> rollcall::channel::messaging::SessionKeys {
     rollcall::channel::messaging::SessionKeys { enc: key(), mac: key(), rmac: key(), dek: key() }
 }
 
-/// Who speaks in a channel, and the life cycle in which they can.
+/// The roles that can have a channel, each with the life cycle state in which it can.
 const CHANNELS: [(Life, char); 8] = [
     (Life::Issued, 'R'),
     (Life::Issued, 'W'),
@@ -276,7 +276,7 @@ fn table_of_instructions_in_a_channel(kind: &str) {
     }
 }
 
-/// A row with data that fit nobody.
+/// A row with data that is valid for no role.
 fn unfit(life: Life, role: char, row: &Row) -> u16 {
     let ins = from_hex(row.header)[1];
     let open_when_blocked = ["CABF21", "CA0083", "CAFF33"].contains(&&row.header[2..]);

@@ -69,7 +69,7 @@ pub enum Lie {
     Status(u16),
     /// The data, and another status.
     WithStatus(u16),
-    /// One bit of it all; what is shorter has it earlier.
+    /// Flips one bit of the whole answer; in shorter answers an earlier one.
     Flip(usize),
     /// The first so many bytes, status included or not.
     Cut(usize),
@@ -95,7 +95,7 @@ pub struct Liar<'a> {
     pub earlier: &'a [Vec<u8>],
     /// The honest answers of this one.
     pub answers: Vec<Vec<u8>>,
-    /// Whether anything told differs from the truth.
+    /// Whether any answer differed from the honest one.
     pub lied: bool,
 }
 

@@ -22,7 +22,7 @@ use crate::{
 
 /// `{1: "a", 2: "b"}`.
 pub const RECORD: [u8; 7] = [0xA2, 1, 0x61, b'a', 2, 0x61, b'b'];
-/// The start keys of every card here, all three alike.
+/// The start key of every card here, used for all three keys.
 pub const START: [u8; 16] = [0x77; 16];
 pub const SELECT: &str = "00A404000AF0524F4C4C43414C4C0100";
 pub const KVN_OWN: u8 = 0x41;
@@ -126,7 +126,7 @@ pub fn apdus(header: [u8; 4], data: &[u8]) -> Vec<Vec<u8>> {
     out
 }
 
-/// A card and everything that stands around it.
+/// A card with everything around it.
 pub struct CardRig {
     pub card: Box<dyn Card>,
     pub own: Option<Point>,

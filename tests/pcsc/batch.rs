@@ -59,7 +59,7 @@ impl<'a> Desk<'a> {
         file
     }
 
-    /// Lifts every card that lies there; nobody wants them any more.
+    /// Removes every card on the readers; they are no longer needed.
     fn clear(&mut self) {
         for slot in std::mem::take(&mut self.slots).into_values() {
             slot.remove();
@@ -74,7 +74,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// A card that comes before the service has seen the other one leave is no new card to it.
+    /// Inserts after the service has noticed the removal, or it would not see a new card.
     fn insert(&mut self, at: usize, card: Box<dyn Card>) {
         self.await_empty(at);
         self.slots.insert(at, Slot::insert(&self.ports[at], card));
@@ -103,7 +103,7 @@ impl<'a> Desk<'a> {
         self.readers.iter().position(|reader| *reader == told["reader"]).expect("a reader of ours")
     }
 
-    /// That card is done: the next one.
+    /// Replaces a finished card with the next one.
     pub fn change(&mut self, at: usize) {
         if let Some(slot) = self.slots.remove(&at) {
             self.done.push(slot.remove());
@@ -111,7 +111,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Puts back what was lifted.
+    /// Puts back removed cards.
     pub fn put_back(&mut self) {
         let lifted: Vec<_> = self.slots.iter().filter(|(_, slot)| slot.is_lifted()).map(|(at, _)| *at).collect();
         for at in lifted {
@@ -256,7 +256,7 @@ fn a_batch_of_cards(kind: &str) {
 }
 
 case!(EachCard, a_batch_through_the_server);
-/// The server learns of each token once, and what is left at the end of the time is told.
+/// The server learns of each token once, and what is left at the end is reported.
 fn a_batch_through_the_server(kind: &str) {
     let office = Office::without_tokens(2, "none");
     let stack = &office.stack;

@@ -58,7 +58,7 @@ impl Both {
     }
 }
 
-/// Comes and goes while the store cannot be written; everything is told at once, once, and stored afterwards.
+/// People come and go while the store cannot be written; each event is reported at once, only once, and stored later.
 fn endures(stack: &Stack, mut watch: Both, code: &str, free: impl FnOnce(&Both)) {
     watch.event("arrived");
     for _ in 0..2 {

@@ -52,7 +52,7 @@ fn kept(home: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files.filter(|path| path.is_file()).filter(is_kept).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-/// A card that comes before the service has seen the other one leave is no new card to it.
+/// Waits until the service has noticed the removal, or it would not see a new card.
 fn await_empty(stack: &Stack, reader: &str) {
     while !stack.lists(&|one| one["reader"] == reader && one["atr"].is_null()) {}
 }

@@ -88,7 +88,7 @@ fn a_service_that_goes_on_without_readers_after_a_start() {
 }
 
 case!(Once, a_service_that_stops_in_the_middle_of_a_call);
-/// Each command says what the next one says: it is neither the reader nor the card.
+/// All commands report the same: it is neither the reader nor the card.
 fn a_service_that_stops_in_the_middle_of_a_call() {
     let bench = Bench::new();
     let daemon = bench.stack.daemon();
@@ -130,7 +130,7 @@ fn a_mute_card_delays_nobody(card: &str) {
 }
 
 case!(EachCard, a_scan_that_waits_asks_again_who_did_not_answer);
-/// Nobody lifts the card: the failure is told once, and the card is read as soon as it answers.
+/// The card stays: the failure is reported once, and the card is read as soon as it answers.
 fn a_scan_that_waits_asks_again_who_did_not_answer(card: &str) {
     let stack = enrolled(2, 2, card);
     stack.card("mute", 2);

@@ -44,7 +44,7 @@ impl Bench {
         self.put_bent(card, lift, Box::new(|_, honest| honest))
     }
 
-    /// The same, of a card that lies.
+    /// The same for a card that gives false answers.
     pub fn put_bent(&self, card: Box<dyn Card>, lift: Option<Lift>, bend: Bend) -> Slot {
         let slot = Slot::insert_bent(&self.port, card, bend);
         // Asking what is on the readers talks to the card: start counting after that.
@@ -89,7 +89,7 @@ impl Bench {
     }
 }
 
-/// Both ways of lifting at this APDU.
+/// Both ways of removing the card at this APDU.
 fn lifts(at: usize) -> [Lift; 2] {
     [Lift { at, carried_out: false }, Lift { at, carried_out: true }]
 }

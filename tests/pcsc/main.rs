@@ -73,7 +73,7 @@ enum Run {
     EachDriver(fn(&str)),
     /// The CCID driver alone, in each of the protocols.
     EachLevel(fn()),
-    /// What it takes itself.
+    /// With whatever the case sets up itself.
     Once(fn()),
     /// The same, where the service was built to ask polkit: in the root of Debian 13.
     Polkit(fn()),

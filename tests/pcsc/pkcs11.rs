@@ -230,7 +230,7 @@ fn files_of_a_pkcs11_token_that_are_closed() {
     as_nobody(&stack).expect(0);
 }
 
-/// For root nothing is closed: as somebody without his rights.
+/// Root can read everything, so run as an unprivileged user.
 fn as_nobody(stack: &Stack) -> Run {
     let mut command = stack.command("unshare");
     command.args(["--user", "--map-user=65534", "--map-group=65534", "timeout", "60", "rollcall"]);

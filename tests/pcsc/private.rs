@@ -262,7 +262,7 @@ fn changed(desk: &Desk, card: Box<dyn Card>) {
     desk.0.take(slot);
 }
 
-/// In the middle of the steps: the same card joins the same set, and is finished.
+/// Removed in the middle of the steps: the same card joins the same set, and is finished.
 fn lifted(desk: &Desk, kind: &str, set: &str) {
     let slot = desk.put(Seen::blank(kind, Uid::Random, 3));
     slot.arm(Some(Lift { at: 30, carried_out: true }));
@@ -277,7 +277,7 @@ fn lifted(desk: &Desk, kind: &str, set: &str) {
     desk.0.take(slot);
 }
 
-/// A set that has as many tokens as it may: named, it is refused; otherwise another one is made.
+/// A full set: if named it is rejected, otherwise another one is created.
 fn full(desk: &Desk, kind: &str, set: &str) {
     let cards: Vec<_> = (0..32_u8).map(|number| hex::encode([number; 10])).collect();
     let tally = json!({ "size": 32, "cards": cards }).to_string();

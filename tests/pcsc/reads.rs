@@ -111,7 +111,7 @@ fn reads_are_resumed(card: &str) {
 }
 
 case!(EachCard, reads_killed_at_random);
-/// However often it is killed, the same command ends with every token once.
+/// However often it is killed, repeating the command ends with every token exactly once.
 fn reads_killed_at_random(card: &str) {
     let stack = enrolled(4, 3, card);
     let file = stack.home().join("reads.csv");

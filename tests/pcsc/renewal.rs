@@ -40,7 +40,7 @@ fn refusals(events: &[Value]) -> usize {
 }
 
 case!(EachCard, renewed_by_the_ca);
-/// Where the CA key lies.
+/// Where the CA key is.
 fn renewed_by_the_ca(card: &str) {
     let mut stack = enrolled(2, 1, card);
     (1..=2).for_each(|slot| stack.card("remove", slot));

@@ -25,7 +25,7 @@ fn outcome(object: &Value) -> (&str, &str) {
     (text(&object["result"]), text(&object["error"]["code"]))
 }
 
-/// What doctor finds to mend.
+/// The faults that doctor reports.
 fn faults(stack: &Stack) -> Vec<Value> {
     let found = stack.ndjson(0, &["doctor"]);
     found.into_iter().filter(|one| one["severity"] == "fault").collect()
@@ -134,7 +134,7 @@ impl Terminals {
         ids
     }
 
-    /// The server looks once a second whether its CA is another; until then it takes this terminal for a stranger.
+    /// The server checks once a second whether its CA has changed; until then it rejects this terminal as unknown.
     fn await_server(&mut self) {
         let first = self.first.clone();
         let stack = self.at(&first);

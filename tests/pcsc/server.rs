@@ -79,7 +79,7 @@ impl Office {
         self.stack.rollcall(&[&["server", "token", "status", token, status, "--yes"], reason].concat()).expect(0);
     }
 
-    /// Lifts the card and puts it back.
+    /// Removes the card and puts it back.
     fn put_again(&self) {
         self.stack.card("remove", 1);
         self.stack.card("insert", 1);
@@ -99,7 +99,7 @@ impl Drop for Office {
     }
 }
 
-/// What the server said, whose word the user is, and the name.
+/// The server's verdict, the source of the user, and the name.
 fn summary(scan: &Value) -> (&str, &str, &str) {
     let text = |value: &'_ Value| value.as_str().unwrap_or("-").to_owned().leak() as &str;
     (text(&scan["authenticated"]["server"]), text(&scan["source"]), text(&scan["user"]["name"]))
@@ -349,7 +349,7 @@ fn events_reach_the_server_once(kind: &str) {
 }
 
 case!(EachCard, a_silent_server_delays_nobody);
-/// A server that takes connections and never says a word costs a moment once, and nobody their arrival.
+/// A server that accepts connections but never answers causes one short delay, and nobody misses an arrival.
 fn a_silent_server_delays_nobody(kind: &str) {
     let mut office = Office::new(2, kind);
     office.kill();

@@ -68,7 +68,7 @@ impl Fleet {
 }
 
 case!(EachCard, the_key_of_a_set_is_rotated);
-/// A card was lost: the others get another key, card by card.
+/// After a card was lost the others get a new key, card by card.
 fn the_key_of_a_set_is_rotated(kind: &str) {
     let mut fleet = Fleet::of(kind, 3);
     let set = fleet.set.clone();

@@ -136,7 +136,7 @@ fn probes_that_a_card_does_not_take() {
 }
 
 case!(EachLevel, slow_cards);
-/// A card that asks for more time again and again: seven tenths of a second for each command.
+/// A card that repeatedly requests more time: seven tenths of a second for each command.
 fn slow_cards() {
     let bench = Bench::new();
     let _slot = bench.put(Box::new(Place::new(TEST_KEY)), None);

@@ -27,7 +27,7 @@ impl Row {
         told.contains(&(status, code)) || (driver(), self.0, status, code) == ("ccid:t0", "cut", 74, "reader.error")
     }
 
-    /// What a run ends with that meets the fault whatever it tries: nothing, where the driver mends it by itself.
+    /// The code of a run in which the fault persists: none if the driver corrects it by itself.
     fn code(&self) -> Option<&'static str> {
         match (driver(), self.0) {
             (_, "lrc") => None,
@@ -65,7 +65,7 @@ fn rows(at: usize, some: usize) -> impl Iterator<Item = &'static Row> {
     (0..count).map(move |turn| &ROWS[(at * some + turn) % ROWS.len()])
 }
 
-/// What became of all runs, by fault.
+/// The results of all runs, by fault.
 #[derive(Default)]
 struct Tally(BTreeMap<String, usize>);
 
@@ -110,7 +110,7 @@ impl Desk {
         Self { bench, place, slot }
     }
 
-    /// Lifts the card, and lays it down again with these settings.
+    /// Removes the card and inserts it again with these settings.
     fn lay_again(&mut self, settings: &[&str]) {
         drop(self.slot.take().map(|slot| self.bench.take(slot)));
         for setting in settings {
@@ -255,7 +255,7 @@ fn faults_while_a_token_is_changed() {
 }
 
 case!(EachLevel, a_fault_that_comes_once_while_doctor_looks);
-/// As every other command it begins again: card and link are examined, and what was lost is counted.
+/// Like any other command it starts over: card and link are examined, and losses are counted.
 fn a_fault_that_comes_once_while_doctor_looks() {
     let desk = Desk::new();
     desk.enroll().expect(0);

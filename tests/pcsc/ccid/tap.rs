@@ -13,7 +13,7 @@ use crate::{
 };
 
 case!(EachLevel, a_card_that_wakes_up_late_to_this_driver);
-/// The first power-ups get no answer to reset: whoever connects wakes the card.
+/// The first power-ups get no answer to reset: any connection wakes the card.
 fn a_card_that_wakes_up_late_to_this_driver() {
     let bench = Bench::new();
     let place = Place::new(TEST_KEY);
@@ -73,13 +73,13 @@ fn a_card_that_wakes_up_late_lies_beside_one_that_never_does() {
     }
 }
 
-/// How bad each mute card is.
+/// The severity reported for each mute card.
 fn severities(found: &[Value]) -> Vec<&str> {
     found.iter().filter(|one| one["code"] == "token.mute").filter_map(|one| one["severity"].as_str()).collect()
 }
 
 case!(EachLevel, a_hiccup_under_watch);
-/// One exchange of the heartbeat, or of the first tap, fails: it is tried again, and nobody leaves.
+/// One exchange of the heartbeat or of the first tap fails: it is retried, and nobody leaves.
 fn a_hiccup_under_watch() {
     let stack = enrolled(1, 1, "virtual");
     let mut watch = stack.watch(&[]);

@@ -23,7 +23,7 @@ use crate::{
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why somebody is not let in.
+/// Why a person is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bar {
     No,
@@ -130,14 +130,14 @@ impl Crowd {
         crowd
     }
 
-    /// Lifts the card, and waits until the service has noticed.
+    /// Removes the card and waits until the service has noticed.
     fn take(&self, slot: Slot) -> Box<dyn Card> {
         let card = slot.remove();
         self.wait(false);
         card
     }
 
-    /// Until the service has noticed that a card lies there, or that none does.
+    /// Waits until the service has noticed that a card is present or absent.
     fn wait(&self, present: bool) {
         let lies_there = |object: &Value| object["reader"] == *self.reader && object["atr"].is_string();
         let found = (0..1000).any(|_| self.office.stack.lists(&lies_there) == present);
@@ -202,7 +202,7 @@ impl Crowd {
         }
     }
 
-    /// Nobody comes or goes without a tap, but for those that are not let in any more.
+    /// Checks that nobody arrives or leaves without a tap, except those who are now denied.
     fn between_taps(&mut self, event: &Value) {
         match event["event"].as_str().unwrap() {
             "left" => {
@@ -253,7 +253,7 @@ impl Crowd {
         self.tap_and(who, |_| {})
     }
 
-    /// Anybody who fits.
+    /// A random person who fits.
     fn anybody(&mut self, fits: impl Fn(usize, &Person) -> bool) -> usize {
         let fitting: Vec<_> = (0..self.people.len()).filter(|at| fits(*at, &self.people[*at])).collect();
         assert!(!fitting.is_empty(), "nobody is left for this");
@@ -401,7 +401,7 @@ impl Crowd {
             .collect()
     }
 
-    /// Who is let in and is in, by the list.
+    /// Asserts that the list shows exactly those who are in.
     pub fn assert_truth(&mut self) {
         let listed = self.office.stack.present();
         self.drain();

@@ -224,7 +224,7 @@ fn doctor_finds_faults_of_cards(kind: &str) {
     assert_eq!(bench.found(slot).0, ["token.terminated"]);
 }
 
-/// A card that is laid down and lifted again and again.
+/// A card that is repeatedly inserted and removed.
 fn flapping(bench: &Bench, card: Box<dyn Card>) -> Box<dyn Card> {
     let (port, (stop, stopped)) = (bench.port.clone(), mpsc::channel::<()>());
     let hand = std::thread::spawn(move || {
@@ -249,7 +249,7 @@ fn flapping(bench: &Bench, card: Box<dyn Card>) -> Box<dyn Card> {
     card
 }
 
-/// A card that is lifted while it is asked: somebody took it away, and that is all.
+/// A card removed during the examination: reported as taken away, not as a fault.
 fn lifted_once(bench: &Bench, card: Box<dyn Card>) -> Box<dyn Card> {
     let slot = Slot::insert(&bench.port, card);
     bench.wait(&bench.reader, true);
@@ -286,7 +286,7 @@ fn what_hangs_is_no_other_program(card: &str) {
 }
 
 case!(Once, a_program_in_a_transaction_may_wait_itself);
-/// Nobody can tell whether it holds the card or waits for the driver: both are said, and nobody is told to end it.
+/// It may hold the card or wait for the driver: both are reported, and the advice is not to end it.
 fn a_program_in_a_transaction_may_wait_itself() {
     let stack = enrolled(1, 1, "virtual");
     let holder = hold(&stack, &stack.readers()[0], "transact");

@@ -16,7 +16,7 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// For root nothing is forbidden: as somebody without his rights.
+/// Root may do anything, so run as an unprivileged user.
 pub fn unprivileged(stack: &Stack) -> Command {
     let mut command = doctor(stack, "unshare");
     command.args(["--user", "--map-user=65534", "--map-group=65534", "rollcall", "doctor", "--output", "ndjson"]);

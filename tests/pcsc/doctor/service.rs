@@ -52,7 +52,7 @@ fn doctor_finds_faults_of_the_service() {
     assert_eq!(codes(&stack, &[]), ["pcsc.service-down"]);
 }
 
-/// Something at the service's place that does this with whoever comes, until it is dropped.
+/// A stand-in for the service that does this with each client until dropped.
 struct StandIn {
     path: PathBuf,
 }
@@ -70,7 +70,7 @@ fn hear(client: &mut UnixStream) -> bool {
     client.read_exact(&mut [0; 20]).is_ok()
 }
 
-/// Who only looks whether somebody listens says nothing.
+/// A client that only checks whether somebody listens sends nothing.
 fn hear_only(client: &mut UnixStream) {
     hear(client);
 }

@@ -27,11 +27,11 @@ use serde_json::Value;
 
 use crate::input::{Counting, Input, pair};
 
-/// Stands in every object that is to be read in a session only.
+/// Contained in every object that may be read only in a session.
 const SECRET: &[u8] = b"NOT IN CLEAR";
 /// A private token with everything on it, whose CA is the pair of 42.
 const SAVED: &str = include_str!("../../../saved/virtual-token-1.json");
-/// What needs a session, whatever its parameters are.
+/// Instructions that always need a session, whatever the parameters.
 const GUARDED: [u8; 9] = [0xB1, 0xD7, 0xDA, 0xD8, 0xF1, 0xE2, 0xE4, 0xF0, 0x88];
 
 static CA: LazyLock<KeyPair> = LazyLock::new(|| pair(0x42));
@@ -75,10 +75,10 @@ fn certificate(role: TerminalRole) -> Vec<u8> {
     issue(&CA, "Rollcall CA", &template, &mut Counting(9)).expect("a certificate")
 }
 
-/// What stands behind a command.
+/// What authorizes a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
-    /// Nothing: it comes from anybody.
+    /// Nothing: anybody can send it.
     Unproved,
     /// The session of a terminal with this role, or (0) of an enroller.
     By(u8),
@@ -225,7 +225,7 @@ impl Rig {
         }
     }
 
-    /// One bit of the certificate is another: it is refused.
+    /// Flips one bit of the certificate, which must be rejected.
     pub fn open_with_bent_certificate(&mut self, input: &mut Input<'_>) {
         self.select();
         let mut certificate = CERTIFICATES[2].clone();
@@ -306,7 +306,7 @@ impl Rig {
         assert!(!answer.status.is_ok(), "the session goes on after a wrong C-MAC");
     }
 
-    /// The last sound command once more: refused, and nothing is stored for it.
+    /// Replays the last sound command: it must be rejected, and store nothing.
     pub fn replay(&mut self) {
         self.open = None;
         for apdu in std::mem::take(&mut self.last) {
