@@ -85,7 +85,7 @@ impl Terminal {
         Self { master, slave, program, pieces, shown: String::new() }
     }
 
-    /// Waits until this holds of all that was shown.
+    /// Waits until this holds for everything shown so far.
     fn until(&mut self, what: &str, holds: impl Fn(&str) -> bool) {
         let until = Instant::now() + PATIENCE;
         let mut bytes = self.shown.clone().into_bytes();
@@ -140,7 +140,7 @@ fn resize(terminal: &File, ws_row: u16, ws_col: u16) {
     tcsetwinsize(terminal, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
 }
 
-/// The lines of the last whole screen, without what steers the terminal.
+/// The lines of the last complete screen, without control sequences.
 fn last_screen(shown: &str) -> Vec<String> {
     // It begins and ends at the upper left.
     let (Some(first), Some(end)) = (shown.find(HOME), shown.rfind(HOME)) else { return Vec::new() };
@@ -220,7 +220,7 @@ fn what_is_said_at_the_start_stands_on_the_screen() {
     assert!(!before.contains("http://"), "the screen hides it: {before}");
 }
 
-/// Ctrl-S on a terminal that heeds it, or a connection that stalls.
+/// Ctrl-S on a terminal that honours it, or a stalled connection.
 #[test]
 fn a_terminal_that_takes_nothing_holds_up_no_end() {
     let home = home();
@@ -248,7 +248,7 @@ fn a_terminal_that_is_gone_is_a_failure_of_the_output() {
     assert_eq!(program.wait().unwrap().code(), Some(73));
 }
 
-/// The kernel stops a job in the background that changes its terminal.
+/// The kernel stops a background job that changes its terminal's settings.
 #[test]
 fn a_job_in_the_background_prints_lines() {
     let home = home();

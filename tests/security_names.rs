@@ -111,7 +111,7 @@ fn promises(text: &str) -> Vec<(String, Vec<String>)> {
     rows
 }
 
-/// What is wrong with a text, by these tests.
+/// The faults of a text, given these tests.
 fn faults(text: &str, tests: &BTreeSet<String>) -> Vec<String> {
     let mut found = Vec::new();
     for (promise, names) in promises(text) {
@@ -153,7 +153,7 @@ fn every_promise_has_its_tests() {
     println!("{} promises, shown by {} tests", promises.len(), names.len());
 }
 
-/// A search that finds everything, or nothing, would pass for ever.
+/// Guards against a search that finds everything, or nothing, and so always passes.
 #[test]
 fn missing_names_are_found() {
     let rust = "    #[test]\n    fn one() {}\n#[test]\n#[ignore = \"slow\"]\nfn two() {}\nfn three() {}\n";

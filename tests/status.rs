@@ -18,7 +18,7 @@ use rollcall::terminal::presence::{Holder, Input, PresenceMode, Source, Tap, Ter
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Somebody came at a door in mode toggle.
+/// A home in which somebody has arrived at a door in mode toggle.
 fn home() -> TempDir {
     home_in(&PresenceMode::Toggle)
 }

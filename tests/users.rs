@@ -61,14 +61,14 @@ fn users(home: &Path, arguments: &[&str]) -> Output {
     command(home, arguments).output().unwrap()
 }
 
-/// What is written to stdout, after it was done.
+/// The stdout of a command that must succeed.
 fn done(home: &Path, arguments: &[&str]) -> String {
     let output = users(home, arguments);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Exit status and code, after it was refused without a word on stdout.
+/// Exit status and code of a command that must fail, with nothing on stdout.
 fn refused(home: &Path, arguments: &[&str]) -> (i32, String) {
     let output = users(home, arguments);
     assert_eq!(output.stdout, b"");

@@ -37,7 +37,7 @@ fn help_of(script: &str) -> String {
     of("END").or_else(|| of("USAGE")).unwrap_or_default()
 }
 
-/// A page without what stands in backticks within a line: names of tests and keys are no prose.
+/// A page without text in backticks within a line: names of tests and keys are not prose.
 fn prose(page: &str) -> String {
     page.lines().map(|line| line.split('`').step_by(2).collect::<Vec<_>>().join(" ` ") + "\n").collect()
 }

@@ -150,7 +150,8 @@ fn private_tokens_to_another_ca(kind: &str) {
 }
 
 case!(EachCard, lifted_at_a_rotation_of_a_set);
-/// At every command of a replacement, and of a move to another CA: told as that, let in meanwhile, and finished.
+/// Removed at every command of a replacement, and of a move to another CA: reported as such, admitted meanwhile,
+/// finished.
 fn lifted_at_a_rotation_of_a_set(kind: &str) {
     let mut fleet = Fleet::of(kind, 1);
     let mut set = fleet.set.clone();

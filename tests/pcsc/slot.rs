@@ -11,21 +11,21 @@ use rollcall::emulator::vpcd::ATR;
 
 use crate::card::Card;
 
-/// When the card is lifted: at which APDU, counted from 1, and whether it still got it and did what it says.
+/// When the card is removed: at which APDU, counted from 1, and whether that one was still received and executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lift {
     pub at: usize,
     pub carried_out: bool,
 }
 
-/// What is to happen, and how many APDUs came since it was said.
+/// The planned removal, and how many APDUs have come since it was set.
 #[derive(Default)]
 struct Plan {
     lift: Option<Lift>,
     apdus: usize,
 }
 
-/// A card in its reader, until it is lifted.
+/// A card in its reader, until it is removed.
 pub struct Slot {
     stream: TcpStream,
     plan: Arc<Mutex<Plan>>,
@@ -38,7 +38,7 @@ pub type Bend = Box<dyn FnMut(usize, Vec<u8>) -> Vec<u8> + Send>;
 /// The answer to reset, by the number of the question in this insertion.
 type Waking = Box<dyn FnMut(usize) -> Vec<u8> + Send>;
 
-/// More than an answer to reset may be: to the service the card is mute.
+/// Longer than an ATR may be: to the service the card is mute.
 pub const NO_ATR: [u8; 40] = [0x3B; 40];
 
 impl Slot {
@@ -47,7 +47,7 @@ impl Slot {
         Self::insert_bent(port, card, Box::new(|_, honest| honest))
     }
 
-    /// The card is lifted at this APDU of the first that come.
+    /// Connects a card that is removed at this APDU, counted from the first.
     pub fn insert_lifted(port: &str, card: Box<dyn Card>, lift: Option<Lift>) -> Self {
         let plan = Plan { lift, apdus: 0 };
         Self::insert_planned(port, card, plan, Box::new(|_| ATR.to_vec()), Box::new(|_, honest| honest))
@@ -57,13 +57,13 @@ impl Slot {
         Self::insert_as(port, card, &ATR, bend)
     }
 
-    /// With this answer to reset.
+    /// Connects a card with this ATR.
     pub fn insert_as(port: &str, card: Box<dyn Card>, atr: &[u8], bend: Bend) -> Self {
         let atr = atr.to_vec();
         Self::insert_waking(port, card, Box::new(move |_| atr.clone()), bend)
     }
 
-    /// A card that says nothing when it is first powered up, so often: no driver takes an answer to reset of this length.
+    /// A card that stays mute at its first power-ups, this many times: no driver accepts an ATR of this length.
     pub fn insert_late(port: &str, card: Box<dyn Card>, mute: usize) -> Self {
         let atr = move |asked| if asked <= mute { NO_ATR.to_vec() } else { ATR.to_vec() };
         Self::insert_waking(port, card, Box::new(atr), Box::new(|_, honest| honest))
@@ -89,7 +89,7 @@ impl Slot {
         Self { stream, plan, service }
     }
 
-    /// From now on APDUs are counted, from 1, and the card is lifted at this one.
+    /// Counts APDUs from now on, from 1, and removes the card at this one.
     pub fn arm(&self, lift: Option<Lift>) {
         *self.plan.lock().expect("a plan") = Plan { lift, apdus: 0 };
     }
@@ -99,17 +99,17 @@ impl Slot {
         self.plan.lock().expect("a plan").apdus
     }
 
-    /// Whether the card was lifted as it was planned.
+    /// Whether the card has been removed as planned.
     pub fn is_lifted(&self) -> bool {
         self.service.is_finished()
     }
 
-    /// Waits until the card is lifted as it was planned, and gives it back.
+    /// Waits until the card has been removed as planned, and returns it.
     pub fn lifted(self) -> Box<dyn Card> {
         self.service.join().expect("the card's thread")
     }
 
-    /// Lifts the card, if that has not happened, and gives it back.
+    /// Removes the card, unless already removed, and returns it.
     pub fn remove(self) -> Box<dyn Card> {
         let _ = self.stream.shutdown(Shutdown::Both);
         self.service.join().expect("the card's thread")

@@ -55,7 +55,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// What became of a program that has ended.
+    /// The result of a program that has ended.
     pub fn of(output: &Output) -> Self {
         Self {
             status: output.status.code().unwrap_or(-1),
@@ -81,13 +81,13 @@ impl Run {
     }
 }
 
-/// Whether the service asks polkit, which runs.
+/// Whether the service asks polkit, and polkit runs.
 pub fn asks_polkit() -> bool {
     std::env::var_os("ROLLCALL_TEST_POLKIT").is_some()
 }
 
 impl Stack {
-    /// Starts a stack with so many readers and a blank card of this kind in each.
+    /// Starts a stack with this many readers and a blank card of this kind in each.
     pub fn start(readers: usize, card: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let polkit = asks_polkit().then_some("--polkit");
@@ -279,12 +279,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// So many days from now. A reader sees the old time or the new one.
+    /// Sets it to this many days from now. Readers see either the old time or the new one.
     pub fn set(&self, days: u32) {
         self.write(&format!("+{days}d\n"));
     }
 
-    /// Every process begins at this moment: `2026-12-20 09:00:00`.
+    /// Makes every process start at this moment: `2026-12-20 09:00:00`.
     pub fn begin_at(&self, moment: &str) {
         self.write(&format!("@{moment}\n"));
     }
@@ -307,7 +307,7 @@ impl Drop for Stack {
 pub struct StoppedService(u32);
 
 impl StoppedService {
-    /// Stops the process, and comes back when it does nothing more.
+    /// Stops the process, and returns once it has stopped.
     pub fn stop(daemon: u32) -> Self {
         signal::send(daemon, "STOP");
         let state = || fs::read_to_string(format!("/proc/{daemon}/stat")).expect("it is there");
@@ -353,12 +353,12 @@ impl Watch {
         Self { process, events, reader: Some(reader), seen: Vec::new() }
     }
 
-    /// The next object; nothing, when none comes for this time or the output has ended.
+    /// The next object; none if none comes within this time or the output has ended.
     pub fn next(&mut self, patience: Duration) -> Option<Value> {
         self.events.recv_timeout(patience).ok()
     }
 
-    /// How it ended, which it must do within this time, without another object.
+    /// Its exit status; it must end within this time, without another object.
     pub fn ended(&mut self, patience: Duration) -> ExitStatus {
         let told = self.events.recv_timeout(patience);
         assert_eq!(told, Err(RecvTimeoutError::Disconnected), "it should have ended");

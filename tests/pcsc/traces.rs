@@ -34,7 +34,7 @@ impl Studio {
         self.folder.path().join(format!("{name}.ndjson"))
     }
 
-    /// Runs this with the card as it is bent, and plays the recording.
+    /// Runs this with the altered card, and replays the recording.
     fn take(&mut self, name: &str, args: &[&str], lift: Option<Lift>, bend: Bend) {
         let slot = self.bench.put_bent(self.card.take().expect("a card"), lift, bend);
         let file = self.path(name);
@@ -184,7 +184,7 @@ fn no_canary(studio: &Studio, home: &Path) {
     }
 }
 
-/// What is no whole trace of ours is not played; and a trace is never written over a file.
+/// Anything but a complete trace of ours is not replayed; and a trace never overwrites a file.
 fn refused(studio: &Studio) {
     let stack = &studio.bench.stack;
     let whole = fs::read(studio.path("verified")).unwrap();

@@ -112,7 +112,7 @@ fn files_below(folder: &Path) -> usize {
     entries.flatten().map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { 1 }).sum()
 }
 
-/// Killed at each file that it makes, a rotation has begun or has not: the folder is whole, and the next run begins it.
+/// Killed at each file it creates, a rotation has started or not: the folder is intact, and the next run can start it.
 #[test]
 fn a_rotation_that_is_killed_at_any_file_has_begun_or_not() {
     let whole = Place::new();

@@ -48,7 +48,7 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-/// Random inputs until killed; every event is acknowledged once it was given.
+/// Applies random inputs until killed, and acknowledges every event once it is returned.
 fn apply(home: &Path, seed: u64) {
     let mut dice = Dice::new(seed);
     let mut store = TerminalStore::open(home).unwrap();
@@ -58,7 +58,7 @@ fn apply(home: &Path, seed: u64) {
     }
 }
 
-/// A watch that only takes what others hand over.
+/// A watch that only takes outcomes delivered by others.
 fn watch(home: &Path) {
     let mut store = TerminalStore::open(home).unwrap();
     let (_lock, bell, _) = store.start_watch(Timestamp::now(), &Hasty).unwrap();
@@ -71,7 +71,7 @@ fn watch(home: &Path) {
     }
 }
 
-/// Ten outcomes that nobody else has, one by one.
+/// Delivers ten unique outcomes, one by one.
 fn deliver(home: &Path, seed: u64) {
     let mut store = TerminalStore::open(home).unwrap();
     for n in 0..10 {
@@ -82,7 +82,7 @@ fn deliver(home: &Path, seed: u64) {
     }
 }
 
-/// Short times, so that they end under way.
+/// Short times, so that they expire during the test.
 pub struct Hasty;
 
 impl Policy for Hasty {

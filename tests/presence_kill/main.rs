@@ -19,7 +19,7 @@ use dice::Dice;
 use jiff::Timestamp;
 use rollcall::terminal::presence::{Event, EventKind, TerminalStore, TerminalStoreError, replay};
 
-/// Kills the child once it has acknowledged `after` times, and gives every acknowledgement that it still made.
+/// Kills the child after `after` acknowledgements, and returns all acknowledgements it made.
 fn kill_after(mut child: Child, after: u64) -> Vec<String> {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut acknowledged = Vec::new();
@@ -49,7 +49,7 @@ fn all(store: &TerminalStore) -> Vec<Event> {
     found
 }
 
-/// The events of the store, after they were held against its list.
+/// The events of the store, after checking them against its list.
 fn checked(home: &Path) -> Vec<Event> {
     let mut store = TerminalStore::open(home).unwrap();
     let events = all(&store);

