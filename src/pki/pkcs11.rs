@@ -7,7 +7,9 @@ mod uri;
 
 use std::{
     collections::BTreeSet,
-    env, fmt,
+    env, fmt, fs,
+    io::ErrorKind,
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -217,17 +219,86 @@ fn kind(session: &Session, key: ObjectHandle) -> String {
 
 /// The PIN, from the file that the URI names, which must be private, or from the environment of a service.
 fn pin(uri: &Uri, fitting: &Fitting) -> Result<AuthPin, PkiError> {
-    let none = || Pkcs11Error::NoPin(fitting.label());
     let text = match &uri.pin_source {
-        Some(file) => {
-            let text = load::private(file)?;
-            let text = std::str::from_utf8(&text).map_err(|_| none())?;
-            Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
-        }
+        Some(file) => pin_in(file, fitting.label())?,
         None => Zeroizing::new(env::var(PIN).unwrap_or_default()),
     };
     if text.is_empty() {
-        return Err(none().into());
+        return Err(Pkcs11Error::NoPin(fitting.label()).into());
     }
     Ok(AuthPin::new(text.as_str().into()))
+}
+
+/// The first line of the file that `pin-source` names. It is none of the files of the PKI: if it is missing, `pki init`
+/// does not make it.
+fn pin_in(file: &Path, token: String) -> Result<Zeroizing<String>, PkiError> {
+    let none = |why| Pkcs11Error::NoPinInFile { token, path: file.to_owned(), why };
+    match fs::metadata(file) {
+        // Before its mode is looked at, which the owner of a folder need not change.
+        Ok(about) if about.is_dir() => return Err(none("is a folder").into()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Err(none("does not exist").into());
+        }
+        // Any other error comes again when the file is opened.
+        _ => {}
+    }
+    let content = load::private(file)?;
+    match str::from_utf8(&content).ok().and_then(|text| text.lines().next()).filter(|line| !line.is_empty()) {
+        Some(line) => Ok(Zeroizing::new(line.to_owned())),
+        None => Err(none("has no PIN in its first line").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::failure::Failure;
+
+    fn told(file: &Path) -> (&'static str, String) {
+        let failure: Failure = pin_in(file, "Desk".to_owned()).unwrap_err().into();
+        (failure.code, format!("{failure:?}"))
+    }
+
+    #[test]
+    fn a_file_without_a_pin_is_named_and_is_none_that_pki_init_makes() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let private = |name: &str, content: &[u8]| {
+            fs::write(at(name), content).unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        private("pin", b"1234\nmore");
+        private("empty", b"");
+        private("blank", b"\n1234");
+        private("bytes", b"\xFF\xFE");
+        fs::create_dir(at("folder")).unwrap();
+        fs::set_permissions(at("folder"), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(*pin_in(&at("pin"), "Desk".to_owned()).unwrap(), "1234");
+        for (name, why) in [
+            ("missing", "does not exist"),
+            ("pin/below", "does not exist"),
+            ("folder", "is a folder"),
+            ("empty", "has no PIN"),
+            ("blank", "has no PIN"),
+            ("bytes", "has no PIN"),
+        ] {
+            let (code, text) = told(&at(name));
+            assert_eq!(code, "pki.pkcs11-no-pin", "{name}");
+            assert!(text.contains(&format!("{}, which {why}", at(name).display())), "{text}");
+            assert!(!text.contains("pki init") && !text.contains("chmod"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pin_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pin");
+        fs::write(&file, "1234").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let (code, text) = told(&file);
+        assert_eq!(code, "pki.key-permissions");
+        assert!(text.contains("chmod 600"), "{text}");
+    }
 }

@@ -110,6 +110,16 @@ pub enum Pkcs11Error {
     /// There is no PIN.
     #[error("there is no PIN for the PKCS#11 token {0:?}")]
     NoPin(String),
+    /// The file that `pin-source` names has no PIN.
+    #[error("there is no PIN for the PKCS#11 token {token:?}: pin-source names {path}, which {why}", path = .path.display())]
+    NoPinInFile {
+        /// The label of the token.
+        token: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The PIN is wrong; it was tried once.
     #[error("the PKCS#11 token {0:?} refuses the PIN")]
     WrongPin(String),
@@ -167,6 +177,8 @@ impl Pkcs11Error {
             ),
             Self::NoPin(_) => failure(ExitClass::Config, "pki.pkcs11-no-pin")
                 .hint("name a file of mode 0600 by pin-source=file:/PATH, or set ROLLCALL_PKCS11_PIN"),
+            Self::NoPinInFile { .. } => failure(ExitClass::Config, "pki.pkcs11-no-pin")
+                .hint("write the PIN into a file of mode 0600, and name it by pin-source=file:/PATH in perso_key"),
             Self::WrongPin(_) => failure(ExitClass::Refused, "pki.pkcs11-pin")
                 .hint("correct the PIN before the next try: a token locks itself after a few"),
             Self::Locked(_) => failure(ExitClass::Refused, "pki.pkcs11-pin")
