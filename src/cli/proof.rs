@@ -26,6 +26,8 @@ use crate::{
 
 /// The longest file of proofs, in bytes: some thousand objects.
 const PROOFS: u64 = 4 * 1024 * 1024;
+/// How a message begins: COSE_Sign1 is the CBOR tag 18 (RFC 9052, 2).
+const MESSAGE_TAG: u8 = 0xD2;
 /// The longest file of a certificate, in bytes.
 const CERTIFICATE: u64 = 16 * 1024;
 
@@ -92,6 +94,10 @@ struct Found {
 fn proofs(input: &[u8], path: &Path) -> Result<Found, Failure> {
     let text = files::without_mark(input).trim_ascii_start();
     if !text.is_empty() && !matches!(text[0], b'{' | b'[') {
+        // A message that was cut is taken: the check of its form says how long it is.
+        if input[0] != MESSAGE_TAG {
+            return Err(no_form(path));
+        }
         let message = FoundProof { cose: input.to_vec(), certificate: None, token_id: None, counter: None };
         return Ok(Found { proofs: vec![message], without: 0, list: false });
     }
@@ -205,6 +211,13 @@ fn bad(path: &Path, what: &str) -> Failure {
         .hint("take what rollcall scan --proof --output json or rollcall token verify --output json prints")
 }
 
+/// Of the outputs only JSON has all that a verification needs.
+fn no_form(path: &Path) -> Failure {
+    let what = "neither the JSON of scan --proof or token verify, nor a COSE message";
+    Failure::new(ExitClass::Data, "proof.input", format!("{}: {what}", path.display()))
+        .hint("write the file with --output json or --output ndjson")
+}
+
 fn no_certificate(path: &Path) -> Failure {
     Failure::new(ExitClass::Data, "proof.input", format!("{}: there is no identity certificate in it", path.display()))
         .hint("name the certificate of the token: --certificate FILE")
@@ -213,6 +226,7 @@ fn no_certificate(path: &Path) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proof::MESSAGE;
 
     fn found(text: &str) -> Result<Found, Failure> {
         proofs(text.as_bytes(), Path::new("f"))
@@ -252,6 +266,19 @@ mod tests {
         let found = proofs(&message, Path::new("f")).unwrap();
         assert_eq!((found.proofs[0].cose.as_slice(), found.list), (&message[..], false));
         assert!(found.proofs[0].certificate.is_none());
+    }
+
+    #[test]
+    fn what_is_neither_json_nor_a_message_is_told_as_such() {
+        let csv = "time,token_id,proof_cose\n2026-11-30T20:00:00Z,02020202-0202-0202-0202-020202020202,0oRY\n";
+        let text = "a  Ada Lovelace  verified\n";
+        for other in [csv.to_owned(), format!("\u{FEFF}{csv}"), text.to_owned(), "0oRY".to_owned(), "x".repeat(MESSAGE)]
+        {
+            let failure = found(&other).unwrap_err();
+            assert_eq!((failure.code, failure.class), ("proof.input", ExitClass::Data), "{other}");
+            assert!(failure.message.contains("neither the JSON"), "{failure:?}");
+            assert!(failure.hint.is_some_and(|hint| hint.contains("--output json") && !hint.contains("--certificate")));
+        }
     }
 
     #[test]
