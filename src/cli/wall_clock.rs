@@ -4,6 +4,9 @@ use std::{borrow::Cow, fs};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
+/// A time with its date.
+const DATED: &str = "%Y-%m-%d %H:%M %:z";
+
 /// The user's clock: formats times relative to one day.
 #[derive(Debug, Clone)]
 pub struct WallClock {
@@ -31,22 +34,42 @@ impl WallClock {
         let form = match (shown.date() == self.today, is_twice) {
             (true, false) => "%H:%M:%S",
             (true, true) => "%H:%M:%S %:z",
-            (false, _) => "%Y-%m-%d %H:%M %:z",
+            (false, _) => DATED,
         };
         shown.strftime(form).to_string()
     }
 
-    /// Converts the UTC times in a message to local time.
+    fn show_dated(&self, at: Timestamp) -> String {
+        at.to_zoned(self.zone.clone()).strftime(DATED).to_string()
+    }
+
+    fn is_today(&self, at: Timestamp) -> bool {
+        at.to_zoned(self.zone.clone()).date() == self.today
+    }
+
+    /// Converts the UTC times in a message to local time. If one is of another day, all have their date: a message
+    /// compares its times, and `pki.clock` doubts today's date itself.
     pub fn localised<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut rest = text;
+        let is_of_today = times(text).all(|time| self.is_today(time));
         let mut shown = String::new();
         while let Some((at, length, time)) = first_utc(rest) {
             shown.push_str(&rest[..at]);
-            shown.push_str(&self.show(time));
+            shown.push_str(&if is_of_today { self.show(time) } else { self.show_dated(time) });
             rest = &rest[at + length..];
         }
         if shown.is_empty() && rest.len() == text.len() { text.into() } else { (shown + rest).into() }
     }
+}
+
+/// All times in UTC in a text.
+fn times(text: &str) -> impl Iterator<Item = Timestamp> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (at, length, time) = first_utc(rest)?;
+        rest = &rest[at + length..];
+        Some(time)
+    })
 }
 
 /// Whether the text contains a time in UTC.
@@ -117,7 +140,11 @@ mod tests {
         let noon = clock("2026-11-22T11:00:00Z");
         for (text, shown) in [
             ("it ends at 2026-11-22T15:04:05Z.", "it ends at 16:04:05."),
-            ("2026-11-22T15:04:05.123456Z and 2026-11-23T00:00:00Z", "16:04:05 and 2026-11-23 01:00 +01:00"),
+            ("2026-11-22T15:04:05.123456Z and 2026-11-22T16:00:00Z", "16:04:05 and 17:00:00"),
+            (
+                "the clock says 2026-11-22T15:04:05Z, and it was issued at 2026-11-30T00:00:00Z",
+                "the clock says 2026-11-22 16:04 +01:00, and it was issued at 2026-11-30 01:00 +01:00",
+            ),
             (
                 "at 2026-11-22T15:04:05+01:00, x2026-11-22T15:04:05Z",
                 "at 2026-11-22T15:04:05+01:00, x2026-11-22T15:04:05Z",
