@@ -1,6 +1,10 @@
 //! `rollcall pki`: makes, renews and lists the keys and certificates of this machine.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    path::Path,
+};
 
 use jiff::Timestamp;
 use zeroize::Zeroizing;
@@ -20,8 +24,9 @@ use crate::{
     failure::{ExitClass, Failure, Remedy, number_of},
     files,
     pki::{
-        Age, Bundle, CertificateClass, CertificateDays, CertificatePlace, ClockCheck, Content, FileOutcome, Followed,
-        InventoryItem, IssueReport, PkiDir, PkiError, SetId, SetRotation, bundle_from_server, server_names,
+        Age, BUNDLE_FILE, Bundle, CertificateClass, CertificateDays, CertificatePlace, ClockCheck, Content,
+        FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId, SetRotation, bundle_from_server,
+        server_names,
     },
     server_client::ServerUrl,
     terminal::administration::terminals,
@@ -172,10 +177,7 @@ fn terminal(
 /// Imports keys and certificates, and the server's address if none is configured.
 fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) -> Result<(), Failure> {
     let failed = |path: &Path, error| PkiError::Io { path: path.to_owned(), error };
-    let mut json = Zeroizing::new(Vec::with_capacity(BUNDLE + 1));
-    let opened = File::open(file).map_err(|error| failed(file, error))?;
-    opened.take(BUNDLE as u64 + 1).read_to_end(&mut json).map_err(|error| failed(file, error))?;
-    let bundle = Bundle::read(&json)?;
+    let bundle = read_bundle(file)?;
     bundle.check_in_time(Timestamp::now())?;
     match home.given_up_for(&bundle)? {
         None => home.import(&bundle)?,
@@ -213,6 +215,26 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
     files::replace(&config, format!("[server]\nurl = {url:?}\n").as_bytes()).map_err(|error| failed(&config, error))?;
     out.note(&format!("{} names the server {url}", config.display()));
     Ok(())
+}
+
+fn read_bundle(file: &Path) -> Result<Bundle, Failure> {
+    let name = file.display();
+    let mut json = Zeroizing::new(Vec::with_capacity(BUNDLE + 1));
+    let opened = File::open(file).and_then(|file| file.take(BUNDLE as u64 + 1).read_to_end(&mut json));
+    opened.map_err(|error| {
+        let what = match error.kind() {
+            ErrorKind::NotFound => format!("{name} does not exist"),
+            ErrorKind::IsADirectory => format!("{name} is a folder"),
+            _ => format!("{name} cannot be read: {error}"),
+        };
+        Failure::new(ExitClass::Io, "pki.file", what).hint(BUNDLE_FILE)
+    })?;
+    // What is longer than any bundle was not read to its end, and is none that was cut.
+    let read = if json.len() > BUNDLE { Err(PkiError::NotABundle) } else { Bundle::read(&json) };
+    read.map_err(|error| {
+        let failure = error.to_failure();
+        Failure { message: format!("{name}: {}", failure.message), ..failure }
+    })
 }
 
 /// Reports in one line what was done, and where.

@@ -168,12 +168,13 @@ impl Bundle {
     /// Reads the JSON of a file strictly: every key must match its certificate, under the one CA.
     ///
     /// # Errors
-    /// [`PkiError::Bundle`] names the first part that cannot be read or does not fit the others.
+    /// [`PkiError::BundleCut`] and [`PkiError::NotABundle`]; [`PkiError::Bundle`] names the first part that cannot be
+    /// read or does not fit the others.
     pub fn read(json: &[u8]) -> Result<Self, PkiError> {
-        let paper: BundleFile =
-            serde_json::from_slice(files::without_mark(json)).map_err(|_| PkiError::Bundle("its form"))?;
+        let paper: BundleFile = serde_json::from_slice(files::without_mark(json))
+            .map_err(|error| if error.is_eof() { PkiError::BundleCut } else { PkiError::NotABundle })?;
         if paper.schema != SCHEMA {
-            return Err(PkiError::Bundle("its form"));
+            return Err(PkiError::NotABundle);
         }
         let key = |pem: &str| KeyPair::from_pem(pem.as_bytes()).map_err(|_| PkiError::Bundle("a key"));
         let certificate = |pem: &str| x509::from_pem(pem.as_bytes()).ok_or(PkiError::Bundle("a certificate"));

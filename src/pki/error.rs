@@ -19,6 +19,9 @@ use crate::{
     failure::{ExitClass, Failure, Remedy},
 };
 
+/// How to find a bundle.
+pub const BUNDLE_FILE: &str = "name the file that rollcall server terminal add or rollcall pki issue terminal wrote";
+
 /// Why an operation on keys or certificates failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
@@ -145,6 +148,12 @@ pub enum PkiError {
     /// The parts of a bundle, or certificates received, do not fit together.
     #[error("this does not fit together: {0} cannot be used")]
     Bundle(&'static str),
+    /// The file of a bundle ends in the middle of its JSON, or is empty.
+    #[error("this bundle is not whole: it ends too early")]
+    BundleCut,
+    /// The file is no bundle.
+    #[error("this is not the bundle of a terminal")]
+    NotABundle,
     /// The certificates of a bundle have expired.
     #[error("the certificates of this bundle expired at {0}")]
     BundleExpired(Timestamp),
@@ -246,6 +255,8 @@ impl PkiError {
             Self::Request(_) => failure(ExitClass::Data, "pki.request").hint("make a new request"),
             Self::Bundle(_) => failure(ExitClass::Data, "pki.bundle")
                 .hint(Remedy::with("have a new one made", "rollcall pki issue terminal")),
+            Self::BundleCut => failure(ExitClass::Data, "pki.bundle").hint("copy it once more from where it was made"),
+            Self::NotABundle => failure(ExitClass::Data, "pki.bundle").hint(BUNDLE_FILE),
             Self::BundleExpired(_) => failure(ExitClass::Data, "pki.bundle")
                 .hint(new_bundle("have a new one made where the CA key is")),
             Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed").hint(Remedy::with(

@@ -36,7 +36,7 @@ mod tests;
 pub use bundle::{Bundle, BundledCertificates, BundledPrevious, TerminalKeys, TerminalRequests};
 pub use ca::Ca;
 pub use ca_rollover::Followed;
-pub use error::PkiError;
+pub use error::{BUNDLE_FILE, PkiError};
 pub use host::server_names;
 pub use init::{FileOutcome, FileReport, IssueReport};
 pub use inventory::{Age, CertificateClass, Content, Facts, InventoryItem};

@@ -94,9 +94,16 @@ fn a_bundle_that_does_not_fit_together_is_refused() {
         let error = Bundle::new("desk", None, keys.clone(), certificates.clone()).unwrap_err();
         assert_eq!(code(error), "pki.bundle");
     }
-    for text in ["", "{}", r#"{"schema":"rollcall.bundle/2"}"#] {
-        assert_eq!(code(Bundle::read(text.as_bytes()).unwrap_err()), "pki.bundle");
+    let whole = bundle(&place).to_json().unwrap();
+    for text in ["{}", "id,name", r#"{"schema":"rollcall.bundle/2"}"#] {
+        assert!(matches!(Bundle::read(text.as_bytes()), Err(PkiError::NotABundle)), "{text}");
     }
+    for length in [0, 1, 300, whole.len() - 3] {
+        let error = Bundle::read(&whole[..length]).unwrap_err();
+        assert!(matches!(error, PkiError::BundleCut), "{length}: {error:?}");
+        assert_eq!(code(error), "pki.bundle");
+    }
+    assert_eq!(code(PkiError::NotABundle), "pki.bundle");
 }
 
 /// Fresh certificates are accepted only for our keys.
