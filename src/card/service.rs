@@ -32,6 +32,10 @@ pub enum ReaderError {
     /// The service and this process's library speak different versions of their protocol.
     #[error("{}", versions(*.0))]
     Version(Option<ProtocolVersion>),
+    /// The service has the usual version of the protocol, and ends the connection or reports an error at the greeting or
+    /// right after it.
+    #[error("the PC/SC service accepts the connection, and then fails")]
+    Broken,
     /// Anything else, by the PC/SC name of the error.
     #[error("the PC/SC service reported: {0}")]
     Other(String),

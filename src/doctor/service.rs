@@ -52,6 +52,7 @@ fn down(socket: &Path) -> Finding {
     let why = match ask(socket, PATIENCE) {
         SocketAnswer::Missing => format!(": there is no {name}"),
         SocketAnswer::Abandoned => format!(": a service that has ended left {name}"),
+        SocketAnswer::NotASocket => format!(": {name} is not a socket"),
         // It has started, or is about to.
         _ => String::new(),
     };

@@ -1,7 +1,12 @@
 //! Turns every failure between a terminal and a card into code, message and remedy: one table for all commands and
 //! `doctor`. What PC/SC errors mean is decided in `reader::pcsc`.
 
-use super::{ReaderError, service::MissingGate};
+use std::path::Path;
+
+use super::{
+    ReaderError,
+    service::{MissingGate, SOCKET_VARIABLE, other_socket},
+};
 use crate::{
     card::link::LinkError,
     failure::{ExitClass, Failure, Remedy, no_thread},
@@ -20,11 +25,28 @@ const UPGRADE: &str = "sudo apt install --only-upgrade pcscd libpcsclite1";
 /// Allows the user who types it both actions of the service.
 pub const ALLOW: &str = r#"echo 'polkit.addRule(function(a, s) { if (/^org.debian.pcsc-lite/.test(a.id) && s.user == "'$USER'") return "yes"; });' | sudo tee /etc/polkit-1/rules.d/50-pcscd.rules"#;
 
+/// How to start the service of this process's library.
+fn start() -> Remedy {
+    start_of(other_socket(&|name| std::env::var_os(name)).as_deref())
+}
+
+/// How to start the service. systemd makes no socket at another place than the usual one.
+fn start_of(other: Option<&Path>) -> Remedy {
+    match other {
+        None => Remedy::with("start it", START),
+        Some(path) => format!(
+            "{SOCKET_VARIABLE} names {}: unset it, or point it at the socket of a service that runs",
+            path.display()
+        )
+        .into(),
+    }
+}
+
 impl From<ReaderError> for Failure {
     fn from(error: ReaderError) -> Self {
         let unavailable = |code, remedy: Remedy| (ExitClass::Unavailable, code, remedy);
         let (class, code, hint) = match &error {
-            ReaderError::ServiceDown => unavailable("pcsc.service-down", Remedy::with("start it", START)),
+            ReaderError::ServiceDown => unavailable("pcsc.service-down", start()),
             ReaderError::NotInstalled => {
                 unavailable("pcsc.not-installed", Remedy::run("sudo apt install pcscd libccid"))
             }
@@ -50,7 +72,9 @@ impl From<ReaderError> for Failure {
                 (ExitClass::Refused, "pcsc.hidepid", Remedy::run("sudo mount -o remount,hidepid=0 /proc"))
             }
             ReaderError::NoThread(reason) => return no_thread(reason),
-            ReaderError::Other(_) => unavailable("pcsc.error", Remedy::with("restart it", RESTART)),
+            ReaderError::Broken | ReaderError::Other(_) => {
+                unavailable("pcsc.error", Remedy::with("restart it", RESTART))
+            }
         };
         Self::new(class, code, error.to_string()).hint(hint)
     }
@@ -140,15 +164,11 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
             Remedy::with("unplug it and plug it in again; if that does not help", RESTART),
         ),
         LinkError::ReaderGone => (ExitClass::Unavailable, "reader.gone", "plug the reader in again".into()),
-        LinkError::ServiceLost => (ExitClass::Unavailable, "pcsc.service-down", Remedy::with("start it", START)),
+        LinkError::ServiceLost => (ExitClass::Unavailable, "pcsc.service-down", start()),
         LinkError::AccessDenied => (ExitClass::Refused, "pcsc.denied", Remedy::with("allow it in polkit", ALLOW)),
-        LinkError::Malformed(_) => (
-            ExitClass::Protocol,
-            "card.malformed",
-            "the card or the reader violates ISO 7816: try another \
-                reader"
-                .into(),
-        ),
+        LinkError::Malformed(_) => {
+            (ExitClass::Protocol, "card.malformed", "the card or the reader violates ISO 7816: try another reader".into())
+        }
         LinkError::Transmission(_) | LinkError::Other(_) => (
             ExitClass::CardLeft,
             "reader.error",
@@ -166,6 +186,13 @@ mod tests {
         let hint = failure.hint.unwrap();
         assert!(!failure.message.ends_with('.') && !hint.text.ends_with('.'));
         (failure.code, failure.class.exit_status(), failure.message, hint.command.map(|command| command.to_string()))
+    }
+
+    #[test]
+    fn a_service_at_another_place_is_not_started_by_systemd() {
+        let named = start_of(Some(Path::new("/x")));
+        assert!(named.text.contains("PCSCLITE_CSOCK_NAME names /x") && named.command.is_none(), "{named:?}");
+        assert_eq!(start_of(None).command.unwrap().to_string(), START);
     }
 
     /// Every failure of the service, row for row.
@@ -203,6 +230,7 @@ mod tests {
             (ReaderError::NoPolkit(MissingGate::Polkit), "pcsc.no-polkit", 77, "polkit is not installed", "sudo apt"),
             (ReaderError::NoPolkit(MissingGate::Masked), "pcsc.no-polkit", 77, "polkit is masked", UNMASK),
             (ReaderError::NoPolkit(MissingGate::Processes), "pcsc.hidepid", 77, "hidepid", "sudo mount"),
+            (ReaderError::Broken, "pcsc.error", 69, "and then fails", RESTART),
             (ReaderError::Other("X".into()), "pcsc.error", 69, "reported: X", RESTART),
         ] {
             let told = row(error.clone().into());

@@ -8,7 +8,7 @@ use std::{
     ffi::OsString,
     fs,
     io::{self, ErrorKind, Read, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::FileTypeExt, net::UnixStream},
     path::{Path, PathBuf},
     sync::mpsc,
     thread,
@@ -28,6 +28,10 @@ const POLKIT: [&str; 2] =
 const MASKS: [&str; 2] = ["/etc/systemd/system/polkit.service", "/run/systemd/system/polkit.service"];
 /// The first command of every client.
 const VERSION: u32 = 0x11;
+/// Opens a context, which every program needs; the service closes it with the connection.
+const ESTABLISH_CONTEXT: u32 = 0x01;
+/// The scope in which the library opens contexts.
+const SCOPE_SYSTEM: u32 = 2;
 /// The service's code when it speaks the client's version.
 const SUCCESS: u32 = 0;
 
@@ -38,6 +42,8 @@ pub enum SocketAnswer {
     Missing,
     /// The file exists, but nobody listens.
     Abandoned,
+    /// There is a folder or an ordinary file of that name.
+    NotASocket,
     /// This user may not write to it.
     Forbidden,
     /// The connection is accepted, but nothing is answered in time.
@@ -46,17 +52,27 @@ pub enum SocketAnswer {
     Refused,
     /// Closed after our version was read.
     HungUp,
-    /// The service speaks this version, and accepts the usual one.
+    /// The service speaks this version, accepts the usual one, and then serves a client of that version.
     Agreed(ProtocolVersion),
+    /// The service accepts the usual version, and then fails.
+    Failed,
     /// The service speaks this version, and does not accept the usual one.
     Disagreed(ProtocolVersion),
     /// Something else went wrong.
     Unclear,
 }
 
+/// The variable that names another socket than the usual one.
+pub(in crate::reader) const SOCKET_VARIABLE: &str = "PCSCLITE_CSOCK_NAME";
+
 /// Where the service listens.
 pub fn socket(environment: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
-    environment("PCSCLITE_CSOCK_NAME").filter(|name| !name.is_empty()).map_or_else(|| SOCKET.into(), PathBuf::from)
+    environment(SOCKET_VARIABLE).filter(|name| !name.is_empty()).map_or_else(|| SOCKET.into(), PathBuf::from)
+}
+
+/// The socket that the variable names, if that is not the usual one, which systemd makes.
+pub(in crate::reader) fn other_socket(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    Some(socket(environment)).filter(|path| path != Path::new(SOCKET))
 }
 
 /// Where this process's library looks for the service.
@@ -82,12 +98,18 @@ fn greet(socket: &Path, limit: Duration) -> SocketAnswer {
     match UnixStream::connect(socket) {
         Ok(stream) => converse(&stream, limit).unwrap_or_else(|error| spoken(error.kind())),
         Err(error) => match error.kind() {
-            ErrorKind::NotFound => SocketAnswer::Missing,
+            ErrorKind::NotFound | ErrorKind::NotADirectory => SocketAnswer::Missing,
+            // Linux refuses a connection to any file that is no socket, too.
+            ErrorKind::ConnectionRefused if !is_socket(socket) => SocketAnswer::NotASocket,
             ErrorKind::ConnectionRefused => SocketAnswer::Abandoned,
             ErrorKind::PermissionDenied => SocketAnswer::Forbidden,
             _ => SocketAnswer::Unclear,
         },
     }
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| about.file_type().is_socket())
 }
 
 /// What an error after connecting means. A peer that closes with unread data in its queue resets the connection
@@ -101,18 +123,34 @@ const fn spoken(kind: ErrorKind) -> SocketAnswer {
     }
 }
 
-fn converse(mut stream: &UnixStream, limit: Duration) -> io::Result<SocketAnswer> {
+fn converse(stream: &UnixStream, limit: Duration) -> io::Result<SocketAnswer> {
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
     let ours = ProtocolVersion::USUAL;
-    // Length of the body and command; then the version and room for the code, all in native byte order.
-    let words = [12, VERSION, ours.major, ours.minor, SUCCESS];
-    stream.write_all(&words.map(u32::to_ne_bytes).concat())?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer)?;
-    let word = |at: usize| answer.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_ne_bytes);
-    let theirs = ProtocolVersion { major: word(0), minor: word(4) };
-    Ok(if word(8) == SUCCESS { SocketAnswer::Agreed(theirs) } else { SocketAnswer::Disagreed(theirs) })
+    // The version and room for the code.
+    let [major, minor, code] = request(stream, VERSION, [ours.major, ours.minor, SUCCESS])?;
+    let theirs = ProtocolVersion { major, minor };
+    if code != SUCCESS {
+        return Ok(SocketAnswer::Disagreed(theirs));
+    }
+    // If this succeeds and the library still fails, the library speaks another version than we. The scope and room for
+    // the context and the code.
+    Ok(match request(stream, ESTABLISH_CONTEXT, [SCOPE_SYSTEM, 0, SUCCESS]) {
+        Ok([_, _, SUCCESS]) => SocketAnswer::Agreed(theirs),
+        Err(error) if spoken(error.kind()) == SocketAnswer::Silent => SocketAnswer::Silent,
+        _ => SocketAnswer::Failed,
+    })
+}
+
+/// Sends a command with a body of three words, which the service returns with its own values.
+fn request(mut stream: &UnixStream, command: u32, [a, b, c]: [u32; 3]) -> io::Result<[u32; 3]> {
+    // Length of the body and command, then the body, all in native byte order.
+    stream.write_all(&[12, command, a, b, c].map(u32::to_ne_bytes).concat())?;
+    let mut answer = [[0; 4]; 3];
+    for word in &mut answer {
+        stream.read_exact(word)?;
+    }
+    Ok(answer.map(u32::from_ne_bytes))
 }
 
 /// What the service lacks to ask polkit, if anything.
@@ -160,7 +198,7 @@ pub fn daemon(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf>
 
 /// Whether there is no service to start. A user who names a socket has a service somewhere else.
 pub(super) fn is_missing(environment: &dyn Fn(&str) -> Option<OsString>, socket: SocketAnswer) -> bool {
-    let is_named = environment("PCSCLITE_CSOCK_NAME").is_some_and(|name| !name.is_empty());
+    let is_named = environment(SOCKET_VARIABLE).is_some_and(|name| !name.is_empty());
     cfg!(target_os = "linux") && socket == SocketAnswer::Missing && !is_named && daemon(environment).is_none()
 }
 
@@ -192,10 +230,32 @@ mod tests {
         }
     }
 
+    /// Agrees on the version, and then answers the request for a context with this code.
+    fn establishing(code: u32) -> impl FnOnce(UnixStream) + Send {
+        move |mut client| {
+            answering(4, 0)(client.try_clone().unwrap());
+            let mut said = [0; 20];
+            client.read_exact(&mut said).unwrap();
+            assert_eq!(said, [12u32, 1, 2, 0, 0].map(u32::to_ne_bytes).concat()[..]);
+            client.write_all(&[2, 0x77, code].map(u32::to_ne_bytes).concat()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_service_that_fails_after_the_greeting_has_the_same_version() {
+        assert_eq!(met(answering(4, 0)), SocketAnswer::Failed);
+        assert_eq!(met(establishing(0x8010_0006)), SocketAnswer::Failed);
+        let hangs = |client: UnixStream| {
+            answering(4, 0)(client.try_clone().unwrap());
+            thread::sleep(LIMIT * 3 / 2);
+        };
+        assert_eq!(met(hangs), SocketAnswer::Silent);
+    }
+
     #[test]
     fn a_service_is_known_by_what_it_does() {
         let version = |minor| ProtocolVersion { major: 4, minor };
-        assert_eq!(met(answering(4, 0)), SocketAnswer::Agreed(version(4)));
+        assert_eq!(met(establishing(0)), SocketAnswer::Agreed(version(4)));
         assert_eq!(met(answering(5, 0x8010_001E)), SocketAnswer::Disagreed(version(5)));
         assert_eq!(met(answering(3, 0x8010_001D)), SocketAnswer::Disagreed(version(3)));
         let after_reading = |mut client: UnixStream| client.read_exact(&mut [0; 20]).unwrap();
@@ -236,6 +296,26 @@ mod tests {
         let expected =
             if rustix::process::geteuid().is_root() { SocketAnswer::Abandoned } else { SocketAnswer::Forbidden };
         assert_eq!(ask(&path, LIMIT), expected);
+    }
+
+    #[test]
+    fn what_is_no_socket_was_left_by_no_service() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(ask(folder.path(), LIMIT), SocketAnswer::NotASocket);
+        assert_eq!(ask(&file, LIMIT), SocketAnswer::NotASocket);
+        assert_eq!(ask(&file.join("below"), LIMIT), SocketAnswer::Missing);
+    }
+
+    #[test]
+    fn only_a_variable_names_another_socket() {
+        let named = |path: &'static str| move |name: &str| (name == SOCKET_VARIABLE).then(|| path.into());
+        assert_eq!(other_socket(&named("/x")), Some("/x".into()));
+        assert_eq!(
+            (other_socket(&named("")), other_socket(&named(SOCKET)), other_socket(&|_| None)),
+            (None, None, None)
+        );
     }
 
     #[test]

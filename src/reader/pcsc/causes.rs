@@ -7,7 +7,7 @@ use crate::{
     card::link::LinkError,
     reader::{
         ReaderError, Slot,
-        service::{MissingGate, SocketAnswer},
+        service::{MissingGate, ProtocolVersion, SocketAnswer},
     },
 };
 
@@ -33,13 +33,17 @@ pub(super) fn service(error: Error, says: SocketAnswer, missing: Option<MissingG
         (_, SocketAnswer::Silent) => ReaderError::ServiceHangs,
         (_, SocketAnswer::Refused) | (Error::CommError, SocketAnswer::Unclear) => refusal(missing),
         (_, SocketAnswer::HungUp) => ReaderError::Version(None),
+        // It refuses the version that it has itself, which we sent: that is not about versions.
+        (_, SocketAnswer::Failed | SocketAnswer::Disagreed(ProtocolVersion::USUAL)) => ReaderError::Broken,
         (_, SocketAnswer::Disagreed(version)) => ReaderError::Version(Some(version)),
-        // The service accepts the version that we sent to its socket, but not that of the library.
+        // The service accepts and serves the version that we sent to its socket, but not that of the library.
         (Error::NoService | Error::ServiceStopped, SocketAnswer::Agreed(version)) => {
             ReaderError::Version(Some(version))
         }
         (error, SocketAnswer::Agreed(_)) => ReaderError::Other(error.to_string()),
-        (_, SocketAnswer::Missing | SocketAnswer::Abandoned | SocketAnswer::Unclear) => ReaderError::ServiceDown,
+        (_, SocketAnswer::Missing | SocketAnswer::Abandoned | SocketAnswer::NotASocket | SocketAnswer::Unclear) => {
+            ReaderError::ServiceDown
+        }
     }
 }
 
@@ -126,7 +130,6 @@ pub(super) fn settled(error: Error, slot: &Slot) -> LinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reader::service::ProtocolVersion;
 
     /// Error of the library × answer of the socket.
     #[test]
@@ -138,6 +141,10 @@ mod tests {
                 (SocketAnswer::Missing, ReaderError::ServiceDown),
                 // A stopped unit leaves its socket file behind.
                 (SocketAnswer::Abandoned, ReaderError::ServiceDown),
+                (SocketAnswer::NotASocket, ReaderError::ServiceDown),
+                // Of the version that we sent.
+                (SocketAnswer::Failed, ReaderError::Broken),
+                (SocketAnswer::Disagreed(version(4)), ReaderError::Broken),
                 (SocketAnswer::Forbidden, ReaderError::SocketDenied("/run/x".into())),
                 (SocketAnswer::Silent, ReaderError::ServiceHangs),
                 (SocketAnswer::Refused, ReaderError::Denied),
