@@ -78,19 +78,34 @@ impl TableForm {
 
     /// How it was read: `read as UTF-16, separated by semicolons`.
     pub fn reading(&self) -> String {
-        let separator = match self.separator {
-            b',' => "commas".to_owned(),
-            b';' => "semicolons".to_owned(),
-            b'\t' => "tabs".to_owned(),
-            other => format!("{:?}", char::from(other)),
-        };
-        format!("read as {}, separated by {separator}", self.encoding.name())
+        format!("read as {}, separated by {}", self.encoding.name(), in_words(self.separator))
+    }
+
+    /// What is wrong with a row of one cell that would have as many as the header with another separator.
+    pub fn other_separator(&self, cell: &str) -> Option<String> {
+        let fits =
+            |other: &&u8| **other != self.separator && cell.split(char::from(**other)).count() == self.columns.len();
+        let other = SEPARATORS.iter().find(fits)?;
+        Some(format!(
+            "its values are separated by {}, and those of the header by {}",
+            in_words(*other),
+            in_words(self.separator)
+        ))
     }
 
     /// A description of the columns that became fields.
     pub fn fields_in_words(&self) -> String {
         let fields: Vec<_> = self.fields().map(String::as_str).collect();
         if fields.is_empty() { "no field columns".to_owned() } else { format!("fields: {}", fields.join(", ")) }
+    }
+}
+
+fn in_words(separator: u8) -> String {
+    match separator {
+        b',' => "commas".to_owned(),
+        b';' => "semicolons".to_owned(),
+        b'\t' => "tabs".to_owned(),
+        other => format!("{:?}", char::from(other)),
     }
 }
 

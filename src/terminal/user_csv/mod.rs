@@ -264,6 +264,10 @@ impl TableReader<'_> {
         let needed = columns.iter().rposition(|column| matches!(column, TableColumn::Id | TableColumn::Name));
         let is_cut = needed.is_some_and(|last| record.len() <= last);
         if is_cut || record.iter().skip(columns.len()).any(is_something) {
+            let only = record.get(0).filter(|_| record.len() == 1);
+            if let Some(what) = only.and_then(|cell| self.table.form.other_separator(cell)) {
+                return Err(bad(None, what));
+            }
             return Err(bad(None, format!("it has {} values, and the header has {}", record.len(), columns.len())));
         }
         let mut user = User { id: String::new(), name: String::new(), fields: BTreeMap::new() };

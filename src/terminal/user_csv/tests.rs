@@ -124,6 +124,27 @@ fn every_bad_row_is_told_with_its_place() {
 }
 
 #[test]
+fn rows_with_another_separator_than_the_header_are_told_as_such() {
+    assert_eq!(
+        bad("id,name\n7;Eva\n8\tBob\n9;Zoe;x\n10|Ada\n"),
+        [
+            "line 2: its values are separated by semicolons, and those of the header by commas",
+            "line 3: its values are separated by tabs, and those of the header by commas",
+            "line 4: it has 1 values, and the header has 2",
+            "line 5: its values are separated by '|', and those of the header by commas",
+        ]
+    );
+    assert_eq!(
+        bad("id;name;room\n7,Eva,B1\n8,Bob\n"),
+        [
+            "line 2: its values are separated by commas, and those of the header by semicolons",
+            "line 3: it has 1 values, and the header has 3",
+        ]
+    );
+    assert_eq!(users(b"id,name\n7;1,Eva\n"), [user("7;1", "Eva", &[])]);
+}
+
+#[test]
 fn a_quotation_mark_that_is_never_closed_is_named_where_it_is_opened() {
     let text = "id,name\n6,Zoe\n7,\"Eva\n8,Bob\n";
     assert_eq!(bad(text), ["line 3: a quotation mark is opened here and never closed"]);
