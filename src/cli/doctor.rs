@@ -2,7 +2,7 @@
 
 mod replay;
 
-use std::{borrow::Cow, fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{borrow::Cow, fmt::Display, fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
 
 use jiff::Timestamp;
 
@@ -24,6 +24,10 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
     // Without a configuration: a trace has all that is needed.
     if let Some(trace) = &args.replay {
         return replay::run(trace, out);
+    }
+    // The probes take seconds, and their findings would be lost with the bundle.
+    if let Some(path) = args.bundle.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
+        return Err(not_written(path, &"it exists already"));
     }
     let environment = |name: &str| std::env::var_os(name);
     // An unreadable configuration is one of the possible findings.
@@ -62,14 +66,16 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
 
 /// Writes the bundle, readable only by its owner, and never over an existing file.
 fn bundle(path: &Path, settings: &Settings, objects: &[FindingView]) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        Failure::new(ExitClass::Io, "bundle.file", format!("{} cannot be written: {error}", path.display()))
-            .hint("name a file that does not exist yet, in a writable folder")
-    };
+    let failed = |error: io::Error| not_written(path, &error);
     let json = serde_json::to_string_pretty(objects).map_err(|error| failure_of_ours(&error))?;
     let json = nameless(&json, std::env::home_dir().as_deref());
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     doctor::bundle::write(file, settings, json.as_bytes()).map_err(failed)
+}
+
+fn not_written(path: &Path, why: &dyn Display) -> Failure {
+    Failure::new(ExitClass::Io, "bundle.file", format!("{} cannot be written: {why}", path.display()))
+        .hint("name a file that does not exist yet, in a writable folder")
 }
 
 /// Hides the home folder, which reveals its owner.
