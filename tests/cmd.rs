@@ -266,7 +266,7 @@ fn proofs_are_verified_and_tokens_played_without_a_home() {
         assert_eq!(told(&homeless.output().unwrap(), "code").unwrap(), code);
         let output = rollcall(home.path(), words).output().unwrap();
         assert_eq!(told(&output, "code").unwrap(), code);
-        assert!(told(&output, "warning").unwrap().starts_with("the configuration is left out: "));
+        assert!(told(&output, "warning").unwrap().starts_with("the configuration is ignored: "));
         // One that is named has to be sound.
         let output = rollcall(home.path(), words).arg("--config").arg(&config).output().unwrap();
         assert_eq!(told(&output, "code").unwrap(), "config.bad-value");

@@ -166,9 +166,11 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
         LinkError::ReaderGone => (ExitClass::Unavailable, "reader.gone", "plug the reader in again".into()),
         LinkError::ServiceLost => (ExitClass::Unavailable, "pcsc.service-down", start()),
         LinkError::AccessDenied => (ExitClass::Refused, "pcsc.denied", Remedy::with("allow it in polkit", ALLOW)),
-        LinkError::Malformed(_) => {
-            (ExitClass::Protocol, "card.malformed", "the card or the reader violates ISO 7816: try another reader".into())
-        }
+        LinkError::Malformed(_) => (
+            ExitClass::Protocol,
+            "card.malformed",
+            "the card or the reader violates ISO 7816: try another reader".into(),
+        ),
         LinkError::Transmission(_) | LinkError::Other(_) => (
             ExitClass::CardLeft,
             "reader.error",

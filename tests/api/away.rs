@@ -174,9 +174,9 @@ fn a_database_without_room_for_connections_is_named_once_that_lasts(kind: &Kind)
     put(&admin, "1").unwrap();
     alter(kind, &role, "CONNECTION LIMIT 0");
     let error = put(&admin, "2").unwrap_err();
-    assert!(matches!(&error, ServerError::Busy(why) if why.contains("takes no more connections")), "{error:?}");
+    assert!(matches!(&error, ServerError::Busy(why, _) if why.contains("accepts no more connections")), "{error:?}");
     // Nobody asks meanwhile but the server itself.
-    server.await_told("the store is away: it takes no more connections", 1);
+    server.await_told("the store is unavailable: it accepts no more connections", 1);
     alter(kind, &role, "CONNECTION LIMIT -1");
     server.await_told("the store is back", 1);
     put(&admin, "2").unwrap();

@@ -62,7 +62,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("limits", "exchange", "duration", "`5s`", "for one exchange with a card; at most `10m`, and `ROLLCALL_EXCHANGE_LIMIT` overrides it"),
     setting("limits", "tap", "duration", "`15s`", "for a whole tap; at most `10m`, and `ROLLCALL_TAP_LIMIT` overrides it"),
     setting("limits", "on_event", "duration", "`10s`", "for one run of `on_event`"),
-    setting("server", "url", "string", "", "`https://host:port` of this terminal's server, 443 where no port is named; `ROLLCALL_SERVER_URL` precedes it"),
+    setting("server", "url", "string", "", "`https://host:port` of this terminal's server, 443 where no port is named; `ROLLCALL_SERVER_URL` overrides it"),
     setting("server", "timeout", "duration", "`5s`", "for one request; connecting may take two fifths of it, and at least 2s: raise it on a slow link"),
     setting("server", "feed_max_age", "duration", "`24h`", "how old the last status feed may be while the server is away"),
     setting("server", "offline_max_age", "duration", "`8h`", "how old user information may be while the server is away"),
