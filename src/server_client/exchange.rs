@@ -183,7 +183,7 @@ fn once(
         400.. if kind == PROBLEM => Err(problem(status, &body)),
         // A proxy in between may answer for a server that is unavailable.
         429 | 502..=504 => Err(ServerError::Busy(format!("status {status}"), None)),
-        _ => Err(ServerError::Protocol(format!("status {status} without a problem"))),
+        _ => Err(ServerError::Protocol(format!("status {status} without a problem document"))),
     }
 }
 
