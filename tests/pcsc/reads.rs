@@ -156,5 +156,5 @@ fn reads_until_a_time(card: &str) {
     stack.card("remove", 1);
     assert_eq!(stack.rollcall(&["scan", "--until", &soon()]).expect(1).code(), "scan.nobody");
     let over = ["scan", "--until", "2026-01-01T00:00:00Z"];
-    assert_eq!(stack.rollcall(&over).expect(1).code(), "scan.nobody");
+    assert_eq!(stack.rollcall(&over).expect(2).code(), "time.past");
 }
