@@ -453,4 +453,4 @@ impl Printer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::cli) mod tests;

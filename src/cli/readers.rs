@@ -247,26 +247,11 @@ impl ReadersPrinter<'_> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::io;
     use std::rc::Rc;
-    use std::sync::{Arc, Mutex};
 
-    use super::super::printer::OutputOptions;
+    use super::super::printer::{OutputOptions, tests::stream::Stream};
     use super::*;
     use crate::reader::select::{Aliases, ReaderChoice, Selection};
-
-    #[derive(Clone, Default)]
-    struct Captured(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Captured {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     /// The events of the door's reader, and of one that is not selected.
     fn printed(format: OutputFormat) -> String {
@@ -274,7 +259,7 @@ mod tests {
         let aliases = Aliases::from([("north door".into(), "door".into())]);
         let settings =
             Settings { readers: Selection::new(&["NORTH DOOR".into()], &aliases), aliases, ..Settings::default() };
-        let (stdout, stderr) = (Captured::default(), Captured::default());
+        let (stdout, stderr) = (Stream::default(), Stream::default());
         let look = OutputOptions { format, ..OutputOptions::default() };
         let mut out = Printer::on(look, Box::new(stdout.clone()), Box::new(stderr));
         let watch = ReadersWatch::new(MeantReaders::new(settings.readers.clone()));
@@ -294,8 +279,7 @@ mod tests {
         ] {
             printer.reader_event(event).unwrap();
         }
-        let bytes = stdout.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        stdout.text()
     }
 
     #[test]
@@ -326,7 +310,7 @@ mod tests {
     #[test]
     fn one_that_could_not_be_asked_is_asked_again_and_told() {
         let (settings, choice) = (Settings::default(), Rc::new(Cell::new(ReaderChoice::Undecided)));
-        let (stdout, stderr) = (Captured::default(), Captured::default());
+        let (stdout, stderr) = (Stream::default(), Stream::default());
         let look = OutputOptions { format: OutputFormat::Ndjson, ..OutputOptions::default() };
         let mut out = Printer::on(look, Box::new(stdout.clone()), Box::new(stderr.clone()));
         let chosen = Rc::clone(&choice);
@@ -342,13 +326,13 @@ mod tests {
             printer.reader_event(event).unwrap();
         }
         assert_eq!(printer.wait().unwrap(), Wait::AtMost(ASK_AGAIN));
-        assert!(printer.idle().unwrap().is_continue() && stdout.0.lock().unwrap().is_empty());
-        let said = String::from_utf8(stderr.0.lock().unwrap().clone()).unwrap();
+        assert!(printer.idle().unwrap().is_continue() && stdout.bytes().is_empty());
+        let said = stderr.text();
         assert_eq!(said.matches("Door 00 00: left out for now").count(), 1, "{said}");
         choice.set(ReaderChoice::Meant);
         assert!(printer.idle().unwrap().is_continue());
         assert_eq!(printer.wait().unwrap(), Wait::Forever);
-        let told = String::from_utf8(stdout.0.lock().unwrap().clone()).unwrap();
+        let told = stdout.text();
         let objects: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((&objects[0]["event"], &objects[0]["reader"]), (&"reader_added".into(), &"Door 00 00".into()));
         let last = objects.last().unwrap();

@@ -103,26 +103,11 @@ pub fn warn_of_choice(readers: &[ReaderState], chosen: &Selection, out: &mut Pri
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
+    use super::{
+        super::printer::{OutputOptions, tests::stream::Stream},
+        *,
     };
-
-    use super::{super::printer::OutputOptions, *};
     use crate::reader::{Insertion, Slot, select::Aliases};
-
-    #[derive(Clone, Default)]
-    struct Captured(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Captured {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     /// What a waiting command says of these readers, on stderr.
     fn told(names: &[&str], wanted: &[&str], ignored: &[&str]) -> String {
@@ -136,12 +121,11 @@ mod tests {
         let readers: Vec<_> = names.iter().map(state).collect();
         let [wanted, ignored] = [wanted, ignored].map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
         let chosen = Selection::new(&wanted, &Aliases::new()).without(&ignored, &Aliases::new());
-        let (stdout, stderr) = (Captured::default(), Captured::default());
+        let (stdout, stderr) = (Stream::default(), Stream::default());
         let mut out = Printer::on(OutputOptions::default(), Box::new(stdout.clone()), Box::new(stderr.clone()));
         warn_of_none(&readers, &chosen, &mut out);
-        assert!(stdout.0.lock().unwrap().is_empty());
-        let bytes = stderr.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        assert!(stdout.bytes().is_empty());
+        stderr.text()
     }
 
     #[test]

@@ -1,33 +1,10 @@
+pub mod stream;
+
 use super::*;
 use proptest::prelude::*;
 use serde::Serialize;
-use std::sync::{Arc, Mutex, PoisonError};
 
-/// A stream that can be read afterwards, or that fails.
-#[derive(Clone, Default)]
-struct Stream {
-    written: Arc<Mutex<Vec<u8>>>,
-    fails: Option<io::ErrorKind>,
-}
-
-impl Stream {
-    fn text(&self) -> String {
-        String::from_utf8(self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap()
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.fails {
-            Some(kind) => Err(kind.into()),
-            None => self.written.lock().unwrap().write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use stream::Stream;
 
 #[derive(Serialize)]
 struct Thing {
@@ -139,13 +116,7 @@ fn details_are_for_who_asked() {
 
 #[test]
 fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
-    let on = |fails| {
-        Printer::on(
-            OutputOptions::default(),
-            Box::new(Stream { fails: Some(fails), ..Stream::default() }),
-            Box::new(io::sink()),
-        )
-    };
+    let on = |fails| Printer::on(OutputOptions::default(), Box::new(Stream::failing(fails)), Box::new(io::sink()));
     let mut closed = on(io::ErrorKind::BrokenPipe);
     assert!(!closed.is_closed());
     assert_eq!(closed.item(&thing("a")), Ok(()));

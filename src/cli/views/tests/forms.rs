@@ -1,40 +1,22 @@
 //! Every object in every output format: `forms.txt` shows what scripts and people get for the samples below.
 
-use std::{
-    fmt::Write as _,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt::Write as _, io};
 
 use super::*;
 use crate::{
     api::v1::{ForgottenUser, PresenceState, PresentUser, Role, TokenStatus},
-    cli::printer::{OutputOptions, Printable, Printer, column::places},
+    cli::printer::{OutputOptions, Printable, Printer, column::places, tests::stream::Stream},
     config::OutputFormat,
     token::proof_checks::ProofCheck,
 };
 
-/// A stream that can be read afterwards.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn printed(format: OutputFormat, print: impl FnOnce(&mut Printer)) -> String {
-    let written = Written::default();
+    let written = Stream::default();
     let options = OutputOptions { format, colour_out: true, ..OutputOptions::default() };
     let mut printer = Printer::on(options, Box::new(written.clone()), Box::new(io::sink()));
     print(&mut printer);
     printer.end().unwrap();
-    String::from_utf8(written.0.lock().unwrap().clone()).unwrap().replace('\u{1b}', "^")
+    written.text().replace('\u{1b}', "^")
 }
 
 /// JSON lines, csv, a table, lines one by one, and the object alone.

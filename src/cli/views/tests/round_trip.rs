@@ -1,43 +1,26 @@
 //! `server user import` and `enroll --from` read back what `server user list -o csv` writes.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, io};
 
 use proptest::prelude::*;
 
 use crate::{
     api::User,
     cli::{
-        printer::{OutputOptions, Printer},
+        printer::{OutputOptions, Printer, tests::stream::Stream},
         views::ServerUserView,
     },
     config::{CsvReader, OutputFormat},
     terminal::user_csv,
 };
 
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn exported(users: &[User], csv_for: Option<CsvReader>) -> Vec<u8> {
-    let written = Written::default();
+    let written = Stream::default();
     let options = OutputOptions { format: OutputFormat::Csv, csv_for, ..OutputOptions::default() };
     let mut out = Printer::on(options, Box::new(written.clone()), Box::new(io::sink()));
     let views: Vec<_> = users.iter().cloned().map(ServerUserView::from).collect();
     out.list(&views, "nobody").unwrap();
-    let text = written.0.lock().unwrap().clone();
+    let text = written.bytes();
     assert_eq!(text.starts_with(&[0xFF, 0xFE]), csv_for.is_some());
     text
 }
