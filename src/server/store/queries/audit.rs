@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-use super::{Connection, HOLD_HEAD, Result, Row, moment, query, to_json, write};
+use super::{Connection, DatabaseRow, HOLD_HEAD, Result, Row, moment, query, to_json, write};
 use crate::{
     api::v1::AuditHead,
     crypto::random::{self, SystemRandom},
@@ -35,7 +35,7 @@ impl Ledger {
 
     /// Like [`Self::open`], but takes the time once the lock is held.
     pub async fn open_at(c: &mut Connection, actor: &str, at: impl FnOnce() -> Timestamp) -> Result<Self> {
-        let row = query(HOLD_HEAD).fetch_one(c).await?;
+        let row = hold(c).await?;
         let hash: Vec<u8> = row.try_get("hash")?;
         let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("the head of the audit log is damaged".into()))?;
         // It is stored in milliseconds, so it is hashed in milliseconds.
@@ -104,6 +104,12 @@ impl Ledger {
         });
         write(c, &rows).await
     }
+}
+
+/// Locks the end of the log, for whoever changes rows that decisions change too; others wait for the end of this
+/// transaction.
+pub async fn hold(c: &mut Connection) -> Result<DatabaseRow> {
+    query(HOLD_HEAD).fetch_one(c).await
 }
 
 fn records_to_write(records: &[AuditRecord]) -> BoundRows<'_> {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use super::{
-    Connection, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, Result, Row, Statement, audit, audit::Ledger, presence, query,
-    tokens, with_keys,
+    Connection, HOLD_AS_GIVEN, HOLD_TO_GIVE, Result, Row, Statement, audit, audit::Ledger, presence, query, tokens,
+    with_keys,
 };
 use crate::{
     api::v1::{ForgottenUser, TokenStatus},
@@ -155,7 +155,7 @@ async fn deleted(c: &mut Connection, statement: &'static str, of: &str) -> Resul
 /// Deletes a limited number of rows older than this; `more` says whether there are more. Lookups wait meanwhile: without
 /// the head of the log, two transactions that change the same tokens in different orders could wait for each other.
 pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp) -> Result<Purged> {
-    query(HOLD_HEAD).fetch_one(&mut *c).await?;
+    audit::hold(c).await?;
     let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN).as_millisecond();
     let old_events = "DELETE FROM events WHERE (terminal, list, seq) IN (SELECT terminal, list, seq FROM events
         WHERE received < $1 OR at < $1 LIMIT $2)";
