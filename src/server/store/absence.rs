@@ -119,28 +119,31 @@ impl Absence {
         if code.starts_with("08") { Self::of_relayed(message).or(Self::of_code(code)) } else { Self::of_code(code) }
     }
 
-    /// The meaning of a message of `PgBouncer` (1.18), or of one of PostgreSQL that it passes on: both come with the code
-    /// of a failed connection. What PostgreSQL says in another language than English is not found here.
+    /// The meaning of a message of a pooler, or of one that it passes on.
     fn of_relayed(message: &str) -> Option<Self> {
-        let says = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
-        if says(&["no more connections allowed", "client connections exceeded"])
-            || says(&["too many clients already", "too many connections for", "remaining connection slots"])
-        {
-            Some(Self::Crowded)
-        } else if says(&["authentication failed", "no such user", "login rejected"])
-            || says(&["no pg_hba.conf entry", "is not permitted to log in"])
-            || says(&["role \""]) && says(&["does not exist"])
-        {
-            Some(Self::Login)
-        } else if says(&["no such database"]) || says(&["database \""]) && says(&["does not exist"]) {
-            Some(Self::NoDatabase)
-        } else if says(&["the database system is"]) {
-            Some(Self::Stopped)
-        } else {
-            None
-        }
+        let (_, meant) = RELAYED.iter().find(|(parts, _)| parts.iter().all(|part| message.contains(part)))?;
+        Some(*meant)
     }
 }
+
+/// What messages of `PgBouncer` (1.18), and of PostgreSQL if it passes them on, contain: both come with the code of a
+/// failed connection. What PostgreSQL says in another language than English is not found here.
+const RELAYED: [(&[&str], Absence); 14] = [
+    (&["no more connections allowed"], Absence::Crowded),
+    (&["client connections exceeded"], Absence::Crowded),
+    (&["too many clients already"], Absence::Crowded),
+    (&["too many connections for"], Absence::Crowded),
+    (&["remaining connection slots"], Absence::Crowded),
+    (&["authentication failed"], Absence::Login),
+    (&["no such user"], Absence::Login),
+    (&["login rejected"], Absence::Login),
+    (&["no pg_hba.conf entry"], Absence::Login),
+    (&["is not permitted to log in"], Absence::Login),
+    (&["role \"", "does not exist"], Absence::Login),
+    (&["no such database"], Absence::NoDatabase),
+    (&["database \"", "does not exist"], Absence::NoDatabase),
+    (&["the database system is"], Absence::Stopped),
+];
 
 /// Whether this is an error of `PgBouncer`: for a transaction in statement pooling mode, or for a parameter that it
 /// cannot keep for a session. Its code is that of a failed connection.
