@@ -166,7 +166,7 @@ impl SiteBoard {
         self.hub.store(is_away, at);
     }
 
-    /// After a person was erased: pages get all users anew, and no earlier message.
+    /// After a person was erased: pages get all users again, and no earlier message.
     pub fn forget(&self) {
         self.shown().people = None;
     }

@@ -229,7 +229,7 @@ fn read_bundle(file: &Path) -> Result<Bundle, Failure> {
         };
         Failure::new(ExitClass::Io, "pki.file", what).hint(BUNDLE_FILE)
     })?;
-    // What is longer than any bundle was not read to its end, and is none that was cut.
+    // A file longer than any bundle was not read to its end, so it must not be reported as cut.
     let read = if json.len() > BUNDLE { Err(PkiError::NotABundle) } else { Bundle::read(&json) };
     read.map_err(|error| {
         let failure = error.to_failure();

@@ -229,7 +229,7 @@ fn pin(uri: &Uri, fitting: &Fitting) -> Result<AuthPin, PkiError> {
     Ok(AuthPin::new(text.as_str().into()))
 }
 
-/// The first line of the file that `pin-source` names. It is none of the files of the PKI: if it is missing, `pki init`
+/// The first line of the file that `pin-source` names. The PKI does not own this file: if it is missing, `pki init`
 /// does not make it.
 fn pin_in(file: &Path, token: String) -> Result<Zeroizing<String>, PkiError> {
     let none = |why| Pkcs11Error::NoPinInFile { token, path: file.to_owned(), why };

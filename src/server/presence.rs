@@ -182,7 +182,7 @@ pub struct KnownList {
 }
 
 /// Whether an event no longer counts: a later list of the terminal begins at its number or below, because the terminal
-/// was restored from a backup or started anew, and does not have that event.
+/// was restored from a backup or created again, and does not have that event.
 pub fn is_void<'a>(lists: impl IntoIterator<Item = &'a KnownList>, place: EventPlace) -> bool {
     lists.into_iter().any(|list| list.epoch > place.epoch && list.first_seq <= place.seq)
 }

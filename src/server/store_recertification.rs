@@ -35,7 +35,7 @@ pub async fn check(pki: &PkiDir, url: &StoreUrl) -> Result<(), RunError> {
 }
 
 /// Certifies every token of the store under the current CA. `told` is called with the number of tokens examined so far;
-/// returns how many were certified anew.
+/// returns how many got new certificates.
 ///
 /// # Errors
 /// [`RunError::Pki`] when no CA is being rotated, or its key or record cannot be used; [`RunError::Store`]. What was

@@ -77,7 +77,7 @@ def idle(lab):
         table.row("  the first command after it", all_read(done), done.brief())
     failed, times, count = [], [], 10
     for turn in range(count):
-        # pcscd is told to stop, and the command arrives while it does.
+        # The command arrives while pcscd is stopping.
         script = f"systemctl kill --signal=TERM pcscd.service; sleep 0.{turn}; "
         from_guest = guest.run(script + as_user("rollcall", "scan", "-o", "ndjson"))
         times.append(from_guest.seconds)
