@@ -3,7 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use clap::{Command, CommandFactory};
 use rollcall::{
@@ -183,6 +187,23 @@ fn one_version_stands_everywhere() {
     ] {
         assert!(read(path).contains(&line), "{path} has no {line}");
     }
+}
+
+#[test]
+fn a_code_has_one_exit_status() {
+    let mut code = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
+    let mut classes = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for after in code.split("ExitClass::").skip(1) {
+        let (class, rest) = after.split_at(after.find(|c: char| !c.is_ascii_alphanumeric()).unwrap());
+        let quoted = rest.strip_prefix(',').and_then(|rest| rest.trim_start().strip_prefix('"'));
+        if let Some((found, _)) = quoted.and_then(|rest| rest.split_once('"')) {
+            classes.entry(found).or_default().insert(class);
+        }
+    }
+    assert!(classes.len() > 150, "the search finds only {}", classes.len());
+    classes.retain(|_, classes| classes.len() > 1);
+    assert!(classes.is_empty(), "{classes:?}");
 }
 
 /// The codes that a source can give: texts of the form of a code, up to its tests.

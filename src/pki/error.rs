@@ -235,7 +235,7 @@ impl PkiError {
                  server terminal add, without a server where the CA key is with rollcall pki issue terminal",
             )),
             Self::NotYetValid { .. } => {
-                failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl")
+                failure(ExitClass::Config, "pki.not-yet-valid").hint("set the clock right: timedatectl")
             }
             Self::CaExpired(_) => failure(ExitClass::Refused, "pki.ca-expired")
                 .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens again"),

@@ -157,7 +157,7 @@ impl Pkcs11Error {
                 ),
                 None => Remedy::with("see whose it is", format!("ls -ld {}", word(&denied.path))),
             }),
-            Self::Folder(_) => failure(ExitClass::Config, "pki.pkcs11")
+            Self::Folder(_) => failure(ExitClass::Config, "pki.pkcs11-folder")
                 .hint("bring the folder back, or correct directories.tokendir"),
             Self::OtherLibrary { .. } | Self::NoToken { .. } | Self::NoKey { .. } => {
                 failure(ExitClass::Config, "pki.pkcs11-not-found")

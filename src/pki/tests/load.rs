@@ -165,7 +165,7 @@ fn certificates_of_a_terminal_expire_and_are_renewed() {
     let hint = failure.hint.unwrap();
     assert!(hint.text.starts_with("where the CA key is: rollcall pki renew; elsewhere"), "{hint}");
     let early = place.home.load_terminal(now() - CLOCK_TOLERANCE - SECOND).unwrap_err();
-    assert_eq!(code(early), "pki.clock");
+    assert_eq!(code(early), "pki.not-yet-valid");
 
     // init keeps them; only renew makes new ones.
     place.init(last + SECOND).unwrap();
