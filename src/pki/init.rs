@@ -8,16 +8,15 @@ use super::{
     AUTHORITY_LIFE, AUTHORITY_NAME, Ca, CertificateDays, ClockCheck, Lifetime, PkiDir, PkiError,
     ca::window,
     load,
-    pki_dir::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
+    own_pairs::{KeyPurpose, PAIRS},
+    pki_dir::{CA_CERTIFICATE, CA_KEY, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY},
     record::{IssueRecord, Issued, fingerprint},
 };
 use crate::{
     crypto::{
         ec::{KeyPair, Point},
         random::{self, Random},
-        x509::{
-            self, Authority, CertificateProfile, CertificateRequest, ServerName, TerminalRole, TlsUse, UTC_TIME_END,
-        },
+        x509::{self, Authority, CertificateRequest, ServerName, TerminalRole, TlsUse, UTC_TIME_END},
     },
     files,
 };
@@ -189,38 +188,6 @@ impl PkiDir {
         Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
     }
 
-    /// The validity of a certificate, once it has been verified to be the right one.
-    fn validity(
-        &self,
-        authority: &Authority,
-        pair: Pair,
-        kind: KeyPurpose,
-        key: &KeyPair,
-    ) -> Result<(Timestamp, Timestamp), PkiError> {
-        let tls = |usage| {
-            let found = self.tls_certificate(pair, key, authority, usage)?;
-            Ok((found.not_before(), found.not_after()))
-        };
-        let card = |class| {
-            let found = self.card_certificate(pair, key, authority, &[class])?;
-            Ok((found.not_before(), found.not_after()))
-        };
-        match kind {
-            KeyPurpose::Terminal(role) => card(CertificateProfile::Terminal(role)),
-            KeyPurpose::Signature => card(CertificateProfile::ServerSignature),
-            KeyPurpose::Client => tls(TlsUse::Client),
-            KeyPurpose::Server => tls(TlsUse::Server),
-        }
-    }
-
-    /// For how many days the certificate of a pair is valid; `None` if that cannot be determined.
-    fn days_of(&self, pair: Pair, kind: KeyPurpose) -> Option<CertificateDays> {
-        let authority = self.load_authority().ok()?;
-        let key = load::key_pair(&self.path(pair.key)).ok()?;
-        let validity = self.validity(&authority, pair, kind, &key).ok()?;
-        CertificateDays::of(validity, [&authority])
-    }
-
     /// The names in the server's certificate; empty if it cannot be read.
     pub(super) fn tls_names(&self, authority: &Authority) -> Vec<ServerName> {
         let key = load::key_pair(&self.path(SERVER.key));
@@ -233,24 +200,6 @@ impl PkiDir {
         self.path(CA_KEY).exists()
     }
 }
-
-/// What a key pair of this machine is certified for.
-#[derive(Debug, Clone, Copy)]
-enum KeyPurpose {
-    Terminal(TerminalRole),
-    Client,
-    Server,
-    Signature,
-}
-
-/// All key pairs, in the order in which they are made.
-const PAIRS: [(Pair, KeyPurpose); 5] = [
-    (TERMINAL, KeyPurpose::Terminal(TerminalRole::Read)),
-    (ADMIN, KeyPurpose::Terminal(TerminalRole::Admin)),
-    (CLIENT, KeyPurpose::Client),
-    (SERVER, KeyPurpose::Server),
-    (SIGNATURE, KeyPurpose::Signature),
-];
 
 /// How long the certificates of a run are valid.
 #[derive(Clone, Copy)]

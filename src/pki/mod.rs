@@ -20,6 +20,7 @@ mod lost;
 mod missing;
 mod names;
 mod new_bundle;
+mod own_pairs;
 mod perso;
 pub mod pkcs11;
 mod pkcs11_error;
@@ -66,7 +67,7 @@ pub const AUTHORITY_LIFE: SignedDuration = days(7_305);
 pub const TOKEN_LIFE: SignedDuration = days(3_652);
 /// The usual life of a terminal's certificates, for tokens and for the server: short, because nothing revokes them.
 pub const TERMINAL_LIFE: SignedDuration = days(7);
-/// The usual life of a server's certificates: longer than a terminal's, because they are not renewed automatically.
+/// The usual life of a server's certificates: longer than a terminal's, so that a server may be off for weeks.
 pub const SERVER_LIFE: SignedDuration = days(90);
 /// How much earlier than now a certificate starts to be valid, to allow for other clocks; and how far a clock may be
 /// behind the last issue, to allow for two processes that issue at once and for a corrected clock.

@@ -159,6 +159,17 @@ impl PkiDir {
         previous.as_ref().unwrap_or(self).load_pair(SIGNATURE, &[CertificateProfile::ServerSignature], now)
     }
 
+    /// What the files of the server's two certificates hold, for TLS and for signatures, by which a server notices that
+    /// they were renewed.
+    ///
+    /// # Errors
+    /// [`PkiError::NotInitialised`] for a file that is not here; [`PkiError::NotACertificate`]; [`PkiError::Io`].
+    pub fn server_certificates(&self) -> Result<[Vec<u8>; 2], PkiError> {
+        let previous = self.previous()?;
+        let home = previous.as_ref().unwrap_or(self);
+        Ok([load::certificate(&home.path(SERVER.certificate))?, load::certificate(&home.path(SIGNATURE.certificate))?])
+    }
+
     /// The CAs trusted here: the current one, and the previous one while that is rotated out.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::timeout,
 };
 
@@ -60,7 +60,7 @@ pub async fn turn_away(listener: &TcpListener) -> Infallible {
 pub async fn serve(
     options: &ServerOptions,
     listener: &TcpListener,
-    acceptor: Acceptor,
+    acceptor: watch::Receiver<Acceptor>,
     state: Arc<AppState>,
     stop: impl Future<Output = ()>,
 ) {
@@ -105,7 +105,7 @@ pub async fn serve(
 #[derive(Clone)]
 struct ConnectionServer {
     router: Router,
-    acceptor: Acceptor,
+    acceptor: watch::Receiver<Acceptor>,
     permits: Arc<Semaphore>,
     patience: Duration,
     proxies: Arc<[Network]>,
@@ -147,7 +147,8 @@ impl ConnectionServer {
                 return None;
             }
         };
-        let (stream, certificate) = self.acceptor.accept(stream).await?;
+        let acceptor = self.acceptor.borrow().clone();
+        let (stream, certificate) = acceptor.accept(stream).await?;
         Some((stream, Peer { address, certificate: Arc::new(certificate) }))
     }
 }

@@ -23,6 +23,7 @@ mod lookup_batcher;
 mod metrics;
 pub mod openapi;
 mod openapi_examples;
+mod own_certificates;
 mod past_presence;
 pub mod presence;
 mod problem;
@@ -45,7 +46,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use self::store::{Absence, Availability};
 use crate::{
@@ -113,6 +114,8 @@ pub trait ServerLog: Send + Sync {
     fn listening(&self, at: SocketAddr);
     /// A request was answered.
     fn request(&self, line: &RequestLine<'_>);
+    /// The certificates of this machine were renewed; the first one ends then.
+    fn renewed(&self, until: Timestamp);
     /// Something failed; clients learn only that it did.
     fn fault(&self, what: &str);
 }
@@ -154,17 +157,21 @@ pub fn run(
         let mut first = true;
         // Once for each CA: when a rotation begins or ends, everything is reloaded without giving up the address.
         loop {
+            // After a long pause they may have expired, and could not be loaded.
+            own_certificates::renew_if_due(&home, options.clock_check, log.as_ref());
             let (now, trusted) = (Timestamp::now(), home.load_trusted()?);
-            let acceptor = tls::acceptor(&home.load_server_tls(now)?)?;
+            let files = home.server_certificates()?;
+            let (renewed, acceptor) = watch::channel(tls::acceptor(&home.load_server_tls(now)?)?);
             let Some(state) = open(&home, options, log, &listener, &mut stop).await? else { return Ok(()) };
             if std::mem::take(&mut first) {
                 log.listening(listener.local_addr().map_err(|error| RunError::Listen(options.listen, error))?);
             }
-            let mut stopped = false;
+            let (mut stopped, kept) = (false, Arc::clone(&state));
             let end = async {
                 tokio::select! {
                     () = &mut stop => stopped = true,
                     () = another_ca(&home, &trusted) => {}
+                    never = own_certificates::keep(&home, options.clock_check, files, &kept, &renewed) => match never {},
                 }
             };
             listen::serve(options, &listener, acceptor, state, end).await;

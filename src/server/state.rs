@@ -275,6 +275,7 @@ mod tests {
     impl ServerLog for Silence {
         fn listening(&self, _: std::net::SocketAddr) {}
         fn request(&self, _: &RequestLine<'_>) {}
+        fn renewed(&self, _: Timestamp) {}
         fn fault(&self, what: &str) {
             panic!("{what}");
         }

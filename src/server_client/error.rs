@@ -183,10 +183,10 @@ impl From<ServerError> for Failure {
                 ExitClass::Refused,
                 "server.certificate",
                 Remedy::with(
-                    "see whether the clock here is right; where the server's certificate has expired, renew it there",
+                    "see whether the clock here is right; a server renews its certificates by itself, and if they have \
+                     expired, its log says why; there:",
                     "rollcall pki renew",
-                )
-                .and("then restart the server"),
+                ),
             ),
             ServerError::Refused(_, code) => (ExitClass::Refused, "server.refused", admission(*code)),
             ServerError::Busy(_, Some(ProblemCode::ServerStore)) => (

@@ -27,6 +27,7 @@ mod program;
 mod proofs;
 mod proxies;
 mod raw;
+mod renewal;
 mod restore;
 mod roles;
 mod rotation;

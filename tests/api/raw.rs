@@ -66,6 +66,11 @@ impl Raw {
         Ok(Self(stream))
     }
 
+    /// The certificate that the server showed, DER.
+    pub fn shown(&self) -> Vec<u8> {
+        self.0.ssl().peer_certificate().unwrap().to_der().unwrap()
+    }
+
     /// One request with these headers and this body as they are, and its answer.
     pub fn send(&mut self, head: &str, body: &[u8]) -> Result<Answer, String> {
         self.begin(head, body)?;

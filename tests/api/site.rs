@@ -18,7 +18,7 @@ use rollcall::{
         random::SystemRandom,
         x509::{Authority, ServerName, TlsCertificate, TlsUse},
     },
-    pki::{ClockCheck, PkiDir, TerminalKeys},
+    pki::{CertificateDays, ClockCheck, PkiDir, TerminalKeys},
     server_client::{RequestLimits, ServerClient},
 };
 use sqlx::{Connection, PgConnection};
@@ -98,7 +98,12 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 impl Site {
     pub fn new(kind: &Kind) -> Self {
-        let site = Self::bare(kind);
+        Self::founded(kind, Timestamp::now(), None)
+    }
+
+    /// A site whose CA was made at this time, with certificates for so many days.
+    pub fn founded(kind: &Kind, at: Timestamp, days: Option<CertificateDays>) -> Self {
+        let site = Self::certified(kind, at, days);
         let output = site.rollcall(&["server", "init"]);
         assert!(output.status.success(), "{output:?}");
         site
@@ -106,6 +111,10 @@ impl Site {
 
     /// A site whose store does not exist yet, or is empty.
     pub fn bare(kind: &Kind) -> Self {
+        Self::certified(kind, Timestamp::now(), None)
+    }
+
+    fn certified(kind: &Kind, at: Timestamp, days: Option<CertificateDays>) -> Self {
         let home = tempfile::tempdir().unwrap();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let store = match kind {
@@ -123,7 +132,7 @@ impl Site {
         };
         let pki = PkiDir::new(home.path().join("pki"));
         let names = [ServerName::parse("localhost").unwrap()];
-        pki.init(&names, None, ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
+        pki.init(&names, days, ClockCheck::Enforced, at, &mut SystemRandom).unwrap();
         let (tls, ecka) =
             (pki.load_terminal_tls(Timestamp::now()).unwrap(), pki.load_terminal(Timestamp::now()).unwrap());
         let admin = Terminal {

@@ -123,6 +123,12 @@ fn print(inbox: &Receiver<LogLine>, url: &StoreUrl, out: &mut Printer) -> Result
                 new: None,
             })?,
             LogLine::Request(line) => out.detail(&line),
+            LogLine::Renewed(until) => {
+                out.note(&format!(
+                    "this machine's certificates were renewed; the first expires at {}",
+                    views::At(until)
+                ));
+            }
             LogLine::Fault(what) => out.warning(&what, None),
         }
     }
@@ -151,6 +157,7 @@ pub fn authorities(settings: &Settings) -> Result<([u8; 20], Option<[u8; 20]>), 
 enum LogLine {
     Listening(SocketAddr),
     Request(String),
+    Renewed(Timestamp),
     Fault(String),
 }
 
@@ -175,6 +182,10 @@ impl ServerLog for LogSender {
                 .lines
                 .try_send(LogLine::Request(format!("{at:.3} {terminal} {method} {path} {status} {ms:.1} ms{from}")));
         }
+    }
+
+    fn renewed(&self, until: Timestamp) {
+        let _ = self.lines.try_send(LogLine::Renewed(until));
     }
 
     fn fault(&self, what: &str) {

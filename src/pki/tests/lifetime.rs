@@ -110,3 +110,42 @@ fn a_renewal_is_due_while_a_watch_has_time_for_it_and_never_later_than_the_recor
         assert_eq!(CertificateDays::of((now() - CLOCK_TOLERANCE, now() + wrong), []), None);
     }
 }
+
+#[test]
+fn the_first_certificate_that_must_be_renewed_decides_when_a_machine_does_so() {
+    let place = Place::new();
+    assert_eq!(code(place.home.renewal_time().unwrap_err()), "pki.not-initialised");
+    place.home.init(&names(), of(60), ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
+    let end = || place.home.renewal_time().unwrap().end;
+    assert_eq!(end(), now() + days(60));
+    assert!(!place.home.renewal_time().unwrap().is_due(now()));
+    place.home.issue_server(&names(), of(3), ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
+    assert_eq!(end(), now() + days(3));
+    assert!(place.home.renewal_time().unwrap().is_due(now() + days(2)));
+    // It may be past, when nothing could be loaded any more.
+    assert!(place.home.load_server_tls(now() + days(4)).is_err() && place.home.renewal_time().is_ok());
+    place.home.begin_rotation(&names(), ClockCheck::Enforced, now() + days(1), &mut SystemRandom).unwrap();
+    place.home.renew(&names(), of(20), ClockCheck::Enforced, now() + days(1), &mut SystemRandom).unwrap();
+    place.home.issue_server(&names(), of(30), ClockCheck::Enforced, now() + days(1), &mut SystemRandom).unwrap();
+    assert_eq!(end(), now() + days(21));
+    // While a CA is rotated out, the server still shows a certificate of that one.
+    let previous = place.home.previous().unwrap().unwrap();
+    previous.issue_server(&names(), of(2), ClockCheck::Enforced, now() + days(1), &mut SystemRandom).unwrap();
+    assert_eq!(end(), now() + days(3));
+}
+
+#[test]
+fn a_renewal_changes_what_a_server_compares_and_nothing_else_does() {
+    let place = Place::initialised();
+    let before = place.home.server_certificates().unwrap();
+    place.home.init(&names(), None, ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
+    assert_eq!(place.home.server_certificates().unwrap(), before);
+    place.renew(now()).unwrap();
+    let after = place.home.server_certificates().unwrap();
+    assert!(after[0] != before[0] && after[1] != before[1]);
+    // The server keeps the certificates of the CA that every terminal knows.
+    place.home.begin_rotation(&names(), ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
+    assert_eq!(place.home.server_certificates().unwrap(), after);
+    place.home.finish_rotation().unwrap();
+    assert_ne!(place.home.server_certificates().unwrap(), after);
+}
