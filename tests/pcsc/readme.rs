@@ -20,7 +20,7 @@ const ELSEWHERE: [(&str, &str); 7] = [
     ("scripts/demo ", "the phase demo"),
     ("scripts/test ", "the run that this case is part of"),
     ("scripts/package && sudo apt install ", "the phase package"),
-    ("sudo apt install pcscd libpcsclite1 && cargo install ", "it installs"),
+    ("scripts/setup build && sudo apt install pcscd && cargo install ", "it installs"),
     ("JC_HOME=/path/to/kit scripts/applet-cap ", "it needs a kit that has to be fetched"),
     ("java -jar gp.jar --install ", "it needs a real card"),
 ];
