@@ -104,7 +104,8 @@ pub struct Global {
     /// Write csv so that this program opens it unchanged, also ids like 0042
     #[arg(long, global = true, value_enum, value_name = "PROGRAM")]
     pub csv_for: Option<CsvReader>,
-    /// Reader: a part of its name, a glob, or an alias from the configuration; may be repeated [default: all]
+    /// Reader: a part of its name, a glob, its serial number or USB port (serial:…, usb:…), or an alias from the
+    /// configuration; may be repeated [default: all]
     #[arg(long, global = true, value_name = "NAME", env = "ROLLCALL_READER", hide_env_values = true, action = ArgAction::Append,
           value_parser = OsStringValueParser::new().map(|name| name::typed(&name)))]
     pub reader: Vec<String>,

@@ -330,7 +330,8 @@ pub struct VirtualTokenArgs {
     /// File that keeps the token; without it the token is gone at the end
     #[arg(long, value_name = "FILE", env = "ROLLCALL_STATE", hide_env_values = true)]
     pub state: Option<PathBuf>,
-    /// File with the start key of a new token, 32 hex digits [default: the well-known test keys]
+    /// File with the start key of a new token, 32 hex digits, or with three lines of 32: ENC, MAC, DEK [default: the
+    /// well-known test keys]
     #[arg(long, value_name = "FILE", env = "ROLLCALL_START_KEY_FILE", hide_env_values = true)]
     pub start_key_file: Option<PathBuf>,
     /// UID that a reader reports: fixed, with serial numbers, or random at each tap

@@ -17,10 +17,11 @@ pub struct EnrollArgs {
     /// Identifier of the user
     #[arg(long, value_parser = user_id, required_unless_present = "from", conflicts_with = "from")]
     pub id: Option<String>,
-    /// Name of the user, as it is shown; may be left out where the server knows the user
+    /// Name of the user, as it is shown; may be left out where the server knows the user, or without a server this
+    /// terminal's register of cards or its history
     #[arg(long, value_parser = user_name, requires = "id", conflicts_with = "from")]
     pub name: Option<String>,
-    /// Any further field; may be repeated. What the server knows of the user stays; KEY= takes a field away
+    /// Any further field; may be repeated. What is known of the user stays; KEY= takes a field away
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field, conflicts_with = "from")]
     pub fields: Vec<(String, String)>,
     /// Picture to store on the card: JPEG, PNG or WebP, at most 8192 bytes

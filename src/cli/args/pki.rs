@@ -49,7 +49,7 @@ pub enum PkiCommand {
     },
     /// Issue certificates for others
     Issue(IssueArgs),
-    /// Set up this terminal from a file made by rollcall pki issue terminal
+    /// Set up this terminal from a file made by rollcall server terminal add or rollcall pki issue terminal
     Import {
         /// The file
         bundle: PathBuf,
