@@ -215,7 +215,7 @@ fn a_time_that_comes_twice_or_never_is_said_to_be_so() {
         let output = command(home.path(), &["history", "--since", time]).env("TZ", zone).output().unwrap();
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(said("2026-10-25T02:30").contains("for the other one write 02:30+01:00"));
+    assert!(said("2026-10-25T02:30").contains("for the other one write 2026-10-25T02:30+01:00"));
     assert!(said("2026-03-29T02:30").contains("taken as 03:30 at +02:00"));
     assert_eq!(said("2026-10-25T02:30+01:00"), "");
 }

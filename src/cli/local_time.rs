@@ -38,8 +38,8 @@ pub fn time_with_offset(text: &str) -> Option<(Time, Option<Offset>)> {
     }
 }
 
-/// Parses `2026-11-22 17:30 +01:00`, as text output shows a time of another day. Of one that is later than a timestamp can
-/// be, as of `9999-12-31T23:59:59Z`, the latest timestamp.
+/// Parses `2026-11-22 17:30 +01:00`, as text output shows a time of another day, or the same with `Z` for UTC at its end.
+/// A time after the latest timestamp, such as `9999-12-31T23:59:59Z`, becomes the latest timestamp.
 pub fn moment_with_offset(text: &str) -> Option<Timestamp> {
     let (text, offset) = match text.strip_suffix('Z') {
         Some(text) => (text, Offset::UTC),
@@ -99,19 +99,24 @@ pub fn moment(shown: DateTime, now: &Zoned) -> Option<Timestamp> {
     readings(shown, now).next()
 }
 
-/// A remark on a time typed without an offset, if the clock shows it twice or never on that day.
-pub fn remark(typed: Time, meant: Timestamp, now: &Zoned) -> Option<String> {
+/// A remark on a time of day typed without an offset, if the clock shows it twice or never on that day.
+pub fn remark_on_time(typed: Time, meant: Timestamp, now: &Zoned) -> Option<String> {
+    remark(meant.to_zoned(now.time_zone().clone()).date().to_datetime(typed), meant, now)
+}
+
+/// A remark on a date and time typed without an offset, if the clock shows it twice or never. What it says to write has
+/// the date: a time of day alone would mean the most recent one, or the next.
+pub fn remark(typed: DateTime, meant: Timestamp, now: &Zoned) -> Option<String> {
     let here = meant.to_zoned(now.time_zone().clone());
-    let shown = here.date().to_datetime(typed);
-    let hour = typed.strftime("%H:%M");
+    let (day, hour) = (typed.date(), typed.strftime(if typed.second() == 0 { "%H:%M" } else { "%H:%M:%S" }));
     let at = here.strftime("%H:%M at %:z");
-    match now.time_zone().to_ambiguous_zoned(shown).offset() {
+    match now.time_zone().to_ambiguous_zoned(typed).offset() {
         AmbiguousOffset::Unambiguous { .. } => None,
-        AmbiguousOffset::Gap { .. } => Some(format!("the clock skipped {hour} on {}: taken as {at}", here.date())),
+        AmbiguousOffset::Gap { .. } => Some(format!("the clock skipped {hour} on {day}: taken as {at}")),
         AmbiguousOffset::Fold { before, after } => {
             let other = if here.offset() == before { after } else { before };
             let other = meant.to_zoned(TimeZone::fixed(other)).strftime("%:z").to_string();
-            Some(format!("{hour} comes twice on {}: taken as {at}; for the other one write {hour}{other}", here.date()))
+            Some(format!("{hour} comes twice on {day}: taken as {at}; for the other one write {day}T{hour}{other}"))
         }
     }
 }
@@ -134,16 +139,15 @@ mod tests {
     fn what_the_clock_shows_twice_or_never_is_said() {
         let said = |day: &str, meant: &str| {
             let now = day.parse::<Timestamp>().unwrap().to_zoned(berlin());
-            remark("02:30".parse().unwrap(), meant.parse().unwrap(), &now)
+            remark_on_time("02:30".parse().unwrap(), meant.parse().unwrap(), &now)
         };
         let autumn = |meant| said("2027-10-31T11:00:00Z", meant).unwrap();
         assert_eq!(
             autumn("2027-10-31T01:30:00Z"),
-            "02:30 comes twice on 2027-10-31: taken as 02:30 at +01:00; for the other one write 02:30+02:00"
+            "02:30 comes twice on 2027-10-31: taken as 02:30 at +01:00; for the other one write 2027-10-31T02:30+02:00"
         );
-        assert!(
-            autumn("2027-10-31T00:30:00Z").ends_with("taken as 02:30 at +02:00; for the other one write 02:30+01:00")
-        );
+        let first = autumn("2027-10-31T00:30:00Z");
+        assert!(first.ends_with("taken as 02:30 at +02:00; for the other one write 2027-10-31T02:30+01:00"), "{first}");
         assert_eq!(
             said("2027-03-28T11:00:00Z", "2027-03-28T01:30:00Z").unwrap(),
             "the clock skipped 02:30 on 2027-03-28: taken as 03:30 at +02:00"

@@ -8,7 +8,8 @@ use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan, Zoned};
 
 use super::local_time::{
-    date, date_and_time, here_if, moment, moment_with_offset, occurrences, remark, shifted, time_with_offset,
+    date, date_and_time, here_if, moment, moment_with_offset, occurrences, remark, remark_on_time, shifted,
+    time_with_offset,
 };
 use super::printer::Printer;
 use crate::terminal::presence::duration;
@@ -67,8 +68,8 @@ impl TimeSpec {
     /// A remark if the clock shows it twice or never.
     fn remark(self, meant: Timestamp, now: &Zoned) -> Option<String> {
         match self {
-            Self::Clock(time, None) => remark(time, meant, now),
-            Self::Wall(shown) if shown.time() != Time::midnight() => remark(shown.time(), meant, now),
+            Self::Clock(time, None) => remark_on_time(time, meant, now),
+            Self::Wall(shown) if shown.time() != Time::midnight() => remark(shown, meant, now),
             _ => None,
         }
     }
@@ -208,6 +209,26 @@ mod tests {
             let now = now.parse::<Timestamp>().unwrap().to_zoned(zone.clone());
             let told = span(since.parse().ok(), until.parse().ok(), &now).map(|at| at.unwrap().to_string());
             assert_eq!(told, [begin, end], "{since} to {until} at {now}");
+        }
+    }
+
+    #[test]
+    fn what_the_remark_says_to_write_is_the_other_of_two_times() {
+        let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        for (now, typed) in [
+            ("2027-10-31T11:00:00Z", "02:30"),
+            // A time of day alone would be that of the next day.
+            ("2027-11-01T00:45:00Z", "02:30"),
+            ("2027-11-29T11:00:00Z", "2027-10-31T02:30"),
+            ("2027-11-29T11:00:00Z", "2027-10-31 02:30:15"),
+        ] {
+            let now = now.parse::<Timestamp>().unwrap().to_zoned(zone.clone());
+            let spec: TimeSpec = typed.parse().unwrap();
+            let meant = spec.resolve(&now);
+            let told = spec.remark(meant, &now).unwrap();
+            let write = told.split_once("for the other one write ").unwrap().1;
+            let other = write.parse::<TimeSpec>().unwrap().resolve(&now);
+            assert_eq!(other.duration_since(meant).abs().as_secs(), 3600, "{typed}: {told}");
         }
     }
 

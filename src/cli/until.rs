@@ -8,7 +8,7 @@ use std::{
 use jiff::{Timestamp, Zoned, civil::DateTime, civil::Time, tz::Offset};
 
 use super::local_time::{
-    date_and_time, here_if, moment, moment_with_offset, occurrences, remark, shifted, time_with_offset,
+    date_and_time, here_if, moment, moment_with_offset, occurrences, remark, remark_on_time, shifted, time_with_offset,
 };
 use super::printer::Printer;
 
@@ -57,15 +57,18 @@ impl Until {
     pub fn moment(self, now: Timestamp, out: &mut Printer) -> Timestamp {
         let here = here_if(self.is_local(), now, out);
         let meant = self.resolve(&here);
-        let said = match self {
-            Self::Clock(time, None) => remark(time, meant, &here),
-            Self::Wall(shown) => remark(shown.time(), meant, &here),
-            _ => None,
-        };
-        if let Some(text) = said {
+        if let Some(text) = self.remark(meant, &here) {
             out.note(&text);
         }
         meant
+    }
+
+    fn remark(self, meant: Timestamp, now: &Zoned) -> Option<String> {
+        match self {
+            Self::Clock(time, None) => remark_on_time(time, meant, now),
+            Self::Wall(shown) => remark(shown, meant, now),
+            _ => None,
+        }
     }
 }
 
@@ -154,6 +157,24 @@ mod tests {
             ("2027-10-31 02:30 +01:00", "2027-10-31T01:30:00Z"),
         ] {
             assert_eq!(typed.parse::<Until>().unwrap().resolve(&now).to_string(), meant, "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_the_remark_says_to_write_is_the_other_of_two_times() {
+        let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        for (now, typed) in [
+            ("2027-10-30T23:00:00Z", "02:30"),
+            ("2027-10-31T01:00:00Z", "02:30"),
+            ("2027-10-29T11:00:00Z", "2027-10-31T02:30"),
+            ("2027-11-29T11:00:00Z", "2027-10-31 02:30:15"),
+        ] {
+            let now = now.parse::<Timestamp>().unwrap().to_zoned(zone.clone());
+            let until: Until = typed.parse().unwrap();
+            let meant = until.resolve(&now);
+            let told = until.remark(meant, &now).unwrap();
+            let other = told.split_once("for the other one write ").unwrap().1.parse::<Until>().unwrap().resolve(&now);
+            assert_eq!(other.duration_since(meant).abs().as_secs(), 3600, "{typed}: {told}");
         }
     }
 
