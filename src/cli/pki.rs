@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{ErrorKind, Read},
+    io::{self, ErrorKind, Read},
     path::Path,
 };
 
@@ -22,7 +22,7 @@ use crate::{
     config::Settings,
     crypto::{random::SystemRandom, x509::TlsUse},
     failure::{ExitClass, Failure, Remedy, number_of},
-    files,
+    files::{self, word},
     pki::{
         Age, BUNDLE_FILE, Bundle, CertificateClass, CertificateDays, CertificatePlace, ClockCheck, Content,
         FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId, SetRotation, bundle_from_server,
@@ -221,20 +221,27 @@ fn read_bundle(file: &Path) -> Result<Bundle, Failure> {
     let name = file.display();
     let mut json = Zeroizing::new(Vec::with_capacity(BUNDLE + 1));
     let opened = File::open(file).and_then(|file| file.take(BUNDLE as u64 + 1).read_to_end(&mut json));
-    opened.map_err(|error| {
-        let what = match error.kind() {
-            ErrorKind::NotFound => format!("{name} does not exist"),
-            ErrorKind::IsADirectory => format!("{name} is a folder"),
-            _ => format!("{name} cannot be read: {error}"),
-        };
-        Failure::new(ExitClass::Io, "pki.file", what).hint(BUNDLE_FILE)
-    })?;
+    opened.map_err(|error| unreadable(file, &error))?;
     // A file longer than any bundle was not read to its end, so it must not be reported as cut.
     let read = if json.len() > BUNDLE { Err(PkiError::NotABundle) } else { Bundle::read(&json) };
     read.map_err(|error| {
         let failure = error.to_failure();
         Failure { message: format!("{name}: {}", failure.message), ..failure }
     })
+}
+
+/// Why the file of a bundle cannot be read: it is another file that was meant, or this user may not read it.
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    let name = file.display();
+    let failure = |what: String, hint: Remedy| Failure::new(ExitClass::Io, "pki.file", what).hint(hint);
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => failure(format!("{name} does not exist"), BUNDLE_FILE.into()),
+        ErrorKind::IsADirectory => failure(format!("{name} is a folder"), BUNDLE_FILE.into()),
+        _ => failure(
+            format!("{name} cannot be read: {error}"),
+            Remedy::with("check its owner and permissions, and those of its folder", format!("ls -l {}", word(file))),
+        ),
+    }
 }
 
 /// Reports in one line what was done, and where.
@@ -328,5 +335,22 @@ fn object(item: &InventoryItem, new: bool, now: Timestamp) -> Pki {
         not_after: facts.map(|facts| facts.not_after.into()),
         state,
         new,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_that_this_user_may_not_read_is_not_the_wrong_file() {
+        let failure = |kind: ErrorKind| unreadable(Path::new("/b/door 1.json"), &kind.into());
+        for kind in [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::IsADirectory] {
+            assert_eq!(failure(kind).hint, Some(BUNDLE_FILE.into()), "{kind}");
+        }
+        let denied = failure(ErrorKind::PermissionDenied);
+        assert_eq!((denied.class, denied.code), (ExitClass::Io, "pki.file"));
+        assert_eq!(denied.message, "/b/door 1.json cannot be read: permission denied");
+        assert_eq!(denied.hint.unwrap().command.unwrap().to_string(), "ls -l '/b/door 1.json'");
     }
 }
