@@ -24,6 +24,8 @@ use crate::{
 
 /// The schema that the file declares.
 const SCHEMA: &str = "rollcall.bundle/1";
+/// What the schema of every release begins with.
+const SCHEMA_NAME: &str = "rollcall.bundle/";
 
 /// The keys of a terminal that is being set up.
 #[derive(Debug, Clone)]
@@ -76,6 +78,12 @@ pub struct Bundle {
     pub server: Option<String>,
     pub(super) keys: TerminalKeys,
     pub(super) certificates: BundledCertificates,
+}
+
+/// Read first and alone: the other fields may be different in another release.
+#[derive(Deserialize)]
+struct DeclaredSchema {
+    schema: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,14 +176,18 @@ impl Bundle {
     /// Reads the JSON of a file strictly: every key must match its certificate, under the one CA.
     ///
     /// # Errors
-    /// [`PkiError::BundleCut`] and [`PkiError::NotABundle`]; [`PkiError::Bundle`] names the first part that cannot be
-    /// read or does not fit the others.
+    /// [`PkiError::BundleCut`], [`PkiError::NotABundle`] and [`PkiError::BundleRelease`]; [`PkiError::Bundle`] names the
+    /// first part that cannot be read or does not fit the others.
     pub fn read(json: &[u8]) -> Result<Self, PkiError> {
-        let paper: BundleFile = serde_json::from_slice(files::without_mark(json))
-            .map_err(|error| if error.is_eof() { PkiError::BundleCut } else { PkiError::NotABundle })?;
-        if paper.schema != SCHEMA {
-            return Err(PkiError::NotABundle);
+        let json = files::without_mark(json);
+        let unreadable =
+            |error: serde_json::Error| if error.is_eof() { PkiError::BundleCut } else { PkiError::NotABundle };
+        let declared: DeclaredSchema = serde_json::from_slice(json).map_err(unreadable)?;
+        if declared.schema != SCHEMA {
+            let is_ours = declared.schema.starts_with(SCHEMA_NAME);
+            return Err(if is_ours { PkiError::BundleRelease } else { PkiError::NotABundle });
         }
+        let paper: BundleFile = serde_json::from_slice(json).map_err(unreadable)?;
         let key = |pem: &str| KeyPair::from_pem(pem.as_bytes()).map_err(|_| PkiError::Bundle("a key"));
         let certificate = |pem: &str| x509::from_pem(pem.as_bytes()).ok_or(PkiError::Bundle("a certificate"));
         let keys = TerminalKeys { tls: key(&paper.tls_key)?, ecka: key(&paper.ecka_key)? };

@@ -154,6 +154,9 @@ pub enum PkiError {
     /// The file is no bundle.
     #[error("this is not the bundle of a terminal")]
     NotABundle,
+    /// The file is a bundle in the format of another release.
+    #[error("this bundle is of another release of rollcall")]
+    BundleRelease,
     /// The certificates of a bundle have expired.
     #[error("the certificates of this bundle expired at {0}")]
     BundleExpired(Timestamp),
@@ -255,8 +258,11 @@ impl PkiError {
             Self::Request(_) => failure(ExitClass::Data, "pki.request").hint("make a new request"),
             Self::Bundle(_) => failure(ExitClass::Data, "pki.bundle")
                 .hint(Remedy::with("have a new one made", "rollcall pki issue terminal")),
-            Self::BundleCut => failure(ExitClass::Data, "pki.bundle").hint("copy it once more from where it was made"),
+            Self::BundleCut => failure(ExitClass::Data, "pki.bundle").hint("copy it once more, whole, from where it was made"),
             Self::NotABundle => failure(ExitClass::Data, "pki.bundle").hint(BUNDLE_FILE),
+            Self::BundleRelease => {
+                failure(ExitClass::Data, "pki.bundle").hint("terminal and server must be of the same release")
+            }
             Self::BundleExpired(_) => failure(ExitClass::Data, "pki.bundle")
                 .hint(new_bundle("have a new one made where the CA key is")),
             Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed").hint(Remedy::with(

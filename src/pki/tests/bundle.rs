@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::failure::ExitClass;
 use crate::pki::Ca;
 use crate::pki::{Bundle, BundledCertificates, TerminalKeys};
 
@@ -95,7 +96,7 @@ fn a_bundle_that_does_not_fit_together_is_refused() {
         assert_eq!(code(error), "pki.bundle");
     }
     let whole = bundle(&place).to_json().unwrap();
-    for text in ["{}", "id,name", r#"{"schema":"rollcall.bundle/2"}"#] {
+    for text in ["{}", "id,name", r#"{"schema":"rollcall.user/1"}"#, r#"{"schema":"rollcall.bundle/1"}"#] {
         assert!(matches!(Bundle::read(text.as_bytes()), Err(PkiError::NotABundle)), "{text}");
     }
     for length in [0, 1, 300, whole.len() - 3] {
@@ -104,6 +105,19 @@ fn a_bundle_that_does_not_fit_together_is_refused() {
         assert_eq!(code(error), "pki.bundle");
     }
     assert_eq!(code(PkiError::NotABundle), "pki.bundle");
+}
+
+/// Its other fields may be any.
+#[test]
+fn a_bundle_of_another_release_is_named_as_such() {
+    let whole = String::from_utf8(bundle(&Place::initialised()).to_json().unwrap().to_vec()).unwrap();
+    let newer = whole.replace("rollcall.bundle/1", "rollcall.bundle/2");
+    for text in [newer.as_str(), r#"{"name":"desk","schema":"rollcall.bundle/2","ca":["x"]}"#] {
+        let failure = Failure::from(Bundle::read(text.as_bytes()).unwrap_err());
+        assert_eq!((failure.code, failure.class), ("pki.bundle", ExitClass::Data));
+        assert_eq!(failure.message, "this bundle is of another release of rollcall");
+        assert!(failure.hint.unwrap().contains("of the same release"));
+    }
 }
 
 /// Fresh certificates are accepted only for our keys.
