@@ -1,7 +1,7 @@
 //! Turns every failure between a terminal and a card into code, message and remedy: one table for all commands and
 //! `doctor`. What PC/SC errors mean is decided in `reader::pcsc`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     ReaderError,
@@ -25,59 +25,81 @@ const UPGRADE: &str = "sudo apt install --only-upgrade pcscd libpcsclite1";
 /// Allows the user who types it both actions of the service.
 pub const ALLOW: &str = r#"echo 'polkit.addRule(function(a, s) { if (/^org.debian.pcsc-lite/.test(a.id) && s.user == "'$USER'") return "yes"; });' | sudo tee /etc/polkit-1/rules.d/50-pcscd.rules"#;
 
-/// How to start the service of this process's library.
-fn start() -> Remedy {
-    start_of(other_socket(&|name| std::env::var_os(name)).as_deref())
+/// Which service is meant: the usual one, or what listens at another socket, of which systemd knows nothing.
+#[derive(Clone, Copy)]
+struct ServicePlace<'a> {
+    other: Option<&'a Path>,
 }
 
-/// How to start the service. systemd makes no socket at another place than the usual one.
-fn start_of(other: Option<&Path>) -> Remedy {
-    match other {
-        None => Remedy::with("start it", START),
-        Some(path) => format!(
-            "{SOCKET_VARIABLE} names {}: unset it, or point it at the socket of a service that runs",
-            path.display()
-        )
-        .into(),
+impl ServicePlace<'_> {
+    /// How to start the service.
+    fn start(self) -> Remedy {
+        self.act("start", || Remedy::with("start it", START))
     }
+
+    /// How to end what hangs or fails in the service.
+    fn restart(self) -> Remedy {
+        self.act("restart", || Remedy::with("restart it", RESTART))
+    }
+
+    /// The same after something else was tried, so that the socket is certainly the right one.
+    fn then_restart(self, words: &str) -> Remedy {
+        match self.other {
+            None => Remedy::with(words, RESTART),
+            Some(path) => format!("{words}: restart the service that listens at {}", path.display()).into(),
+        }
+    }
+
+    /// Whether the variable or the service is at fault cannot be known.
+    fn act(self, verb: &str, usual: impl FnOnce() -> Remedy) -> Remedy {
+        let Some(path) = self.other else { return usual() };
+        let service = format!("{verb} the service that listens at {}", path.display());
+        format!("{service}; or, if {SOCKET_VARIABLE} is wrong, unset or correct it").into()
+    }
+}
+
+/// The socket of this process's library, if it is not the usual one.
+fn other() -> Option<PathBuf> {
+    other_socket(&|name| std::env::var_os(name))
 }
 
 impl From<ReaderError> for Failure {
     fn from(error: ReaderError) -> Self {
-        let unavailable = |code, remedy: Remedy| (ExitClass::Unavailable, code, remedy);
-        let (class, code, hint) = match &error {
-            ReaderError::ServiceDown => unavailable("pcsc.service-down", start()),
-            ReaderError::NotInstalled => {
-                unavailable("pcsc.not-installed", Remedy::run("sudo apt install pcscd libccid"))
-            }
-            ReaderError::ServiceHangs => unavailable("pcsc.service-hangs", Remedy::with("restart it", RESTART)),
-            ReaderError::Version(_) => unavailable(
-                "pcsc.version",
-                Remedy::with("install both from one release; in a container or a snap, from that of the host", UPGRADE),
-            ),
-            ReaderError::SocketDenied(path) => {
-                (ExitClass::Refused, "pcsc.socket-denied", Remedy::run(format!("sudo chmod 666 {path}")))
-            }
-            ReaderError::Denied => (ExitClass::Refused, "pcsc.denied", Remedy::with("allow it in polkit", ALLOW)),
-            ReaderError::NoPolkit(MissingGate::Bus) => (
-                ExitClass::Refused,
-                "pcsc.no-polkit",
-                Remedy::run(DBUS).and("in a container without D-Bus use the service of the host: mount its /run/pcscd"),
-            ),
-            ReaderError::NoPolkit(MissingGate::Polkit) => {
-                (ExitClass::Refused, "pcsc.no-polkit", Remedy::run("sudo apt install polkitd"))
-            }
-            ReaderError::NoPolkit(MissingGate::Masked) => (ExitClass::Refused, "pcsc.no-polkit", Remedy::run(UNMASK)),
-            ReaderError::NoPolkit(MissingGate::Processes) => {
-                (ExitClass::Refused, "pcsc.hidepid", Remedy::run("sudo mount -o remount,hidepid=0 /proc"))
-            }
-            ReaderError::NoThread(reason) => return no_thread(reason),
-            ReaderError::Broken | ReaderError::Other(_) => {
-                unavailable("pcsc.error", Remedy::with("restart it", RESTART))
-            }
-        };
-        Self::new(class, code, error.to_string()).hint(hint)
+        service(&error, ServicePlace { other: other().as_deref() })
     }
+}
+
+/// The failure of the service.
+fn service(error: &ReaderError, place: ServicePlace<'_>) -> Failure {
+    let unavailable = |code, remedy: Remedy| (ExitClass::Unavailable, code, remedy);
+    let (class, code, hint) = match error {
+        ReaderError::ServiceDown => unavailable("pcsc.service-down", place.start()),
+        ReaderError::NotInstalled => unavailable("pcsc.not-installed", Remedy::run("sudo apt install pcscd libccid")),
+        ReaderError::ServiceHangs => unavailable("pcsc.service-hangs", place.restart()),
+        ReaderError::Version(_) => unavailable(
+            "pcsc.version",
+            Remedy::with("install both from one release; in a container or a snap, from that of the host", UPGRADE),
+        ),
+        ReaderError::SocketDenied(path) => {
+            (ExitClass::Refused, "pcsc.socket-denied", Remedy::run(format!("sudo chmod 666 {path}")))
+        }
+        ReaderError::Denied => (ExitClass::Refused, "pcsc.denied", Remedy::with("allow it in polkit", ALLOW)),
+        ReaderError::NoPolkit(MissingGate::Bus) => (
+            ExitClass::Refused,
+            "pcsc.no-polkit",
+            Remedy::run(DBUS).and("in a container without D-Bus use the service of the host: mount its /run/pcscd"),
+        ),
+        ReaderError::NoPolkit(MissingGate::Polkit) => {
+            (ExitClass::Refused, "pcsc.no-polkit", Remedy::run("sudo apt install polkitd"))
+        }
+        ReaderError::NoPolkit(MissingGate::Masked) => (ExitClass::Refused, "pcsc.no-polkit", Remedy::run(UNMASK)),
+        ReaderError::NoPolkit(MissingGate::Processes) => {
+            (ExitClass::Refused, "pcsc.hidepid", Remedy::run("sudo mount -o remount,hidepid=0 /proc"))
+        }
+        ReaderError::NoThread(reason) => return no_thread(reason),
+        ReaderError::Broken | ReaderError::Other(_) => unavailable("pcsc.error", place.restart()),
+    };
+    Failure::new(class, code, error.to_string()).hint(hint)
 }
 
 /// Whether no further command can be sent after it. After any other error the card is still there, and the command was
@@ -99,9 +121,13 @@ pub const fn is_final(error: &LinkError) -> bool {
 
 /// The failure of a connection to a card, after so many `exchanges`.
 pub fn link(error: &LinkError, exchanges: u32) -> Failure {
-    let place = if exchanges == 0 { String::new() } else { format!(" at exchange {exchanges}") };
+    link_at(error, exchanges, ServicePlace { other: other().as_deref() })
+}
+
+fn link_at(error: &LinkError, exchanges: u32, place: ServicePlace<'_>) -> Failure {
+    let when = if exchanges == 0 { String::new() } else { format!(" at exchange {exchanges}") };
     let message = match error {
-        LinkError::CardRemoved => format!("{error}{place}; nothing was written"),
+        LinkError::CardRemoved => format!("{error}{when}; nothing was written"),
         _ => error.to_string(),
     };
     let (class, code, hint): (_, _, Remedy) = match error {
@@ -136,13 +162,12 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
             "send at most 255 bytes of data, and longer ones as a chain (CLA bit 10)".into(),
         ),
         LinkError::NoThread(reason) => return no_thread(reason),
-        LinkError::Service(error) => return error.clone().into(),
+        LinkError::Service(error) => return service(error, place),
         LinkError::Hung | LinkError::ExchangeLimit(_) => (
             ExitClass::Unavailable,
             "reader.hung",
-            Remedy::with(
+            place.then_restart(
                 "take the card away; a slow one needs a longer limit; if that does not help, unplug the reader, then",
-                RESTART,
             ),
         ),
         LinkError::SharingViolation => (
@@ -161,10 +186,10 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
         LinkError::Unavailable => (
             ExitClass::Unavailable,
             "reader.unavailable",
-            Remedy::with("unplug it and plug it in again; if that does not help", RESTART),
+            place.then_restart("unplug it and plug it in again; if that does not help"),
         ),
         LinkError::ReaderGone => (ExitClass::Unavailable, "reader.gone", "plug the reader in again".into()),
-        LinkError::ServiceLost => (ExitClass::Unavailable, "pcsc.service-down", start()),
+        LinkError::ServiceLost => (ExitClass::Unavailable, "pcsc.service-down", place.start()),
         LinkError::AccessDenied => (ExitClass::Refused, "pcsc.denied", Remedy::with("allow it in polkit", ALLOW)),
         LinkError::Malformed(_) => (
             ExitClass::Protocol,
@@ -190,11 +215,42 @@ mod tests {
         (failure.code, failure.class.exit_status(), failure.message, hint.command.map(|command| command.to_string()))
     }
 
+    const USUAL: ServicePlace<'static> = ServicePlace { other: None };
+
+    /// systemd knows nothing of it, and the variable may be right.
     #[test]
-    fn a_service_at_another_place_is_not_started_by_systemd() {
-        let named = start_of(Some(Path::new("/x")));
-        assert!(named.text.contains("PCSCLITE_CSOCK_NAME names /x") && named.command.is_none(), "{named:?}");
-        assert_eq!(start_of(None).command.unwrap().to_string(), START);
+    fn a_service_at_another_place_is_left_to_who_runs_it() {
+        let path = Path::new("/x");
+        let place = ServicePlace { other: Some(path) };
+        let doubt = "the service that listens at /x; or, if PCSCLITE_CSOCK_NAME is wrong, unset or correct it";
+        let broken = [ReaderError::Broken, ReaderError::Other("X".into()), ReaderError::ServiceHangs];
+        for (failure, hint) in [
+            (service(&ReaderError::ServiceDown, place), format!("start {doubt}")),
+            (link_at(&LinkError::ServiceLost, 0, place), format!("start {doubt}")),
+        ]
+        .into_iter()
+        .chain(broken.map(|error| (service(&error, place), format!("restart {doubt}"))))
+        {
+            assert_eq!(failure.hint, Some(hint.into()), "{}", failure.code);
+        }
+        for error in [LinkError::Hung, LinkError::ExchangeLimit(5_000), LinkError::Unavailable] {
+            let hint = link_at(&error, 0, place).hint.unwrap();
+            assert!(
+                hint.text.ends_with(": restart the service that listens at /x") && hint.command.is_none(),
+                "{hint}"
+            );
+        }
+    }
+
+    /// What a program shows where the variable is not set, which is usual.
+    #[test]
+    fn the_usual_service_is_started_by_systemd() {
+        let expected = service(&ReaderError::ServiceDown, USUAL);
+        assert_eq!(expected.hint.as_deref(), Some("start it: sudo systemctl start pcscd.socket"));
+        // Elsewhere a test would have to change the environment of all others.
+        if other().is_none() {
+            assert_eq!(Failure::from(ReaderError::ServiceDown), expected);
+        }
     }
 
     /// Every failure of the service, row for row.
@@ -235,7 +291,7 @@ mod tests {
             (ReaderError::Broken, "pcsc.error", 69, "and then fails", RESTART),
             (ReaderError::Other("X".into()), "pcsc.error", 69, "reported: X", RESTART),
         ] {
-            let told = row(error.clone().into());
+            let told = row(service(&error, USUAL));
             assert_eq!((told.0, told.1), (code, status), "{error:?}");
             assert!(told.2.contains(words), "{told:?}");
             assert!(told.3.as_deref().is_some_and(|told| told.starts_with(command)), "{told:?}");
@@ -284,7 +340,7 @@ mod tests {
             (LinkError::Malformed(1), "card.malformed", 76, "1 bytes", None),
             (LinkError::Other("X".into()), "reader.error", 74, "reported: X", None),
         ] {
-            let told = row(link(&error, 3));
+            let told = row(link_at(&error, 3, USUAL));
             assert_eq!((told.0, told.1, told.3.as_deref()), (code, status, command), "{error:?}");
             assert!(told.2.contains(words), "{told:?}");
         }

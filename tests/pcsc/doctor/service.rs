@@ -41,7 +41,7 @@ fn doctor_finds_faults_of_the_service() {
     stack.service("stop");
     assert_eq!(codes(&stack, &[]), ["pcsc.service-down"]);
     // systemd makes no socket at the place of this stack.
-    assert!(text(&stack, 1).stdout.contains("PCSCLITE_CSOCK_NAME names"));
+    assert!(text(&stack, 1).stdout.contains("start the service that listens at"));
     // As if nothing were installed: no socket, and no program that could create one.
     let _ = fs::remove_file(&socket);
     assert_eq!(codes(&stack, &[]), ["pcsc.service-down"]);
