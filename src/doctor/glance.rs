@@ -12,10 +12,11 @@ use super::{
     Finding, Probe, ProbeContext, ProbeReport, Verdict, examine_all, keys, readers::same_names, server, state,
 };
 use crate::{
+    api::problem::ProblemCode,
     failure::{Failure, Remedy, number_of},
     pki::PkiDir,
     reader::{ReaderError, ReaderState, Slot, pcsc::list_within, reachable},
-    server_client::{RequestLimits, ServerClient},
+    server_client::{RequestLimits, ServerClient, ServerError},
     terminal::{
         lookups::Cache,
         presence::{EntryState, TerminalStore},
@@ -40,12 +41,13 @@ pub type HomeProbe = Box<dyn FnOnce() -> Vec<(&'static str, Finding)> + Send>;
 pub fn glance(context: ProbeContext, home: Option<HomeProbe>) -> Vec<Finding> {
     // A machine with a server that has never read a card needs no reader.
     let needs_readers = home.is_none() || context.settings.state_folder.join("terminal.db").exists();
+    let has_store = home.is_some();
     let mut roots = vec![
         probe("readers", || ReaderError::ServiceHangs.failure().into(), move |report| readers(report, needs_readers)),
         probe("keys", keys::silent, identity),
         probe("list", state::silent, list),
         probe("watch", state::silent, watch),
-        probe("server", server::silent, ask),
+        probe("server", server::silent, move |report| ask(report, has_store)),
     ];
     if let Some(look) = home {
         let work = move |report: &ProbeReport| {
@@ -226,8 +228,9 @@ fn watch(report: &ProbeReport) {
     report.found(found.fact("runs", runs));
 }
 
-/// Requests that cost the server next to nothing, and the events it has not received.
-fn ask(report: &ProbeReport) {
+/// Requests that cost the server next to nothing, and the events it has not received. `has_store` says that the store of
+/// the server here is an area of its own.
+fn ask(report: &ProbeReport, has_store: bool) {
     let settings = &report.context.settings;
     let Some(url) = &settings.server.url else {
         report.found(Finding::skipped("no server is configured"));
@@ -242,7 +245,7 @@ fn ask(report: &ProbeReport) {
         Ok(tls) => {
             let limits = RequestLimits { connect: PATIENCE, request: PATIENCE };
             match ServerClient::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits) {
-                Ok(server) => answer(&server, &settings.state_folder, clock),
+                Ok(server) => answer(&server, &settings.state_folder, clock, has_store),
                 Err(error) => Failure::from(error).into(),
             }
         }
@@ -250,7 +253,7 @@ fn ask(report: &ProbeReport) {
     report.found(Finding { subject: Some(url.clone()), ..found });
 }
 
-fn answer(server: &ServerClient, folder: &Path, clock: fn() -> Timestamp) -> Finding {
+fn answer(server: &ServerClient, folder: &Path, clock: fn() -> Timestamp, has_store: bool) -> Finding {
     let began = Instant::now();
     let health = server.health();
     let took = began.elapsed();
@@ -263,13 +266,24 @@ fn answer(server: &ServerClient, folder: &Path, clock: fn() -> Timestamp) -> Fin
     });
     let found = match checked {
         Ok(health) => server::answered(&health, took, clock()),
-        Err(error) => Failure::from(error).into(),
+        Err(error) => failed(error, has_store),
     };
     match unsent(folder, server) {
         Ok(waiting) => with_unsent(found, waiting, clock()),
         Err(failure) if found.verdict < Verdict::Fault => failure.into(),
         Err(_) => found,
     }
+}
+
+/// The finding for a request that failed. Where the store is away, other commands say to run `status` at the server.
+fn failed(error: ServerError, has_store: bool) -> Finding {
+    let is_store = matches!(error, ServerError::Busy(_, Some(ProblemCode::ServerStore)));
+    let found = Finding::from(Failure::from(error));
+    if !(has_store && is_store) {
+        return found;
+    }
+    let here = "try again in a moment; if the store stays away, see the log of the server, and what `store` says here";
+    Finding { remedy: Some(here.into()), ..found }
 }
 
 fn with_unsent(mut found: Finding, waiting: Option<(usize, Timestamp)>, now: Timestamp) -> Finding {
@@ -349,6 +363,16 @@ mod tests {
             (found.verdict, found.message.as_str()),
             (Verdict::Good, "1 reader, 0 with a card, 1 with something that does not answer")
         );
+    }
+
+    #[test]
+    fn who_runs_the_status_at_the_server_is_not_sent_there() {
+        let told = |code, has_store| failed(ServerError::Busy("why".to_owned(), Some(code)), has_store).remedy.unwrap();
+        let here = told(ProblemCode::ServerStore, true);
+        assert!(here.command.is_none() && here.contains("what `store` says here"), "{here}");
+        let there = told(ProblemCode::ServerStore, false);
+        assert!(there.ends_with("run on its machine: rollcall status"), "{there}");
+        assert_eq!(told(ProblemCode::ServerRate, true).text, "try again in a moment");
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl From<ServerError> for Failure {
                 ExitClass::Busy,
                 "server.busy",
                 Remedy::with(
-                    "try again in a moment; if it stays away, see the log of the server, and run there",
+                    "try again in a moment; if the store stays away, see the log of the server, and run on its machine",
                     "rollcall status",
                 ),
             ),

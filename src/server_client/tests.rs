@@ -371,7 +371,8 @@ fn a_problem_is_told_by_its_code() {
     assert_eq!((seen(&storeless), seen(&busy)), ((75, "server.busy"), (75, "server.busy")));
     assert!(storeless.message.starts_with("the server answers, but "), "{}", storeless.message);
     assert!(busy.message.starts_with("the server is busy: "), "{}", busy.message);
-    let at_server = |failure: &Failure| failure.hint.as_deref().unwrap().ends_with("run there: rollcall status");
+    let at_server =
+        |failure: &Failure| failure.hint.as_deref().unwrap().ends_with("run on its machine: rollcall status");
     assert!(at_server(&storeless) && !at_server(&busy));
     assert_eq!(seen(&told(500, "server.fault")), (69, "server.fault"));
     let unknown = told(418, "tea.\u{1b}[31mpot");
