@@ -13,10 +13,10 @@ use super::{
     interrupt::Interrupt,
     outcome::{account, scan_view},
     printer::Printer,
-    service::{ServiceOutage, warn_of_no_reader, warn_of_same_names},
+    service::{ServiceOutage, warn_of_no_reader, warn_of_same_names, warn_of_undecided},
     until::WaitLimit,
     views,
-    watch::{show_server_event, warn_of_undecided},
+    watch::show_server_event,
 };
 use crate::{
     config::Settings,

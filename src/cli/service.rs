@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use super::printer::Printer;
 use crate::{
-    doctor::same_names,
+    doctor::{Finding, all_ignored, same_names},
     failure::Failure,
-    reader::{ReaderState, pcsc::list_within, select::Selection},
+    reader::{
+        ReaderState,
+        pcsc::list_within,
+        select::{ReaderChoice, Selection},
+    },
     terminal::readers::no_reader,
 };
 
@@ -68,13 +72,39 @@ pub fn warn_of_none(readers: &[ReaderState], chosen: &Selection, out: &mut Print
     warn_of_choice(readers, chosen, out);
 }
 
+/// The same for a command without events of undecided readers.
+pub fn warn_of_readers(chosen: &Selection, out: &mut Printer) {
+    if let Ok(readers) = list_within(PATIENCE) {
+        warn_of_none(&readers, chosen, out);
+        warn_of_undecided_among(&readers, chosen, out);
+    }
+}
+
+/// Warns of a reader that another program holds, or whose driver does not answer.
+pub fn warn_of_undecided(reader: &str, out: &mut Printer) {
+    let text = format!(
+        "{reader}: left out for now: the configuration goes by serial number or USB port, and this reader cannot be \
+         asked for its own"
+    );
+    out.warning(&text, Some("it will be asked again; rollcall doctor names who holds it"));
+}
+
+fn warn_of_undecided_among(readers: &[ReaderState], chosen: &Selection, out: &mut Printer) {
+    let undecided = readers.iter().filter(|reader| chosen.choice(&reader.name) == ReaderChoice::Undecided);
+    undecided.for_each(|reader| warn_of_undecided(&reader.name, out));
+}
+
 /// Of several readers with one name only the first can be reached: the cards in the others are not read.
 pub fn warn_of_same_names(readers: &[ReaderState], chosen: &Selection, out: &mut Printer) {
     let meant: Vec<_> = readers.iter().map(|one| one.name.as_str()).filter(|name| chosen.matches(name)).collect();
     for found in same_names(&meant) {
-        let (name, code) = (found.subject.unwrap_or_default(), found.code.unwrap_or_default());
-        out.warning(&format!("{name}: {} ({code})", found.message), found.remedy.as_deref());
+        warn_as_doctor(&found, out);
     }
+}
+
+fn warn_as_doctor(found: &Finding, out: &mut Printer) {
+    let name = found.subject.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    out.warning(&format!("{name}{} ({})", found.message, found.code.unwrap_or_default()), found.remedy.as_deref());
 }
 
 /// Readers are there, but what was named or ignored leaves out those that are meant; or some cannot be reached.
@@ -84,9 +114,7 @@ pub fn warn_of_choice(readers: &[ReaderState], chosen: &Selection, out: &mut Pri
     }
     let none_is_left = chosen.ignores_all(readers);
     if none_is_left {
-        let hint = "make it match only what never has a token: rollcall readers lists the names";
-        let text = "`ignore` in config.toml leaves out every reader that is here now (config.all-ignored)";
-        out.warning(text, Some(hint));
+        warn_as_doctor(&all_ignored(), out);
     }
     for missing in chosen.without_reader(readers) {
         // One that is ignored does not appear later either.
@@ -109,8 +137,7 @@ mod tests {
     };
     use crate::reader::{Insertion, Slot, select::Aliases};
 
-    /// What a waiting command says of these readers, on stderr.
-    fn told(names: &[&str], wanted: &[&str], ignored: &[&str]) -> String {
+    fn given(names: &[&str], wanted: &[&str], ignored: &[&str]) -> (Vec<ReaderState>, Selection) {
         let state = |name: &&str| ReaderState {
             name: (*name).to_owned(),
             slot: Slot::Empty,
@@ -118,9 +145,14 @@ mod tests {
             in_use: false,
             insertion: Insertion::default(),
         };
-        let readers: Vec<_> = names.iter().map(state).collect();
         let [wanted, ignored] = [wanted, ignored].map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
         let chosen = Selection::new(&wanted, &Aliases::new()).without(&ignored, &Aliases::new());
+        (names.iter().map(state).collect(), chosen)
+    }
+
+    /// What a waiting command says of these readers, on stderr.
+    fn told(names: &[&str], wanted: &[&str], ignored: &[&str]) -> String {
+        let (readers, chosen) = given(names, wanted, ignored);
         let (stdout, stderr) = (Stream::default(), Stream::default());
         let mut out = Printer::on(OutputOptions::default(), Box::new(stdout.clone()), Box::new(stderr.clone()));
         warn_of_none(&readers, &chosen, &mut out);
@@ -143,6 +175,22 @@ mod tests {
         assert!(ignored.contains("\"sam\" (reader.unknown)") && ignored.contains("`ignore`"), "{ignored}");
         let all = told(&[door], &["door"], &["*"]);
         assert!(all.contains("(config.all-ignored)") && !all.contains("reader.unknown"), "{all}");
+        assert!(all.contains("hint: make it match only what never has a token"), "{all}");
+    }
+
+    /// No driver can be asked for the port of these readers.
+    #[test]
+    fn who_cannot_be_asked_yet_is_not_ignored() {
+        let left_out = "Door 00 00: left out for now";
+        assert_eq!(told(&["Door 00 00"], &[], &["usb:1-4"]), "");
+        let certain = told(&["Door 00 00", "SAM 00 01"], &[], &["usb:1-4", "*SAM*"]);
+        assert!(!certain.contains("config.all-ignored"), "{certain}");
+        let (stdout, stderr) = (Stream::default(), Stream::default());
+        let mut out = Printer::on(OutputOptions::default(), Box::new(stdout), Box::new(stderr.clone()));
+        let (readers, chosen) = given(&["Door 00 00", "SAM 00 01"], &[], &["usb:1-4", "*SAM*"]);
+        warn_of_undecided_among(&readers, &chosen, &mut out);
+        assert_eq!(stderr.text().matches("left out for now").count(), 1);
+        assert!(stderr.text().contains(left_out));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     interrupt::Interrupt,
     pki::set_rotation_view,
     printer::Printer,
-    service::{ServiceOutage, warn_of_no_reader},
+    service::{ServiceOutage, warn_of_readers},
     views,
 };
 use crate::{
@@ -96,7 +96,7 @@ fn fleet(
     let signal = Interrupt::install(move || stopper.stop())?;
     fleet.watch()?;
     out.begin::<views::RotationView>()?;
-    warn_of_no_reader(&settings.readers, out);
+    warn_of_readers(&settings.readers, out);
     let end = fleet.run(&mut FleetPrinter { out, outage: ServiceOutage::default() })?;
     out.progress_end();
     conclude(end, rotation.goal(), signal.exit_status(), out)

@@ -25,7 +25,7 @@ use super::{
     interrupt::Interrupt,
     outcome::account,
     printer::{Printer, form},
-    service::{PATIENCE, ServiceOutage, in_words, lost_service, warn_of_none},
+    service::{PATIENCE, ServiceOutage, in_words, lost_service, warn_of_none, warn_of_undecided},
     views,
 };
 use crate::{
@@ -157,15 +157,6 @@ fn board(_: &WatchArgs, settings: &Settings, _: &mut Watch, _: &mut Printer) -> 
             .hint("build it with the feature board, or take board out of config.toml")),
         None => Ok(None),
     }
-}
-
-/// Warns of a reader that another program holds, or whose driver does not answer.
-pub fn warn_of_undecided(reader: &str, out: &mut Printer) {
-    let text = format!(
-        "{reader}: left out for now: the configuration goes by serial number or USB port, and this reader cannot be \
-         asked for its own"
-    );
-    out.warning(&text, Some("it will be asked again; rollcall doctor names who holds it"));
 }
 
 fn event_object(event: &Event) -> Result<String, Failure> {

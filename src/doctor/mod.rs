@@ -30,7 +30,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use glance::{HomeProbe, glance};
-pub use readers::same_names;
+pub use readers::{all_ignored, same_names};
 
 use crate::{
     config::Settings,

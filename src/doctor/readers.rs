@@ -14,7 +14,13 @@ use super::{
 use crate::{
     config::UnmatchedName,
     failure::{Failure, Remedy, number_of},
-    reader::{ReaderState, identity::split_number, pattern::lasting, reachable, select::ReaderChoice},
+    reader::{
+        ReaderState,
+        identity::split_number,
+        pattern::lasting,
+        reachable,
+        select::{ALL_IGNORED, ReaderChoice},
+    },
     terminal::survey::{is_bystander, woken},
 };
 
@@ -96,10 +102,11 @@ fn inspect(report: &ProbeReport, all: &[ReaderState]) {
     }
 }
 
-fn all_ignored() -> Finding {
+/// The configuration leaves no reader. Commands that wait for cards say it as well.
+pub fn all_ignored() -> Finding {
     Finding::warning(
         "config.all-ignored",
-        "`ignore` in config.toml leaves out every reader that is here now",
+        ALL_IGNORED,
         Remedy::with("make it match only what never has a token; these are the names", "rollcall readers"),
     )
 }

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::failure::{ExitClass, Failure};
 
+/// What is said where [`Selection::ignores_all`].
+pub const ALL_IGNORED: &str = "`ignore` in config.toml leaves out every reader that is here now";
+
 /// Aliases from the configuration: alias → the pattern that it stands for.
 pub type Aliases = BTreeMap<String, String>;
 
@@ -125,9 +128,9 @@ impl Selection {
         self.ignored.iter().any(|w| w.pattern.fits(reader) != Some(false))
     }
 
-    /// Whether there are readers, and all of them are ignored.
+    /// Whether there are readers, and all of them are certainly ignored.
     pub fn ignores_all(&self, readers: &[ReaderState]) -> bool {
-        !readers.is_empty() && readers.iter().all(|reader| self.ignores(&reader.name))
+        !readers.is_empty() && readers.iter().all(|reader| fits_any(&self.ignored, &reader.name) == Some(true))
     }
 
     /// What was typed but certainly matches none of these readers.
@@ -299,6 +302,8 @@ mod tests {
         assert!(ignoring("*").ignores_all(&readers()));
         assert!(!ignoring("acr").ignores_all(&readers()));
         assert!(!ignoring("*").ignores_all(&[]));
+        // No driver can be asked for the port.
+        assert!(!ignoring("usb:1-4").ignores_all(&readers()));
     }
 
     #[test]

@@ -7,7 +7,12 @@ use crate::{
     card::link::LinkError,
     failure::{ExitClass, Failure},
     reader::{
-        ReaderError, ReaderState, Slot, causes::link, monitor::ReaderEvent, pcsc::list, reachable, select::Selection,
+        ReaderError, ReaderState, Slot,
+        causes::link,
+        monitor::ReaderEvent,
+        pcsc::list,
+        reachable,
+        select::{ALL_IGNORED, Selection},
     },
     terminal::meant_readers::{MeantEvent, MeantReaders},
 };
@@ -24,9 +29,9 @@ pub fn nobody(selection: &Selection, there: &[ReaderState]) -> Failure {
         return no_reader();
     }
     let hint = if selection.ignores_all(there) {
-        "`ignore` in config.toml leaves out every reader that is here now; rollcall readers shows the names"
+        format!("{ALL_IGNORED}; rollcall readers shows the names")
     } else {
-        "put a token on a reader"
+        "put a token on a reader".to_owned()
     };
     Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint(hint)
 }

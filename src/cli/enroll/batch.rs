@@ -14,7 +14,7 @@ use crate::{
         context::terminal_context,
         interrupt::Interrupt,
         printer::Printer,
-        service::{ServiceOutage, warn_of_no_reader},
+        service::{ServiceOutage, warn_of_readers},
         views,
     },
     config::Settings,
@@ -106,7 +106,7 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
     let stopper = batch.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;
     out.begin::<views::Enroll>()?;
-    warn_of_no_reader(&settings.readers, out);
+    warn_of_readers(&settings.readers, out);
     let (stop, count) = batch.run(&mut BatchPrinter { out, remedies, outage: ServiceOutage::default() })?;
     out.progress_end();
     end(stop, count, signal.exit_status(), out)
