@@ -260,15 +260,17 @@ impl TableReader<'_> {
     fn row(&mut self, record: &csv::StringRecord, line: u64) -> Result<UserRow, BadRow> {
         let bad = |column: Option<&str>, what: String| BadRow { line, column: column.map(str::to_owned), what };
         let columns = &self.table.form.columns;
+        // The whole row would be the id, where that is the first column and no name is needed.
+        let only = record.get(0).filter(|_| record.len() == 1 && columns.len() > 1);
+        if let Some(what) = only.and_then(|cell| self.table.form.other_separator(cell)) {
+            return Err(bad(None, what));
+        }
         // Spreadsheets omit empty cells at the end of a row, or add some.
         let needed = columns.iter().rposition(|column| matches!(column, TableColumn::Id | TableColumn::Name));
         let is_cut = needed.is_some_and(|last| record.len() <= last);
         if is_cut || record.iter().skip(columns.len()).any(is_something) {
-            let only = record.get(0).filter(|_| record.len() == 1);
-            if let Some(what) = only.and_then(|cell| self.table.form.other_separator(cell)) {
-                return Err(bad(None, what));
-            }
-            return Err(bad(None, format!("it has {} values, and the header has {}", record.len(), columns.len())));
+            let has = number_of(record.len(), "value");
+            return Err(bad(None, format!("it has {has}, and the header has {}", columns.len())));
         }
         let mut user = User { id: String::new(), name: String::new(), fields: BTreeMap::new() };
         let mut portrait = None;

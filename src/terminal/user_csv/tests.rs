@@ -97,7 +97,7 @@ fn every_bad_row_is_told_with_its_place() {
             "line 4, column name: it is empty",
             "line 5, column id: duplicate id \"1\" (first used on line 2)",
             "line 6, column name: the name of a user is 1 to 256 bytes without control characters",
-            "line 7: it has 1 values, and the header has 2",
+            "line 7: it has 1 value, and the header has 2",
             "line 8, column name: the name of a user is 1 to 256 bytes without control characters",
             "line 9: it has 4 values, and the header has 2",
         ]
@@ -130,7 +130,7 @@ fn rows_with_another_separator_than_the_header_are_told_as_such() {
         [
             "line 2: its values are separated by semicolons, and those of the header by commas",
             "line 3: its values are separated by tabs, and those of the header by commas",
-            "line 4: it has 1 values, and the header has 2",
+            "line 4: it has 1 value, and the header has 2",
             "line 5: its values are separated by '|', and those of the header by commas",
         ]
     );
@@ -138,10 +138,18 @@ fn rows_with_another_separator_than_the_header_are_told_as_such() {
         bad("id;name;room\n7,Eva,B1\n8,Bob\n"),
         [
             "line 2: its values are separated by commas, and those of the header by semicolons",
-            "line 3: it has 1 values, and the header has 3",
+            "line 3: it has 1 value, and the header has 3",
         ]
     );
     assert_eq!(users(b"id,name\n7;1,Eva\n"), [user("7;1", "Eva", &[])]);
+    // Without a column of names, the row would be an id.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "id,room\n7;B1\n8\n").unwrap();
+    let told = load_changes(file.path()).unwrap_err().message;
+    assert!(told.contains("line 2: its values are separated by semicolons"), "{told}");
+    assert!(!told.contains("line 3"), "{told}");
+    std::fs::write(file.path(), "id\n7;B1\n").unwrap();
+    assert_eq!(load_changes(file.path()).unwrap().rows[0].user.id, "7;B1", "there is one column");
 }
 
 #[test]
