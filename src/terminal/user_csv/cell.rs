@@ -72,6 +72,66 @@ pub fn within_blanks(cell: &str) -> Result<&str, &'static str> {
     Ok(text)
 }
 
+/// Why a cell, as it is in the file, is no id: a spreadsheet put it in the place of what somebody typed. An id that is so
+/// on purpose is written as a text: `="1E+05"`.
+///
+/// # Errors
+/// In words, for the mark of a failed formula, and for a number that lost its last digits.
+pub fn typed_id(cell: &str) -> Result<(), String> {
+    if is_shortened(cell) {
+        return Err(format!(
+            "{cell:?} is a number that a spreadsheet shortened: format the column as text there, enter the id once more, \
+             and export it again"
+        ));
+    }
+    typed(cell)
+}
+
+/// The same for a name.
+///
+/// # Errors
+/// In words, for the mark of a failed formula.
+pub fn typed(cell: &str) -> Result<(), String> {
+    if is_failed_formula(cell) {
+        return Err(format!(
+            "{cell:?} marks a formula of the spreadsheet that failed: correct it there, and export it again"
+        ));
+    }
+    Ok(())
+}
+
+/// What spreadsheets save where a formula failed, in any language: `#REF!`, `#DIV/0!`, `#NOM?`, `#¡VALOR!`, `#N/A`, and
+/// `Err:502` of `LibreOffice`.
+fn is_failed_formula(cell: &str) -> bool {
+    let is_letter = |letter: char| letter.is_uppercase() || matches!(letter, '/' | '0');
+    if let Some(number) = cell.strip_prefix("Err:") {
+        return number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    }
+    let Some(mark) = cell.strip_prefix('#') else { return false };
+    if let Some(word) = mark.strip_suffix(['!', '?']) {
+        let word = word.trim_start_matches(['¡', '¿']);
+        return word.chars().count() > 1 && word.chars().all(is_letter);
+    }
+    // "Not available", which has no mark at its end: #N/A, #N/D, #Н/Д.
+    let mut letters = mark.chars();
+    let initials = [letters.next(), letters.next(), letters.next(), letters.next()];
+    mark == "NV" || matches!(initials, [Some(n), Some('/'), Some(a), None] if n.is_uppercase() && a.is_uppercase())
+}
+
+/// A large number as spreadsheets show it, `1E+05` or `1,23457E+15`: so many digits at most, and zeros for the rest.
+fn is_shortened(cell: &str) -> bool {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((number, exponent)) = cell.split_once(['E', 'e']) else { return false };
+    let (whole, fraction) = number.split_once(['.', ',']).unwrap_or((number, "0"));
+    let whole = whole.strip_prefix('-').unwrap_or(whole);
+    let exponent = exponent.strip_prefix('+').unwrap_or_default();
+    whole.len() == 1
+        && is_digits(whole)
+        && is_digits(fraction)
+        && (2..=3).contains(&exponent.len())
+        && is_digits(exponent)
+}
+
 /// Whether a row, as it is in the file, ends inside quotation marks: only the last row of a file can.
 pub fn ends_in_quotes(row: &[u8], separator: u8) -> bool {
     #[derive(Clone, Copy, PartialEq)]
@@ -105,6 +165,41 @@ mod tests {
         }
         assert!(within_blanks(" \"Eva\"").is_err());
         assert_eq!(within_blanks("\"Eva\" "), Ok("\"Eva\""));
+    }
+
+    #[test]
+    fn what_a_spreadsheet_put_in_the_place_of_an_id_is_none() {
+        for cell in [
+            "#REF!",
+            "#N/A",
+            "#VALUE!",
+            "#NAME?",
+            "#DIV/0!",
+            "#NULL!",
+            "#NUM!",
+            "#SPILL!",
+            "#BEZUG!",
+            "#NOM?",
+            "#¡VALOR!",
+            "#¿NOMBRE?",
+            "#ССЫЛКА!",
+            "#Н/Д",
+            "#NV",
+            "Err:502",
+        ] {
+            assert!(typed(cell).unwrap_err().contains("failed"), "{cell}");
+            assert!(typed_id(cell).unwrap_err().contains(cell), "{cell}");
+        }
+        for cell in ["1E+05", "1.23457E+15", "1,23457E+15", "-1E+100", "1e+15"] {
+            assert!(typed_id(cell).unwrap_err().contains("shortened"), "{cell}");
+            assert_eq!(typed(cell), Ok(()), "{cell}");
+        }
+        for cell in [
+            "#7", "#A!", "#ref!", "#Tag!", "#N/AB", "#", "#!", "Err:x", "Err:5020", "1e5", "1E5", "1E-05", "E+05",
+            "12E+05", "1.E+05", "1E+5", "1E+05x", "A1E+05", "0042", "C3-E+12", "Ann",
+        ] {
+            assert_eq!(typed_id(cell), Ok(()), "{cell}");
+        }
     }
 
     #[test]

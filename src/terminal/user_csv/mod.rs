@@ -19,7 +19,7 @@ use crate::{
     terminal::user_patch::UserPatch,
 };
 pub use cell::said;
-use cell::{ends_in_quotes, within_blanks};
+use cell::{ends_in_quotes, typed, typed_id, within_blanks};
 pub use encoding::TextEncoding;
 pub use form::{TableColumn, TableForm};
 use form::{after_separator_line, is_something, separator_of};
@@ -285,7 +285,14 @@ impl TableReader<'_> {
                 }
                 TableColumn::Blank => continue,
             };
-            let value = said(within_blanks(cell).map_err(|what| bad(Some(named), what.into()))?).into_owned();
+            let cell = within_blanks(cell).map_err(|what| bad(Some(named), what.into()))?;
+            let is_typed = match column {
+                TableColumn::Id => typed_id(cell),
+                TableColumn::Name => typed(cell),
+                _ => Ok(()),
+            };
+            is_typed.map_err(|what| bad(Some(named), what))?;
+            let value = said(cell).into_owned();
             if matches!(column, TableColumn::Id | TableColumn::Name) && value.trim().is_empty() {
                 return Err(bad(Some(named), "it is empty".into()));
             }

@@ -152,6 +152,28 @@ fn rows_with_another_separator_than_the_header_are_told_as_such() {
     assert_eq!(load_changes(file.path()).unwrap().rows[0].user.id, "7;B1", "there is one column");
 }
 
+/// The same in a file of users and in one of changes.
+#[test]
+fn ids_that_a_spreadsheet_spoiled_are_refused_and_not_enrolled() {
+    let rows = "id,name\n1,Ann\n#REF!,Bob\n1E+05,Eve\n2,#N/A\n3,1E+05\n";
+    let told = [
+        "line 3, column id: \"#REF!\" marks a formula of the spreadsheet that failed: correct it there, and export it again",
+        "line 4, column id: \"1E+05\" is a number that a spreadsheet shortened: format the column as text there, enter the \
+         id once more, and export it again",
+        "line 5, column name: \"#N/A\" marks a formula of the spreadsheet that failed: correct it there, and export it again",
+    ];
+    assert_eq!(bad(rows), told);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), rows).unwrap();
+    for failure in [load(file.path()).unwrap_err(), load_changes(file.path()).unwrap_err()] {
+        assert_eq!((failure.code, failure.class), ("csv.bad-rows", ExitClass::Data));
+        assert!(told.iter().all(|line| failure.message.contains(line)), "{}", failure.message);
+    }
+    // On purpose.
+    let meant = "id,name\n\"=\"\"1E+05\"\"\",Ann\n\"=\"\"#REF!\"\"\",\\u{23}N/A\n";
+    assert_eq!(users(meant.as_bytes()), [user("1E+05", "Ann", &[]), user("#REF!", "#N/A", &[])]);
+}
+
 #[test]
 fn a_quotation_mark_that_is_never_closed_is_named_where_it_is_opened() {
     let text = "id,name\n6,Zoe\n7,\"Eva\n8,Bob\n";
