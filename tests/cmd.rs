@@ -12,7 +12,7 @@ mod program;
 mod told;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -82,6 +82,33 @@ fn a_new_terminal_is_an_object_for_programs() {
         assert!(told["server"].is_null() && told["not_after"].is_string(), "{told}");
     }
     assert!(issue("csv", "desk").starts_with("name,role,server,not_after,file\ndesk,read,,"));
+}
+
+#[test]
+fn a_table_may_come_from_standard_input() {
+    let home = tempfile::tempdir().unwrap();
+    assert!(rollcall(home.path(), &["pki", "init"]).output().unwrap().status.success());
+    let journal = home.path().join("people.journal");
+    let check = ["enroll", "--from", "-", "--dry-run", "-o", "json", "--journal", journal.to_str().unwrap()];
+    let run = |args: &[&str], table: &str| {
+        let mut command = rollcall(home.path(), args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Who refuses the arguments does not read it.
+        let _ = child.stdin.take().unwrap().write_all(table.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let good = run(&check, "id,name\n7,Ann\n8,Bob\n");
+    assert_eq!(good.status.code(), Some(0), "{}", String::from_utf8_lossy(&good.stderr));
+    assert_eq!(objects::document(&good.stdout)["rows"], 2);
+    assert!(String::from_utf8(good.stderr).unwrap().contains("standard input: read as UTF-8, separated by commas"));
+    let bad = run(&check, "id,name\n7,\n");
+    assert_eq!((bad.status.code(), told(&bad, "code").unwrap().as_str()), (Some(65), "csv.bad-rows"));
+    assert!(told(&bad, "error").unwrap().starts_with("standard input: 1 row cannot be used"));
+    // Nothing else could name the journal.
+    let nameless = run(&check[..4], "id,name\n7,Ann\n");
+    assert_eq!((nameless.status.code(), told(&nameless, "code").unwrap().as_str()), (Some(2), "usage"));
+    assert!(told(&nameless, "error").unwrap().contains("--journal <FILE>"));
 }
 
 #[test]

@@ -138,6 +138,10 @@ fn what_is_not_named_of_a_user_stays() {
     }
     let same = import(name);
     assert_eq!((counts(&same), &same["result"], &same["changes"]), ([0, 0, 1], &json!("unchanged"), &json!([])));
+    let mut piped = stack.command("rollcall");
+    piped.args(["server", "user", "import", "-", "-o", "ndjson"]).stdin(std::fs::File::open(&file).unwrap());
+    let piped = piped.output().unwrap();
+    assert!(String::from_utf8_lossy(&piped.stdout).contains("\"result\":\"unchanged\""), "{piped:?}");
     let known = stack.ndjson(0, &["server", "user", "show", "'=7"]).remove(0);
     assert_eq!((&known["name"], &known["fields"]), (&json!("B"), &json!({"room": "B1", "id": "@x"})));
 

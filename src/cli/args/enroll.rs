@@ -63,8 +63,9 @@ pub struct PrivateArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Many cards")]
 pub struct BatchArgs {
-    /// Enroll a card for every row of this CSV file: columns id, name, portrait (the path of a picture), and any others
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    /// Enroll a card for every row of this CSV file: columns id, name, portrait (the path of a picture), and any others;
+    /// - is stdin, and needs --journal
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires_if("-", "journal"))]
     pub from: Option<PathBuf>,
     /// Records which card each row went to; the same command resumes from there [default: FILE.journal]
     #[arg(long, value_name = "FILE", requires = "from", value_hint = clap::ValueHint::FilePath, value_parser = new_file())]

@@ -57,9 +57,9 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
     let folder = files::folder_of(file);
     let table = user_csv::load_with_portraits(file, &mut |row| portraits.take(row, folder))?;
     if args.dry_run {
-        out.note(&format!("{}: {}; {}", file.display(), table.form.reading(), table.form.fields_in_words()));
+        out.note(&format!("{}: {}; {}", user_csv::shown(file), table.form.reading(), table.form.fields_in_words()));
     } else if !table.form.is_usual() {
-        out.note(&format!("{}: {}", file.display(), table.form.reading()));
+        out.note(&format!("{}: {}", user_csv::shown(file), table.form.reading()));
     }
     let terminal = terminal_context(settings);
     let enrollment = EnrollmentContext::open(&terminal, private_request(private))?;

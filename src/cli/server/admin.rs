@@ -99,10 +99,11 @@ fn add(server: &ServerClient, args: &UserAddArgs, out: &mut Printer) -> Result<(
 /// Changes what has a column; the rest stays as the server has it.
 fn import(server: &ServerClient, file: &Path, dry_run: bool, out: &mut Printer) -> Result<(), Failure> {
     let table = user_csv::load_changes(file)?;
+    let shown = user_csv::shown(file);
     if dry_run {
-        out.note(&format!("{}: {}; {}", file.display(), table.form.reading(), table.form.fields_in_words()));
+        out.note(&format!("{shown}: {}; {}", table.form.reading(), table.form.fields_in_words()));
     } else if !table.form.is_usual() {
-        out.note(&format!("{}: {}", file.display(), table.form.reading()));
+        out.note(&format!("{shown}: {}", table.form.reading()));
     }
     let all = table.rows.len() as u64;
     let ids: Vec<_> = table.rows.iter().map(|row| row.user.id.as_str()).collect();
@@ -111,8 +112,7 @@ fn import(server: &ServerClient, file: &Path, dry_run: bool, out: &mut Printer) 
     if let (false, Some(first)) = (table.form.has_names(), unknown.first()) {
         let more = if unknown.len() > 1 { format!(" and {} more", unknown.len() - 1) } else { String::new() };
         let told = format!(
-            "{}: the server does not know {first:?}{more}, the file has no column name, and nothing was done",
-            file.display()
+            "{shown}: the server does not know {first:?}{more}, the file has no column name, and nothing was done"
         );
         let hint = "add the column name, or leave out users that the server does not know";
         return Err(Failure::new(ExitClass::Data, "csv.bad-rows", told).hint(hint));

@@ -116,7 +116,7 @@ pub enum UserCommand {
     },
     /// Create and change users from a CSV file with the columns id, name and any further fields
     Import {
-        /// The file; without a column name it changes users that the server knows
+        /// The file, - for stdin; without a column name it changes users that the server knows
         file: PathBuf,
         /// Show what would be changed, and change nothing
         #[arg(long)]

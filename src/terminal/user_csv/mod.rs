@@ -6,9 +6,10 @@ mod encoding;
 mod form;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     fs::File,
-    io,
+    io::{self, IsTerminal},
     path::Path,
 };
 
@@ -85,10 +86,10 @@ pub type RowProblem = (Option<&'static str>, String);
 /// Checks each row.
 pub type RowCheck<'a> = &'a mut dyn FnMut(&mut UserRow) -> Result<(), RowProblem>;
 
-/// Reads the users of a file; a column `portrait` is an ordinary field.
+/// Reads the users of a file, or of standard input if its name is `-`; a column `portrait` is an ordinary field.
 ///
 /// # Errors
-/// `csv.unreadable`; `csv.bad-rows` with the errors, and the format recognised.
+/// `csv.no-input`; `csv.unreadable`; `csv.bad-rows` with the errors, and the format recognised.
 pub fn load(path: &Path) -> Result<UserTable, Failure> {
     load_of(path, CsvReading::USUAL, &mut |_| Ok(()))
 }
@@ -110,6 +111,25 @@ pub fn load_with_portraits(path: &Path, check: RowCheck<'_>) -> Result<UserTable
     load_of(path, CsvReading { portraits: true, ..CsvReading::USUAL }, check)
 }
 
+/// Whether this stands for standard input.
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The name of the file in messages.
+pub fn shown(path: &Path) -> Cow<'_, str> {
+    if is_stdin(path) { "standard input".into() } else { path.to_string_lossy() }
+}
+
+/// Somebody who types at a terminal would wait for an answer, and the command for the end of the table.
+fn require_piped(is_terminal: bool) -> Result<(), Failure> {
+    if !is_terminal {
+        return Ok(());
+    }
+    Err(Failure::new(ExitClass::Usage, "csv.no-input", "- takes a table from standard input, which is a terminal")
+        .hint("send the table there, from another program with | or from a file with <; or name the file"))
+}
+
 /// How the columns and rows of a file are interpreted.
 #[derive(Clone, Copy)]
 struct CsvReading {
@@ -124,12 +144,18 @@ impl CsvReading {
 }
 
 fn load_of(path: &Path, reading: CsvReading, check: RowCheck<'_>) -> Result<UserTable, Failure> {
-    let shown = path.display();
+    let shown = shown(path);
     let unreadable = |error: io::Error| {
         Failure::new(ExitClass::Io, "csv.unreadable", format!("{shown}: {error}"))
             .hint("name an existing CSV file of at most 256 MiB")
     };
-    let text = File::open(path).and_then(|file| files::read_bounded(file, LONGEST)).map_err(unreadable)?;
+    let text = if is_stdin(path) {
+        require_piped(io::stdin().is_terminal())?;
+        files::read_bounded(io::stdin().lock(), LONGEST)
+    } else {
+        File::open(path).and_then(|file| files::read_bounded(file, LONGEST))
+    };
+    let text = text.map_err(unreadable)?;
     let (table, bad) = read_as(&text, reading, check);
     let form = match table {
         Some(table) if bad.is_empty() => return Ok(table),

@@ -212,6 +212,14 @@ fn what_was_recognised_is_told() {
 }
 
 #[test]
+fn a_table_that_is_piped_is_called_what_it_is() {
+    assert_eq!((shown(Path::new("-")), shown(Path::new("./-"))), ("standard input".into(), "./-".into()));
+    assert_eq!(require_piped(false), Ok(()));
+    let refused = require_piped(true).unwrap_err();
+    assert_eq!((refused.code, refused.class), ("csv.no-input", ExitClass::Usage));
+}
+
+#[test]
 fn a_row_is_a_patch_of_what_has_a_column() {
     let table = table(b"id,name,room,team\n7,Ada,,red\n").0.unwrap();
     let before = user("7", "Eva", &[("room", "B1"), ("team", "blue"), ("floor", "2")]);
