@@ -154,6 +154,19 @@ fn history_takes_times_dates_and_durations() {
     assert_eq!(refused(home.path(), &["history", "--since", "soon"]), (2, "usage".to_owned()));
 }
 
+/// Not that nothing happened, which would look like an answer.
+#[test]
+fn a_span_that_ends_before_it_begins_is_refused() {
+    let home = home();
+    let span = ["history", "--since", "2026-11-23", "--until", "2026-11-22T15:04"];
+    assert_eq!(refused(home.path(), &span), (2, "time.reversed".to_owned()));
+    let said = String::from_utf8(users(home.path(), &span).stderr).unwrap();
+    assert!(said.contains("--since is 2026-11-23 00:00 +00:00, and --until is 2026-11-22 15:04 +00:00\n"), "{said}");
+    assert_eq!(refused(home.path(), &["history", "-o", "csv", "--since", "1h", "--until", "2h"]).0, 2);
+    let instant = ["history", "-o", "ndjson", "--since", "2026-11-22", "--until", "2026-11-22"];
+    assert_eq!(done(home.path(), &instant), "", "empty, but in order");
+}
+
 #[test]
 fn what_has_no_zone_is_meant_where_it_is_typed() {
     let home = home();

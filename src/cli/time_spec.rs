@@ -12,6 +12,7 @@ use super::local_time::{
     time_with_offset,
 };
 use super::printer::Printer;
+use crate::failure::{ExitClass, Failure};
 use crate::terminal::presence::duration;
 
 /// A point in time as typed, before it is resolved by the clock.
@@ -100,7 +101,14 @@ impl TimeSpec {
 }
 
 /// The resolved beginning and end, in the local zone.
-pub fn moments(typed: [Option<TimeSpec>; 2], now: Timestamp, out: &mut Printer) -> [Option<Timestamp>; 2] {
+///
+/// # Errors
+/// `time.reversed` for an end before its beginning: nothing could be in such a span, whatever happened.
+pub fn moments(
+    typed: [Option<TimeSpec>; 2],
+    now: Timestamp,
+    out: &mut Printer,
+) -> Result<[Option<Timestamp>; 2], Failure> {
     let is_local = typed.iter().flatten().any(|moment| moment.is_local());
     let here = here_if(is_local, now, out);
     let meant = span(typed[0], typed[1], &here);
@@ -108,7 +116,15 @@ pub fn moments(typed: [Option<TimeSpec>; 2], now: Timestamp, out: &mut Printer) 
     for text in remarks.collect::<Vec<_>>() {
         out.note(&text);
     }
-    meant
+    match meant {
+        [Some(since), Some(until)] if since > until => Err(reversed(since, until)),
+        _ => Ok(meant),
+    }
+}
+
+fn reversed(since: Timestamp, until: Timestamp) -> Failure {
+    let text = format!("the span ends before it begins: --since is {since}, and --until is {until}");
+    Failure::new(ExitClass::Usage, "time.reversed", text).hint("exchange the two, or leave one of them out")
 }
 
 /// The resolved beginning and end.

@@ -26,7 +26,7 @@ const NOBODY: &str = "nobody is here";
 /// Runs the command.
 ///
 /// # Errors
-/// That of the store; of an unknown id; `confirm.…`; that of the output.
+/// That of the store; of an unknown id; `time.reversed`; `confirm.…`; that of the output.
 pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let now = Timestamp::now();
     match args.command.as_ref().unwrap_or(&UsersCommand::List) {
@@ -70,7 +70,7 @@ fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), 
 }
 
 fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    let [since, until] = time_spec::moments(span, now, out);
+    let [since, until] = time_spec::moments(span, now, out)?;
     let Some(store) = settled(settings, now)? else { return show_events(Vec::new(), "nothing happened yet", out) };
     if settings.format == OutputFormat::Text {
         // A table needs all rows before it can be aligned.

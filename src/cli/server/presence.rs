@@ -22,7 +22,7 @@ use crate::{
 /// `server.not-configured`; `time.future`; that of the server and of the output.
 pub fn presence(args: &PresenceArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
-    let [at, _] = moments([args.at, None], Timestamp::now(), out);
+    let [at, _] = moments([args.at, None], Timestamp::now(), out)?;
     if at.is_some_and(|at| at > Timestamp::now()) {
         return Err(Failure::new(ExitClass::Usage, "time.future", "that time is in the future")
             .hint("name a time in the past, or leave it out for now"));
@@ -88,10 +88,10 @@ fn out_of_order(fault: &EquipmentFault, at: Timestamp) -> String {
 /// `rollcall server events`
 ///
 /// # Errors
-/// `server.not-configured`; that of the server and of the output.
+/// `server.not-configured`; `time.reversed`; that of the server and of the output.
 pub fn events(args: &EventsArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
-    let span = moments([args.since, args.until], Timestamp::now(), out);
+    let span = moments([args.since, args.until], Timestamp::now(), out)?;
     // A table needs all rows before it can be aligned; everything else is printed as it comes.
     let at_once = settings.format == OutputFormat::Text;
     let (mut all, mut after) = (Vec::<ServerEventView>::new(), None::<String>);
