@@ -82,6 +82,8 @@ fn a_new_terminal_is_an_object_for_programs() {
         assert!(told["server"].is_null() && told["not_after"].is_string(), "{told}");
     }
     assert!(issue("csv", "desk").starts_with("name,role,server,not_after,file\ndesk,read,,"));
+    let again = rollcall(home.path(), &["pki", "issue", "terminal", "desk", "--out", &file("desk")]).output().unwrap();
+    assert_eq!((again.status.code(), told(&again, "code").unwrap().as_str()), (Some(73), "file.exists"));
 }
 
 #[test]

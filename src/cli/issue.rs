@@ -55,7 +55,7 @@ pub fn require_free(file: &Path) -> Result<(), Failure> {
     if !file.exists() {
         return Ok(());
     }
-    Err(Failure::new(ExitClass::Usage, "file.exists", format!("{} already exists", file.display()))
+    Err(Failure::new(ExitClass::Io, "file.exists", format!("{} already exists", file.display()))
         .hint("name a file that does not exist yet"))
 }
 

@@ -78,7 +78,7 @@ fn pictures_of_a_batch(kind: &str) {
         assert_eq!(to.exists(), length > 0);
         if length > 0 {
             assert_eq!(fs::read(&to).unwrap(), picture(length));
-            assert_eq!(stack.rollcall(&args).expect(2).code(), "file.exists");
+            assert_eq!(stack.rollcall(&args).expect(73).code(), "file.exists");
         }
         desk.hide();
     }
