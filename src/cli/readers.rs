@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::args::ReadersArgs;
 use super::interrupt::Interrupt;
 use super::printer::Printer;
-use super::service::{in_words, warn_of_choice, warn_of_undecided};
+use super::service::{in_words, warn_of_choice, warn_of_same_names, warn_of_undecided};
 use super::table::{Cell, Screen, indented};
 use super::views::{self, AtrField, ReaderView, Schema};
 use crate::config::{OutputFormat, Settings};
@@ -62,6 +62,7 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         }
         name(&mut found);
     }
+    warn_of_same_names(&all, &settings.readers, out);
     out.list(&found, "")?;
     if args.explain && out.format() == OutputFormat::Text {
         let text = explained(&found, &out.screen());

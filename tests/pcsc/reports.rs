@@ -218,11 +218,12 @@ fn readers_of_one_name() {
     let codes: Vec<_> = found.iter().filter_map(|one| one["code"].as_str()).collect();
     assert!(codes.contains(&"reader.same-name") && !codes.contains(&"card.flapping"), "{codes:?}");
     // Who reads cards says for each name that cards are not read, and says nothing of those that are not meant.
-    for waits in [&["scan"][..], &["scan", "--count", "9", "--timeout", "1s"]] {
-        let told = stack.rollcall(waits).expect(1).stderr;
-        assert_eq!(told.matches("(reader.same-name)").count(), 2, "{waits:?}: {told}");
-        let one = stack.rollcall(&[waits, &["--reader", "* 00"]].concat()).expect(1).stderr;
-        assert_eq!(one.matches("(reader.same-name)").count(), 1, "{waits:?}: {one}");
+    let commands = [(&["scan"][..], 1), (&["scan", "--count", "9", "--timeout", "1s"], 1), (&["readers"], 0)];
+    for (command, status) in commands {
+        let told = stack.rollcall(command).expect(status).stderr;
+        assert_eq!(told.matches("(reader.same-name)").count(), 2, "{command:?}: {told}");
+        let one = stack.rollcall(&[command, &["--reader", "* 00"]].concat()).expect(status).stderr;
+        assert_eq!(one.matches("(reader.same-name)").count(), 1, "{command:?}: {one}");
     }
     let areas = stack.ndjson(1, &["status"]);
     let readers = areas.iter().find(|one| one["area"] == "readers").expect("the area");
