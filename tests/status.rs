@@ -9,6 +9,7 @@ mod program;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -144,6 +145,26 @@ fn files_that_are_missing_are_told_before_a_card_comes() {
     let text = program::rollcall(home, &["status"]).output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("terminal-ecka.crt is missing: no card can be authenticated; and 1 more"), "{text}");
+}
+
+/// The token itself is left to doctor.
+#[test]
+fn a_key_in_a_token_needs_its_pin() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    assert_eq!(program::rollcall(home, &["pki", "init"]).output().unwrap().status.code(), Some(0));
+    let pin = home.join("pin");
+    let uri = format!("pkcs11:token=Desk;object=perso?module-name=softhsm2&pin-source=file:{}", pin.display());
+    fs::write(home.join("config.toml"), format!("perso_key = {uri:?}\n")).unwrap();
+    assert_eq!(area(&status(home).1, "keys"), marked("look", Some("pki.pkcs11-no-pin")));
+    let text = program::rollcall(home, &["status"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains(&format!("\"Desk\": pin-source names {}, which does not exist", pin.display())), "{text}");
+    fs::write(&pin, "1234\n").unwrap();
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(area(&status(home).1, "keys"), marked("look", Some("pki.key-permissions")));
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(area(&status(home).1, "keys"), marked("ok", None));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The quick check for `status`: one finding for each area, within two seconds, without touching a card, a PIN or any
-//! stored data.
+//! The quick check for `status`: one finding for each area, within two seconds, without touching a card, trying a PIN or
+//! changing any stored data.
 
 use std::{
     path::Path,
@@ -161,9 +161,13 @@ fn counted(readers: &[&ReaderState]) -> Finding {
     found.fact("cannot_be_asked", dumb).fact("mute", mute)
 }
 
-/// Keys and certificates in files; a PKCS#11 token is not accessed.
+/// Keys and certificates in files, and the file with the PIN of a PKCS#11 token, which is not accessed itself.
 fn identity(report: &ProbeReport) {
-    match keys::examine(&report.context) {
+    let examined = keys::examine(&report.context).map(|(items, mut troubles)| {
+        troubles.extend(keys::without_pin(&report.context));
+        (items, troubles)
+    });
+    match examined {
         Ok((items, troubles)) if troubles.is_empty() => {
             let count = items.len();
             let end = items.iter().filter_map(keys::end).min();

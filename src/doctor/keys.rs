@@ -8,7 +8,7 @@ use serde_json::Map;
 use super::{Finding, Probe, ProbeContext, ProbeReport, hsm};
 use crate::{
     failure::{Failure, Remedy},
-    pki::{Age, CertificatePlace, Content, Facts, InventoryItem, MissingFile, MissingUse, PkiDir},
+    pki::{Age, CertificatePlace, Content, Facts, InventoryItem, MissingFile, MissingUse, PkiDir, pkcs11},
     terminal::evictions::{EvictionNote, evicted as evicted_keys},
 };
 
@@ -59,6 +59,14 @@ fn evicted(state_folder: &Path, now: Timestamp) -> Option<Finding> {
     let seen = EvictionNote::of(state_folder).recall(now)?;
     let Failure { message, hint, .. } = evicted_keys();
     Some(Finding::warning("resume.evicted", format!("{message} (seen at {seen})"), hint?))
+}
+
+/// A finding if the personalisation key cannot be used for want of its PIN. Only enrolling needs that key. For `doctor`
+/// the probe of its token reports it.
+pub fn without_pin(context: &ProbeContext) -> Option<Finding> {
+    let error = pkcs11::check_pin_file(context.settings.perso_key.as_ref()?).err()?;
+    let Failure { code, message, hint, .. } = error.to_failure();
+    Some(Finding::warning(code, message, hint?))
 }
 
 /// When a certificate expires.

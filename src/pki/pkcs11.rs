@@ -127,6 +127,16 @@ pub fn sight(uri: &Uri) -> Result<Sighting, PkiError> {
     Ok(Sighting { token: fitting.label(), seen, pin: pin_state })
 }
 
+/// Whether the file that the URI names for the PIN has one, without asking the token. The PIN of a service cannot be seen
+/// from elsewhere.
+///
+/// # Errors
+/// [`PkiError::Pkcs11`] without a PIN in the file; [`PkiError`] of a file that cannot be used.
+pub fn check_pin_file(uri: &Uri) -> Result<(), PkiError> {
+    let Some(file) = &uri.pin_source else { return Ok(()) };
+    pin_in(file, uri.token.clone().unwrap_or_else(|| uri.to_string())).map(drop)
+}
+
 /// The error for a key that is missing, or whose file is not accessible to this user.
 fn no_key(module: &Module, fitting: &Fitting, uri: &Uri) -> Pkcs11Error {
     let none = || Pkcs11Error::NoKey { token: fitting.label(), uri: uri.to_string() };
