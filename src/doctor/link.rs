@@ -243,7 +243,7 @@ fn tight(bound: Duration, varies: u64) -> Finding {
     )
 }
 
-/// A UID of four bytes that begins with 08 changes with each activation (ISO/IEC 14443-3, 6.5.4).
+/// A UID of four bytes that begins with 08 is random, another one each time the field comes on (ISO/IEC 14443-3, 6.5.4).
 fn is_random(uid: &str) -> bool {
     uid.len() == 8 && uid.starts_with("08")
 }

@@ -98,7 +98,7 @@ fn lock(canceller: &MonitorState) -> std::sync::MutexGuard<'_, Option<Canceller>
     canceller.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The monitor was stopped.
+/// The thread has nothing more to do: stopped, or nobody listens.
 struct Stopped;
 
 /// Why watching with one context ended.

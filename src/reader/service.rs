@@ -1,8 +1,8 @@
 //! Asks the socket of the PC/SC service directly where the library says too little: whether anybody listens, whether
-//! this user is let in, and which version of its protocol the service speaks.
+//! this user is let in, which version of its protocol the service speaks, and whether it then works.
 //!
 //! In PC/SC Lite a client connects and sends the command VERSION; the service returns it with its own version and a
-//! code.
+//! code. Then the client asks for a context, which is answered with a code, too.
 
 use std::{
     ffi::OsString,
@@ -32,7 +32,7 @@ const VERSION: u32 = 0x11;
 const ESTABLISH_CONTEXT: u32 = 0x01;
 /// The scope in which the library opens contexts.
 const SCOPE_SYSTEM: u32 = 2;
-/// The service's code when it speaks the client's version.
+/// The service's code for a request that it grants: it speaks the client's version, or has opened a context.
 const SUCCESS: u32 = 0;
 
 /// The socket's answer.

@@ -78,7 +78,7 @@ pub enum ServerError {
     /// It does not accept our certificate, or this terminal may not do this; with its code, if it gave one.
     #[error("the server refuses this terminal: {0}")]
     Refused(String, Option<ProblemCode>),
-    /// It asks to wait (429, 503); with its code, if it gave one.
+    /// It asks to wait (429, 503), or a proxy in front of it does not reach it (502, 504); with its code, if it gave one.
     #[error("{} {}", waiting(*.1), .0)]
     Busy(String, Option<ProblemCode>),
     /// Its answer does not conform to `/v1`.

@@ -25,7 +25,7 @@ const DOUBT: Duration = Duration::from_secs(1);
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// How long connecting may take at least: with the usual limit of a request it may take no longer, so that a tap is not
+/// How long connecting may take at least. With the default request limit this is also the maximum, so that a tap is not
 /// held up by a server that is off.
 const CONNECT: Duration = Duration::from_secs(2);
 
