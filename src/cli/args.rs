@@ -273,9 +273,9 @@ pub enum UsersCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Put somebody who is known here and came without a card onto the list
+    /// Enter somebody who is known here and came without a card
     CheckIn(ByHandArgs),
-    /// Take somebody who left without tapping off the list
+    /// Remove somebody who left without tapping from the list
     CheckOut(ByHandArgs),
 }
 

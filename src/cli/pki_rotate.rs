@@ -45,7 +45,9 @@ pub fn run(
     store.as_ref().map_or(Ok(()), |store| store.recertify(home, ClockCheck::skipped_if(settings.yes), out))?;
     out.note("both CAs are trusted now; move the tokens: rollcall token rotate --all");
     if store.is_some() {
-        out.note("terminals learn of the new CA when they are renewed; to do so at once: rollcall pki renew");
+        out.note(
+            "terminals learn of the new CA when they are renewed; to renew one at once, run there: rollcall pki renew",
+        );
     }
     Ok(Some(report))
 }

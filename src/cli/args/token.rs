@@ -27,8 +27,8 @@ pub enum TokenCommand {
     Info,
     /// Authenticate the card, and check its signature
     Verify(TokenVerifyArgs),
-    /// Change the parts of the user information on the card that you name; the rest stays as the server, or else the
-    /// card, has it
+    /// Change those parts of the card's user information that you name; the rest stays as the server, or else the card,
+    /// has it
     Write(TokenWriteArgs),
     /// Block the token; it can be unblocked
     Block(TokenChangeArgs),
