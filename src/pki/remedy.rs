@@ -4,7 +4,10 @@ use super::{
     CertificateClass,
     new_bundle::{IMPORT, ISSUE_TERMINAL, bundle_from_server},
 };
-use crate::{crypto::x509::TlsUse, failure::Remedy};
+use crate::{
+    crypto::x509::{CertificateProfile, TlsUse},
+    failure::Remedy,
+};
 
 /// Where a certificate is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,9 @@ impl CertificatePlace {
             CertificateClass::Authority => Remedy::with("where the CA key is", "rollcall pki rotate-ca"),
             _ if self.has_ca_key => Remedy::run("rollcall pki renew"),
             CertificateClass::Tls(TlsUse::Server) => Remedy::with("where the CA key is", "rollcall pki issue server"),
+            CertificateClass::Profile(CertificateProfile::ServerSignature) => {
+                Remedy::with("where the CA key is", "rollcall pki renew")
+            }
             _ if self.has_server && !has_ended => Remedy::run("rollcall pki renew"),
             // The server refuses a terminal whose certificate has expired.
             _ if self.has_server => bundle_from_server("an administrator makes a new bundle under the same name"),
@@ -49,6 +55,8 @@ mod tests {
                 "where the CA key is: rollcall pki rotate-ca"
             );
         }
+        let signature = CertificateClass::Profile(CertificateProfile::ServerSignature);
+        assert_eq!(renewal(false, true, signature, false), "where the CA key is: rollcall pki renew");
         assert_eq!(renewal(false, true, terminal, false), "rollcall pki renew");
         assert!(renewal(false, true, terminal, true).contains("rollcall server terminal add NAME --out FILE; then"));
         for has_ended in [false, true] {
