@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks a command to end, a second one ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks a command to end, a second one ends the process at once.
 //!
 //! A signal within `ECHO` of the first counts as the same one: timeout(1) and some supervisors signal the process and
 //! then its group, and no person repeats a signal that quickly.
@@ -38,7 +38,12 @@ impl Interrupt {
     /// # Errors
     /// `interrupt.install` when signals cannot be handled, `system.no-thread` without a thread for them.
     pub fn install(wake: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
-        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| not_handled(&error))?;
+        // What nohup started stays when its terminal goes.
+        if ignores_hang_up() { Self::on(&[SIGINT, SIGTERM], wake) } else { Self::on(&[SIGINT, SIGTERM, SIGHUP], wake) }
+    }
+
+    fn on(signals: &[i32], wake: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
+        let mut signals = Signals::new(signals).map_err(|error| not_handled(&error))?;
         let number = Arc::new(AtomicU8::new(0));
         let wake: Arc<Mutex<Option<Wake>>> = Arc::new(Mutex::new(Some(Box::new(wake))));
         let (seen, first) = (Arc::clone(&number), Arc::clone(&wake));
@@ -69,10 +74,10 @@ impl Interrupt {
     /// As [`Self::install`].
     pub fn install_staying(wake: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
         flag::register(SIGHUP, Arc::default()).map_err(|error| not_handled(&error))?;
-        Self::install(wake)
+        Self::on(&[SIGINT, SIGTERM], wake)
     }
 
-    /// The signal received: exit status 130 or 143.
+    /// The signal received: exit status 129, 130 or 143.
     pub fn signal(&self) -> Option<ExitClass> {
         match self.number.load(Ordering::SeqCst) {
             0 => None,
@@ -92,6 +97,13 @@ impl Drop for Interrupt {
         let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(wake);
     }
+}
+
+/// Whether the program was started so that a hang-up does not end it (proc(5), `SigIgn`: the lowest bit is SIGHUP).
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 fn not_handled(error: &io::Error) -> Failure {
@@ -152,7 +164,7 @@ mod tests {
         if let Ok(signal) = std::env::var(CHILD) {
             return raise_twice(signal.parse().unwrap());
         }
-        for (signal, status) in [(SIGINT, 130), (SIGTERM, 143)] {
+        for (signal, status) in [(SIGINT, 130), (SIGTERM, 143), (SIGHUP, 129)] {
             let child = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "cli::interrupt::tests::the_first_signal_wakes_and_a_later_one_ends_the_process"])
                 .env(CHILD, signal.to_string())
@@ -173,6 +185,25 @@ mod tests {
         }
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "cli::interrupt::tests::who_stays_is_not_ended_by_a_hang_up"])
+            .env(CHILD, "hang-up")
+            .output()
+            .unwrap();
+        assert_eq!(child.status.code(), Some(7));
+    }
+
+    /// Started by nohup, the same program is not ended by a hang-up.
+    #[test]
+    fn a_hang_up_that_is_ignored_stays_ignored() {
+        if std::env::var_os(CHILD).is_some() {
+            assert!(ignores_hang_up());
+            let interrupt = Interrupt::install(|| {}).unwrap();
+            raise(SIGHUP).unwrap();
+            assert_eq!(interrupt.signal(), None);
+            std::process::exit(7);
+        }
+        let child = Command::new("nohup")
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "cli::interrupt::tests::a_hang_up_that_is_ignored_stays_ignored"])
             .env(CHILD, "hang-up")
             .output()
             .unwrap();

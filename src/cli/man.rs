@@ -269,7 +269,7 @@ fn exit_status(page: &mut ManPage) {
     for class in ExitClass::ALL {
         page.item(&class.exit_status().to_string(), class.meaning());
     }
-    page.item("130, 143", "Ended by a signal.");
+    page.item("129, 130, 143", "Ended by a signal.");
 }
 
 /// The variables of the command's own options, then those that are not options.

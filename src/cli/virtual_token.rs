@@ -21,7 +21,7 @@ use crate::files;
 /// The longest file of start keys, in bytes.
 const START_KEYS: u64 = 4096;
 
-/// Keeps the card in the reader until a signal ends it (130 or 143). A reader that goes away is waited for.
+/// Keeps the card in the reader until a signal ends it (129, 130 or 143). A reader that goes away is waited for.
 ///
 /// # Errors
 /// That of the state or the key file; `virtual-token.no-reader`; that of the signals.
