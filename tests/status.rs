@@ -9,8 +9,9 @@ mod program;
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
+    process::{Command, Output},
 };
 
 use jiff::Timestamp;
@@ -189,4 +190,41 @@ fn the_status_of_a_server_has_its_store_and_misses_no_reader() {
     fs::write(store, "not a database").unwrap();
     let (exit, found) = status(home);
     assert_eq!((exit, area(&found, "store").0.as_str()), (1, "fault"));
+}
+
+/// What the program says to a user whose state folder holds this file of somebody else, as after one run with sudo. Only
+/// root can make such a file: for others it is their own, and closed.
+fn beside_a_file_of_root(home: &Path, file: &str, arguments: &[&str]) -> Output {
+    const NOBODY: u32 = 65_534;
+    let (file, bin) = (home.join(file), tempfile::tempdir().unwrap());
+    let ours = program::rollcall(home, arguments);
+    let is_root = rustix::process::geteuid().is_root();
+    fs::set_permissions(&file, fs::Permissions::from_mode(if is_root { 0o600 } else { 0 })).unwrap();
+    if !is_root {
+        return { ours }.output().unwrap();
+    }
+    chown(home, Some(NOBODY), None).unwrap();
+    chown(&file, Some(0), None).unwrap();
+    let copy = bin.path().join("rollcall");
+    fs::copy(ours.get_program(), &copy).unwrap();
+    fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy).args(ours.get_args());
+    command.env("ROLLCALL_HOME", home).env("PCSCLITE_CSOCK_NAME", home.join("nobody.listens")).output().unwrap()
+}
+
+#[test]
+fn a_file_of_another_user_is_named_with_what_gives_it_back() {
+    for (arguments, status) in [(&["users"][..], 73), (&["users", "history"], 73), (&["status"], 1)] {
+        let home = home();
+        let output = beside_a_file_of_root(home.path(), "terminal.db", arguments);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        for words in
+            ["may not read and write", "terminal.db, which belongs to ", "store.denied", "sudo chown -R \"$USER\" /"]
+        {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
 }

@@ -24,6 +24,8 @@ pub enum CacheCause {
     ReadOnly,
     /// Another process keeps it locked.
     Locked,
+    /// It belongs to another user.
+    Denied,
     /// It is not ours, or damaged.
     Damaged,
     /// Anything else.
@@ -48,6 +50,7 @@ impl CacheCause {
             Self::Full => "make room, and restart it: what the server says is kept in memory only",
             Self::ReadOnly => "set ROLLCALL_HOME to a folder that can be written",
             Self::Locked => "try again; if that does not help, find the process that holds it",
+            Self::Denied => "give it back to this user with sudo chown, or run this as its owner",
             Self::Damaged => "remove directory.db in the state folder: it will be rebuilt",
             Self::Other => "check the folder that ROLLCALL_HOME names, and its permissions",
         }

@@ -313,6 +313,7 @@ fn fault(error: &TerminalStoreError) -> CacheFault {
         TerminalStoreError::Full { .. } => CacheCause::Full,
         TerminalStoreError::ReadOnly { .. } => CacheCause::ReadOnly,
         TerminalStoreError::Locked { .. } => CacheCause::Locked,
+        TerminalStoreError::Denied { .. } => CacheCause::Denied,
         TerminalStoreError::Damaged { .. } | TerminalStoreError::Newer { .. } => CacheCause::Damaged,
         TerminalStoreError::File { .. } | TerminalStoreError::WatchRunning { .. } => CacheCause::Other,
     };

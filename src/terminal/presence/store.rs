@@ -204,6 +204,7 @@ impl TerminalStore {
             Err(
                 TerminalStoreError::Locked { .. }
                 | TerminalStoreError::ReadOnly { .. }
+                | TerminalStoreError::Denied { .. }
                 | TerminalStoreError::Full { .. },
             ) => Ok(()),
             other => other,

@@ -1,12 +1,15 @@
 //! The errors of the store, and how each is shown to a user.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rustix::fs::{Access, access};
+use rustix::process::geteuid;
 
-use crate::failure::{ExitClass, Failure, number_of};
-use crate::files;
+use crate::failure::{ExitClass, Failure, Remedy, number_of};
+use crate::files::{self, word};
 
 /// Why the terminal's store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,14 @@ pub enum TerminalStoreError {
         /// The file.
         path: PathBuf,
     },
+    /// This user may not use the file, as after one run as root.
+    #[error("this user may not read and write {}, which belongs to {}", path.display(), account(*owner))]
+    Denied {
+        /// The file.
+        path: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+    },
     /// Opening, reading or writing a file failed for another reason.
     #[error("{}: {detail}", path.display())]
     File {
@@ -69,6 +80,9 @@ impl TerminalStoreError {
     }
 
     pub(in crate::terminal) fn file(path: &Path, error: &std::io::Error) -> Self {
+        if let Some(denied) = Self::denied(path).filter(|_| error.kind() == ErrorKind::PermissionDenied) {
+            return denied;
+        }
         let path = path.to_owned();
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path },
@@ -77,12 +91,26 @@ impl TerminalStoreError {
         }
     }
 
+    /// If the permissions of the file are what keeps this user from it.
+    fn denied(path: &Path) -> Option<Self> {
+        let refused = access(path, Access::READ_OK | Access::WRITE_OK) == Err(rustix::io::Errno::ACCESS);
+        let owner = refused.then(|| std::fs::metadata(path).ok()).flatten()?.uid();
+        Some(Self::Denied { path: path.to_owned(), owner })
+    }
+
     pub(in crate::terminal) fn database(path: &Path, error: &rusqlite::Error) -> Self {
         let owned = path.to_owned();
         let rusqlite::Error::SqliteFailure(failure, _) = error else {
             // Our queries are fixed, so if one fails the file is wrong.
             return Self::damaged(path, error);
         };
+        let denied = match failure.code {
+            ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => Self::denied(path),
+            _ => None,
+        };
+        if let Some(denied) = denied {
+            return denied;
+        }
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked { path: owned },
             ErrorCode::DiskFull => Self::Full { path: owned },
@@ -101,6 +129,20 @@ impl TerminalStoreError {
             _ => Self::File { path: owned, detail: error.to_string() },
         }
     }
+}
+
+/// The name of an account, as far as it is sure without asking a directory of users.
+fn account(id: u32) -> String {
+    if id == 0 { "root".to_owned() } else { format!("the user with id {id}") }
+}
+
+/// What gives this user a file of the state folder back.
+fn give_back(path: &Path) -> Remedy {
+    let folder = files::folder_of(path);
+    if std::fs::metadata(folder).is_ok_and(|about| about.uid() == geteuid().as_raw()) {
+        return Remedy::with("give it back to this user", format!("sudo chown -R \"$USER\" {}", word(folder)));
+    }
+    "run this as the user to whom the state folder belongs, or set another ROLLCALL_HOME".into()
 }
 
 impl From<TerminalStoreError> for Failure {
@@ -123,32 +165,32 @@ impl TerminalStoreError {
     /// The failure as shown to a user.
     pub fn to_failure(&self) -> Failure {
         let message = self.to_string();
-        let (class, code, hint) = match self {
+        let (class, code, hint): (_, _, Remedy) = match self {
             Self::Damaged { path, .. } => (
                 ExitClass::Io,
                 "store.damaged",
-                format!("move {} away (with its -wal and -shm files); rollcall then starts a new list", path.display()),
+                format!("move {} away (with its -wal and -shm files); rollcall then starts a new list", path.display())
+                    .into(),
             ),
             Self::Newer { .. } => {
-                (ExitClass::Io, "store.newer", "use the newer rollcall, or another ROLLCALL_HOME".to_owned())
+                (ExitClass::Io, "store.newer", "use the newer rollcall, or another ROLLCALL_HOME".into())
             }
             Self::Locked { .. } => (
                 ExitClass::Busy,
                 "store.locked",
-                "try again; if that does not help, find the process that holds it".to_owned(),
+                "try again; if that does not help, find the process that holds it".into(),
             ),
-            Self::Full { .. } => (ExitClass::Io, "store.full", "make room, then try again".to_owned()),
+            Self::Full { .. } => (ExitClass::Io, "store.full", "make room, then try again".into()),
             Self::ReadOnly { .. } => {
-                (ExitClass::Io, "store.read-only", "set ROLLCALL_HOME to a folder that can be written".to_owned())
+                (ExitClass::Io, "store.read-only", "set ROLLCALL_HOME to a folder that can be written".into())
             }
+            Self::Denied { path, .. } => (ExitClass::Io, "store.denied", give_back(path)),
             Self::File { .. } => {
-                (ExitClass::Io, "store.io", "check the folder that ROLLCALL_HOME names, and its permissions".to_owned())
+                (ExitClass::Io, "store.io", "check the folder that ROLLCALL_HOME names, and its permissions".into())
             }
-            Self::WatchRunning { .. } => (
-                ExitClass::Busy,
-                "watch.already-running",
-                "end that one first, or set another ROLLCALL_HOME".to_owned(),
-            ),
+            Self::WatchRunning { .. } => {
+                (ExitClass::Busy, "watch.already-running", "end that one first, or set another ROLLCALL_HOME".into())
+            }
         };
         Failure::new(class, code, message).hint(hint)
     }
