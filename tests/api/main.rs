@@ -29,6 +29,7 @@ mod proxies;
 mod raw;
 mod renewal;
 mod restore;
+mod retention;
 mod roles;
 mod rotation;
 #[path = "../common/signal.rs"]

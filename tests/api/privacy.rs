@@ -1,4 +1,4 @@
-//! Erasing persons and old data, and upgrading stores of the first release.
+//! Erasing persons, and upgrading stores of the first release.
 
 use std::{
     sync::mpsc,
@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use rollcall::{
-    api::v1::{EventBatch, Freshness, Role, TokenStatus},
+    api::v1::{EventBatch, Role, TokenStatus},
     server::{
         ServerStore,
         audit::{AuditRecord, BEGINNING, RecordSeal},
@@ -25,7 +25,7 @@ use super::{
     token::{Token, code, lookup, nonce},
 };
 
-fn arrived(seq: u64, token: Uuid, user: &str, at: Timestamp) -> serde_json::Value {
+pub fn arrived(seq: u64, token: Uuid, user: &str, at: Timestamp) -> serde_json::Value {
     json!({
         "schema": "rollcall.event/1", "event": "arrived", "seq": seq, "at": at.to_string(), "reader": "R",
         "token_id": token, "user": { "id": user, "name": format!("Person {user}"), "fields": {} },
@@ -33,7 +33,7 @@ fn arrived(seq: u64, token: Uuid, user: &str, at: Timestamp) -> serde_json::Valu
 }
 
 /// A site where "canary7" and "8" have a token each, and were at a door.
-fn lived(kind: &Kind) -> (Site, Process, Terminal, Token) {
+pub fn lived(kind: &Kind) -> (Site, Process, Terminal, Token) {
     let site = Site::new(kind);
     let server = site.start();
     let admin = site.admin.client(server.port);
@@ -147,11 +147,12 @@ fn who_was_forgotten_is_named_by_no_later_event(kind: &Kind) {
 }
 
 /// Does `second` while `first` waits for rows that `hold` selects and nobody else needs, until that one has ended or
-/// waits too.
-fn in_between(site: &Site, hold: &'static str, first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
+/// waits too. Returns whether it has ended.
+pub fn in_between(site: &Site, hold: &'static str, first: impl FnOnce() + Send, second: impl FnOnce() + Send) -> bool {
+    // The server notes by itself when terminals were heard.
     let waiting = || {
         let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database()
-            AND wait_event_type = 'Lock' AND query NOT LIKE 'UPDATE terminals%'";
+            AND wait_event_type = 'Lock' AND query NOT LIKE 'UPDATE terminals SET heard%'";
         text(&site.store, waiting)
     };
     thread::scope(|scope| {
@@ -176,8 +177,10 @@ fn in_between(site: &Site, hold: &'static str, first: impl FnOnce() + Send, seco
         while waiting() != "2" && !second.is_finished() {
             assert!(Instant::now() < until, "the second one neither waits nor ends");
         }
+        let has_ended = second.is_finished();
         drop(release);
-    });
+        has_ended
+    })
 }
 
 case!(Postgres, who_is_being_forgotten_is_named_by_no_event_that_comes_meanwhile);
@@ -201,93 +204,6 @@ fn who_is_being_forgotten_is_named_by_no_event_that_comes_meanwhile(kind: &Kind)
         assert_eq!(found.len(), if is_first { 1 } else { 2 }, "{found:#?}");
         assert_eq!(code(admin.forget_user("canary7")), "user.unknown", "nothing is left to be forgotten");
     }
-}
-
-case!(EachStore, what_is_old_is_forgotten_and_never_taken_again);
-fn what_is_old_is_forgotten_and_never_taken_again(kind: &Kind) {
-    let (site, server, door, token) = lived(kind);
-    let client = door.client(server.port);
-    let early = token.ask(&door, [1; 32], 3);
-    assert_eq!(client.lookup(&early).unwrap().proof, Some(Freshness::Unverified));
-    let purged = |days: i64| {
-        let authority = site.admin.authority.point().key_identifier();
-        block_on(async {
-            let store = ServerStore::open(&site.store.parse().unwrap(), &authority, None).await.unwrap();
-            let later = Timestamp::now() + SignedDuration::from_hours(24 * days);
-            let done = store.purge(SignedDuration::from_hours(24 * 30), later).await.unwrap();
-            store.close().await;
-            (done.events, done.proofs, done.nonces, done.more)
-        })
-    };
-    let highest = || site.admin.client(server.port).token(early.token_id).unwrap().counter;
-    let before = highest();
-    assert_eq!(purged(29), (0, 0, 0, false));
-    assert_eq!(purged(31), (2, 2, 1, false));
-    assert!(before.is_some() && highest() == before, "{before:?}");
-    assert_eq!(site.admin.client(server.port).presence(None, None, 10).unwrap().items, []);
-    assert_eq!(code(client.lookup(&early)), "proof.expired");
-    assert_eq!(code(client.lookup(&token.ask(&door, [2; 32], 2))), "proof.expired");
-    assert_eq!(client.lookup(&token.ask(&door, [3; 32], 4)).unwrap().proof, Some(Freshness::Unverified));
-    assert_eq!(site.verify(&[])["whole"], true);
-}
-
-case!(Postgres, retention_waits_for_who_decides);
-/// Both change many tokens: the one that waits must hold none of them, or the two could deadlock.
-fn retention_waits_for_who_decides(kind: &Kind) {
-    let (site, server, door, token) = lived(kind);
-    let authority = site.admin.authority.point().key_identifier();
-    let proof = token.ask(&door, [1; 32], 3);
-    door.client(server.port).lookup(&proof).unwrap();
-    let later = Timestamp::now() + SignedDuration::from_hours(24 * 31);
-    let purge = || {
-        block_on(async {
-            let store = ServerStore::open(&site.store.parse().unwrap(), &authority, None).await.unwrap();
-            assert!(store.purge(SignedDuration::from_hours(24 * 30), later).await.unwrap().proofs > 0);
-            store.close().await;
-        });
-    };
-    let others = || {
-        let written =
-            "SELECT count(*)::text FROM pg_locks WHERE NOT pid = pg_backend_pid() AND mode = 'RowExclusiveLock'
-            AND relation IN ('tokens'::regclass, 'proofs'::regclass, 'events'::regclass)
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-        assert_eq!(text(&site.store, written), "0");
-    };
-    in_between(&site, "SELECT seq FROM audit_head", purge, others);
-}
-
-case!(EachStore, a_nonce_is_kept_for_ninety_days);
-fn a_nonce_is_kept_for_ninety_days(kind: &Kind) {
-    let (site, ..) = lived(kind);
-    let authority = site.admin.authority.point().key_identifier();
-    block_on(async {
-        let store = ServerStore::open(&site.store.parse().unwrap(), &authority, None).await.unwrap();
-        let later = |hours| Timestamp::now() + SignedDuration::from_hours(hours);
-        assert_eq!(store.forget_nonces(later(24 * 90 - 1)).await.unwrap(), 0);
-        assert_eq!(store.forget_nonces(later(24 * 90 + 1)).await.unwrap(), 1);
-        store.close().await;
-    });
-}
-
-case!(EachStore, who_stays_is_named_by_what_is_left);
-/// The arrival is deleted by retention, but a later event of the same stay is not.
-fn who_stays_is_named_by_what_is_left(kind: &Kind) {
-    let (site, server, door, token) = lived(kind);
-    let now = Timestamp::now();
-    let mut confirmed = arrived(3, token.id, "canary7", now);
-    confirmed["event"] = json!("confirmed");
-    let batch = EventBatch { list: Uuid::from_u128(1), events: vec![confirmed] };
-    door.client(server.port).events(&batch).unwrap();
-    let authority = site.admin.authority.point().key_identifier();
-    block_on(async {
-        let store = ServerStore::open(&site.store.parse().unwrap(), &authority, None).await.unwrap();
-        store.purge(SignedDuration::from_mins(2), now).await.unwrap();
-        store.close().await;
-    });
-    let here = site.admin.client(server.port).presence(None, None, 10).unwrap().items;
-    assert_eq!(here.len(), 1);
-    assert_eq!(here[0].since.as_millisecond(), now.as_millisecond());
-    assert_eq!(here[0].reader.as_deref(), Some("R"));
 }
 
 /// What a store of the first release does not have.

@@ -2,7 +2,7 @@
 //!
 //! There are two concrete pools. The statements are written once, in `queries/`, in the SQL that both understand; they
 //! are compiled once for each driver, and one suite of tests runs on both. Every change is one transaction, together
-//! with its record in the audit log.
+//! with its record in the audit log if it has one; only retention, which has none, deletes in several.
 
 mod absence;
 mod backup;
@@ -50,15 +50,19 @@ enum Backend {
 }
 
 /// Runs one query of `queries/` on whichever store this is: `reading` on any connection; `writing` in a transaction
-/// that holds the lock which orders all changes from its beginning; `finding` for a few rows by their keys, which in a
-/// file is done before another thread could have taken over this one's other work. If PostgreSQL has moved, or the
-/// connection was lost, it runs once more: nothing was done before the commit.
+/// for changes, which in a file holds the one lock for writing from its beginning, and on PostgreSQL only the locks that
+/// the query takes; `finding` for a few rows by their keys, which in a file is done before another thread could have
+/// taken over this one's other work; `searching` for many rows by their keys. If PostgreSQL has moved, or the connection
+/// was lost, it runs once more: nothing was done before the commit.
 macro_rules! on {
     ($store:expr, reading, $queries:ident, |$connection:ident| $query:expr) => {
         on!($store, read, in_place, false, $queries, |$connection| $query)
     };
     ($store:expr, finding, $queries:ident, |$connection:ident| $query:expr) => {
         on!($store, find, at_once, false, $queries, |$connection| $query)
+    };
+    ($store:expr, searching, $queries:ident, |$connection:ident| $query:expr) => {
+        on!($store, find, in_place, false, $queries, |$connection| $query)
     };
     ($store:expr, writing, $queries:ident, |$connection:ident| $query:expr) => {
         on!($store, write, in_place, true, $queries, |$connection| $query)

@@ -105,6 +105,8 @@ pub const HOLD_TO_GIVE: &str = " FOR UPDATE";
 /// Appended to a SELECT of tokens that must not be given to another user meanwhile; lookups, which change other
 /// columns, continue.
 pub const HOLD_AS_GIVEN: &str = " FOR KEY SHARE";
+/// Appended to a SELECT of rows that are about to be changed: leaves out those that another transaction holds.
+pub const SKIP_HELD: &str = " FOR UPDATE SKIP LOCKED";
 
 /// The statement that takes these rows: one, since each costs a round trip, and with the same text for any number of
 /// rows, since a column is an array. Several sets of rows are only for writing: their parts see the same state and have

@@ -5,6 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Backend, Purged, Result, ServerStore, ServerStoreError, fallible, postgres, sqlite};
 use crate::api::v1::ForgottenUser;
 
+/// How many rows one transaction of a purge deletes.
+const PART: i64 = 5000;
+
 impl ServerStore {
     /// Forgets a user; `None` if nothing is known of them. Their tokens belong to `stand_in` from now on.
     ///
@@ -38,12 +41,33 @@ impl ServerStore {
         }
     }
 
-    /// Deletes events, proofs and nonces older than this, a limited number at a time.
+    /// Deletes events, proofs and nonces older than this, a limited number at a time. Each step is a transaction of its
+    /// own, so that lookups wait for the first only; what a failure leaves undone, the next call does.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn purge(&self, retention: SignedDuration, now: Timestamp) -> Result<Purged> {
-        on!(self, writing, queries, |c| queries::privacy::purge(c, retention, now))
+        let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN).as_millisecond();
+        let proofs = on!(self, writing, queries, |c| queries::privacy::purge_proofs(c, before, PART))?;
+        let events = on!(self, writing, queries, |c| queries::privacy::purge_events(c, before, PART))?;
+        let nonces = on!(self, writing, queries, |c| queries::privacy::purge_nonces(c, before, PART))?;
+        let stays = on!(self, writing, queries, |c| queries::privacy::purge_stays(c, before, PART))?;
+        self.rebuild_orphans().await?;
+        let more = [events, proofs, nonces, stays].iter().any(|part| *part >= PART.unsigned_abs());
+        Ok(Purged { events, proofs, nonces, more })
+    }
+
+    /// Has every stay named whose naming event was deleted, whenever that was.
+    async fn rebuild_orphans(&self) -> Result<()> {
+        for terminal in on!(self, searching, queries, |c| queries::presence::orphaned(c))? {
+            let mut after = String::new();
+            loop {
+                let part = on!(self, writing, queries, |c| queries::presence::rebuild_orphans(c, &terminal, &after));
+                let Some(last) = part? else { break };
+                after = last;
+            }
+        }
+        Ok(())
     }
 }
 

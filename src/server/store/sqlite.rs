@@ -51,6 +51,8 @@ pub const HOLD_TO_GIVE: &str = "";
 /// Appended to a SELECT of tokens that must not be given to another user meanwhile; empty for the reason at
 /// [`HOLD_HEAD`].
 pub const HOLD_AS_GIVEN: &str = "";
+/// Appended to a SELECT of rows that are about to be changed; empty for the reason at [`HOLD_HEAD`].
+pub const SKIP_HELD: &str = "";
 /// How many rows one statement asks for by bound values: a statement costs no round trip here, but looking up many values
 /// by their numbers is costly.
 pub const ROWS_AT_ONCE: usize = 1;

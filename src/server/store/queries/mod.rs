@@ -4,8 +4,8 @@
 //! transaction, so that changes have one order across all processes.
 
 use super::{
-    Connection, DatabaseRow, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, Row, Statement, query, run,
-    with_keys, with_rows,
+    Connection, DatabaseRow, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, Row, SKIP_HELD, Statement, query,
+    run, with_keys, with_rows,
 };
 
 pub mod audit;

@@ -1,14 +1,19 @@
 //! Keeps presence up to date with each batch of events, and replays it for any time in the past.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+mod replay;
+
+pub use replay::{orphaned, rebuild, rebuild_orphans};
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
+use self::replay::replay;
 use super::{
     Connection, DatabaseRow, ROWS_AT_ONCE, Result, Row, equipment, from_json, known_lists::known_lists, moment, parsed,
-    query, unreadable,
+    query, unreadable, write,
 };
 use crate::{
     api::v1::{AHEAD_SECONDS, PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS},
@@ -17,15 +22,15 @@ use crate::{
             EventIndex, EventPlace, KnownList, Naming, PlacedSubject, PresenceWord, Whereabouts, is_void, people,
             user_of,
         },
-        store::NewEvent,
+        store::{
+            NewEvent,
+            rows::{BoundColumn, BoundRows},
+        },
     },
 };
 
 /// Events read at once when a store of an earlier release is migrated.
 const PAGE: i64 = 500;
-
-/// Events read at once in a replay.
-const REPLAYED: i64 = 5000;
 /// The columns bound for each person to be named.
 const NAMED_COLUMNS: usize = 10;
 /// Most terminals reported.
@@ -44,7 +49,7 @@ const NOW: &str = "SELECT s.* FROM stays s WHERE $1 >= 0 AND s.word <> 'left'
 const COLUMNS: &str =
     "terminal, subject, epoch, seq, word, seen, since, arrived, named_epoch, named_list, named_seq, person";
 
-/// The lists of a terminal, locked against other changes until the end of this transaction.
+/// The lists of a terminal, whose row is locked until the end of this transaction: other batches of its events wait.
 async fn lists_of(c: &mut Connection, terminal: &str) -> Result<Vec<KnownList>> {
     query("UPDATE terminals SET role = role WHERE name = $1").bind(terminal).execute(&mut *c).await?;
     Ok(known_lists(c, Some(terminal)).await?.remove(terminal).unwrap_or_default())
@@ -136,90 +141,35 @@ async fn absorb(c: &mut Connection, terminal: &str, subject: &str, mut stay: Whe
             },
         });
     }
-    query(AssertSqlSafe(format!(
-        "INSERT INTO stays ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-         ON CONFLICT (terminal, subject) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, word = excluded.word,
-         seen = excluded.seen, since = excluded.since, arrived = excluded.arrived, named_epoch = excluded.named_epoch,
-         named_list = excluded.named_list, named_seq = excluded.named_seq, person = excluded.person"
-    )))
-    .bind(terminal)
-    .bind(subject)
-    .bind(stay.last.epoch)
-    .bind(stay.last.seq)
-    .bind(stay.word.as_str())
-    .bind(stay.seen)
-    .bind(stay.named.at)
-    .bind(i64::from(stay.named.arrived))
-    .bind(stay.named.place.epoch)
-    .bind(stay.named.list)
-    .bind(stay.named.place.seq)
-    .bind(stay.named.person)
-    .execute(c)
-    .await?;
-    Ok(())
+    put(c, &[(terminal, subject, stay)]).await
 }
 
-/// The stays according to the events up to a time, of one terminal or of all.
-async fn replay(
-    c: &mut Connection,
-    terminal: Option<&str>,
-    until: i64,
-) -> Result<BTreeMap<(String, String), Whereabouts>> {
-    let lists = known_lists(c, terminal).await?;
-    let (mut all, mut after) = (BTreeMap::new(), (terminal.unwrap_or_default().to_owned(), String::new(), i64::MIN));
-    loop {
-        let only = if terminal.is_some() { "terminal = $1 AND " } else { "" };
-        let page = query(AssertSqlSafe(format!(
-            "SELECT terminal, list, seq, at, user_id, subject, word, sighting FROM events WHERE {only}word IS NOT NULL
-             AND at <= $4 AND (terminal, list, seq) > ($1, $2, $3) ORDER BY terminal, list, seq LIMIT $5"
-        )))
-        .bind(&after.0)
-        .bind(&after.1)
-        .bind(after.2)
-        .bind(until)
-        .bind(REPLAYED)
-        .fetch_all(&mut *c)
-        .await?;
-        let Some(end) = page.last() else { break };
-        after = (end.try_get("terminal")?, end.try_get("list")?, end.try_get("seq")?);
-        for row in &page {
-            let (terminal, of): (String, &str) = (row.try_get("terminal")?, row.try_get("list")?);
-            let lists = lists.get(&terminal).map(Vec::as_slice).unwrap_or_default();
-            let Some(known) = lists.iter().find(|known| known.list == of) else { continue };
-            let place = EventPlace { epoch: known.epoch, seq: row.try_get("seq")? };
-            let begun = |later: &&KnownList| later.first_at <= until;
-            if is_void(lists.iter().filter(begun), place) {
-                continue;
-            }
-            let index = EventIndex {
-                at: row.try_get("at")?,
-                user_id: row.try_get("user_id")?,
-                subject: row.try_get("subject")?,
-                word: row.try_get::<Option<&str>, _>("word")?.and_then(PresenceWord::parse),
-                sighting: row.try_get::<i64, _>("sighting")? == 1,
-                equipment: None,
-            };
-            let Some(said) = Whereabouts::of(&index, place, of) else { continue };
-            let Some(subject) = index.subject else { continue };
-            match all.entry((subject, terminal)) {
-                Entry::Vacant(none) => drop(none.insert(said)),
-                Entry::Occupied(mut known) => known.get_mut().absorb(said),
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// Computes the stays again, of one terminal or of all.
-pub async fn rebuild(c: &mut Connection, terminal: Option<&str>) -> Result<()> {
-    let said = replay(c, terminal, i64::MAX).await?;
-    let only = if terminal.is_some() { "" } else { " OR 1 = 1" };
-    let cleared = query(AssertSqlSafe(format!("DELETE FROM stays WHERE terminal = $1{only}")));
-    cleared.bind(terminal.unwrap_or_default()).execute(&mut *c).await?;
-    for ((subject, terminal), said) in said {
-        absorb(c, &terminal, &subject, said).await?;
-    }
-    Ok(())
+/// Writes stays, by terminal and subject, each in the place of the one that is there.
+async fn put(c: &mut Connection, stays: &[(&str, &str, Whereabouts)]) -> Result<()> {
+    let number = |of: fn(&Whereabouts) -> i64| BoundColumn::Int(stays.iter().map(|(.., stay)| of(stay)).collect());
+    let columns = vec![
+        BoundColumn::Text(stays.iter().map(|(terminal, ..)| *terminal).collect()),
+        BoundColumn::Text(stays.iter().map(|(_, subject, _)| *subject).collect()),
+        number(|stay| stay.last.epoch),
+        number(|stay| stay.last.seq),
+        BoundColumn::Text(stays.iter().map(|(.., stay)| stay.word.as_str()).collect()),
+        number(|stay| stay.seen),
+        number(|stay| stay.named.at),
+        number(|stay| i64::from(stay.named.arrived)),
+        number(|stay| stay.named.place.epoch),
+        BoundColumn::Text(stays.iter().map(|(.., stay)| stay.named.list.as_str()).collect()),
+        number(|stay| stay.named.place.seq),
+        BoundColumn::Text(stays.iter().map(|(.., stay)| stay.named.person.as_str()).collect()),
+    ];
+    let statement = |rows: &str| {
+        format!(
+            "INSERT INTO stays ({COLUMNS}) {rows} ON CONFLICT (terminal, subject) DO UPDATE SET epoch = excluded.epoch,
+             seq = excluded.seq, word = excluded.word, seen = excluded.seen, since = excluded.since,
+             arrived = excluded.arrived, named_epoch = excluded.named_epoch, named_list = excluded.named_list,
+             named_seq = excluded.named_seq, person = excluded.person"
+        )
+    };
+    write(c, &[BoundRows { columns, statement }]).await
 }
 
 /// The people present at a time in the past, in the order of their keys.

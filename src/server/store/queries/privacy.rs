@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use super::{
-    Connection, HOLD_AS_GIVEN, HOLD_TO_GIVE, Result, Row, Statement, audit, audit::Ledger, presence, query, tokens,
+    Connection, HOLD_AS_GIVEN, HOLD_TO_GIVE, Result, Row, SKIP_HELD, Statement, audit, audit::Ledger, query, tokens,
     with_keys,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     server::{
         audit::FORGET,
         presence::EventIndex,
-        store::{CountedRecords, NewEvent, Purged, STAND_IN, rows::BoundColumn},
+        store::{CountedRecords, NewEvent, STAND_IN, rows::BoundColumn},
     },
 };
 
@@ -23,8 +23,6 @@ use crate::{
 const NAMELESS: &str = "(forgotten)";
 /// Why the tokens of a forgotten user are revoked.
 const REASON: &str = "its user was forgotten";
-/// Rows deleted by one statement.
-const ROWS: i64 = 5000;
 
 /// Run before these proofs are deleted: raises the floor of their tokens to the highest counter ever deleted, up to
 /// which no proof is accepted again.
@@ -152,42 +150,42 @@ async fn deleted(c: &mut Connection, statement: &'static str, of: &str) -> Resul
     Ok(query(statement).bind(of).execute(c).await?.rows_affected())
 }
 
-/// Deletes a limited number of rows older than this; `more` says whether there are more. Lookups wait meanwhile: without
-/// the head of the log, two transactions that change the same tokens in different orders could wait for each other.
-pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp) -> Result<Purged> {
+/// Forgets the oldest proofs, a limited number and all that came in the same millisecond as the last of them. It holds
+/// the end of the log, so that lookups wait: two transactions that change the same tokens in different orders could
+/// otherwise wait for each other.
+pub async fn purge_proofs(c: &mut Connection, before: i64, limit: i64) -> Result<u64> {
     audit::hold(c).await?;
-    let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN).as_millisecond();
-    let old_events = "DELETE FROM events WHERE (terminal, list, seq) IN (SELECT terminal, list, seq FROM events
-        WHERE received < $1 OR at < $1 LIMIT $2)";
-    let events = in_part(c, old_events, before).await?;
-    let proofs = forget_proofs(c, before).await?;
-    let old_nonces = "DELETE FROM nonces WHERE nonce IN (SELECT nonce FROM nonces WHERE issued < $1 LIMIT $2)";
-    let nonces = in_part(c, old_nonces, before).await?;
-    query("DELETE FROM stays WHERE seen < $1 AND since < $1").bind(before).execute(&mut *c).await?;
-    if events > 0 {
-        // A stay whose naming event is gone is named by another event.
-        let orphans = query(
-            "SELECT DISTINCT s.terminal FROM stays s WHERE NOT EXISTS (SELECT 1 FROM events e
-             WHERE e.terminal = s.terminal AND e.list = s.named_list AND e.seq = s.named_seq)",
-        );
-        for row in &orphans.fetch_all(&mut *c).await? {
-            presence::rebuild(c, Some(row.try_get(0)?)).await?;
-        }
-    }
-    let part = ROWS.unsigned_abs();
-    Ok(Purged { events, proofs, nonces, more: events == part || proofs >= part || nonces == part })
-}
-
-/// Forgets the oldest proofs, and all that came in the same millisecond as the last of them.
-async fn forget_proofs(c: &mut Connection, before: i64) -> Result<u64> {
     let oldest = "SELECT max(at) FROM (SELECT at FROM proofs WHERE at < $1 ORDER BY at LIMIT $2) AS oldest";
-    let last = query(oldest).bind(before).bind(ROWS).fetch_one(&mut *c).await?;
+    let last = query(oldest).bind(before).bind(limit).fetch_one(&mut *c).await?;
     let Some(last) = last.try_get::<Option<i64>, _>(0)? else { return Ok(0) };
     let before = last.saturating_add(1);
     keep_floor("at < $1").bind(before).execute(&mut *c).await?;
     Ok(query("DELETE FROM proofs WHERE at < $1").bind(before).execute(c).await?.rows_affected())
 }
 
-async fn in_part(c: &mut Connection, statement: &'static str, before: i64) -> Result<u64> {
-    Ok(query(statement).bind(before).bind(ROWS).execute(c).await?.rows_affected())
+/// Deletes a limited number of old events. Stays that they named are left to [`super::presence::rebuild_orphans`].
+pub async fn purge_events(c: &mut Connection, before: i64, limit: i64) -> Result<u64> {
+    let part = part_of("events", "terminal, list, seq", "received < $1 OR at < $1");
+    Ok(part.bind(before).bind(limit).execute(c).await?.rows_affected())
+}
+
+/// Deletes a limited number of old stays.
+pub async fn purge_stays(c: &mut Connection, before: i64, limit: i64) -> Result<u64> {
+    let part = part_of("stays", "terminal, subject", "seen < $1 AND since < $1");
+    Ok(part.bind(before).bind(limit).execute(c).await?.rows_affected())
+}
+
+/// Deletes a limited number of old nonces.
+pub async fn purge_nonces(c: &mut Connection, before: i64, limit: i64) -> Result<u64> {
+    let part = part_of("nonces", "nonce", "issued < $1");
+    Ok(part.bind(before).bind(limit).execute(c).await?.rows_affected())
+}
+
+/// The statement that deletes at most `$2` of these rows. It leaves out rows that another transaction is changing, so
+/// that it waits for nobody, and no two transactions can wait for each other.
+fn part_of(table: &str, key: &str, is_old: &str) -> Statement {
+    query(AssertSqlSafe(format!(
+        "WITH old AS MATERIALIZED (SELECT {key} FROM {table} WHERE {is_old} LIMIT $2{SKIP_HELD})
+         DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM old)"
+    )))
 }
