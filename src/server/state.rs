@@ -32,7 +32,7 @@ use crate::{
     rates::Rates,
 };
 
-/// How often old nonces are deleted.
+/// How often old records are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// How often the server checks whether an unavailable store is back.
 pub const AWAY: Duration = Duration::from_secs(2);
@@ -246,10 +246,18 @@ async fn sweep(store: ServerStore, log: Arc<dyn ServerLog>, retention: Option<Du
             }
             store.empty_wal()
         };
-        if let Some(error) = done.await.err().filter(|error| error.absence().is_none()) {
+        if let Err(error) = done.await
+            && !(error.absence().is_some() && is_away(&store).await)
+        {
             log.fault(&format!("old records were not deleted: {error}"));
         }
     }
+}
+
+/// Whether the store itself has reported that it is unavailable, and still is: otherwise only that one change failed.
+async fn is_away(store: &ServerStore) -> bool {
+    let _ = store.ready().await;
+    store.availability().is_away()
 }
 
 async fn purge(store: &ServerStore, retention: jiff::SignedDuration) -> Result<(), ServerStoreError> {

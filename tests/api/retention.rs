@@ -171,3 +171,18 @@ fn who_arrives_while_presence_is_computed_again_is_present(kind: &Kind) {
     let here = present(&site, server.port);
     assert_eq!(here.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [17, 18], "{here:?}");
 }
+
+case!(Postgres, a_purge_that_runs_out_of_time_is_reported);
+/// PostgreSQL ends a statement that takes too long with an error that is otherwise one of a busy store.
+fn a_purge_that_runs_out_of_time_is_reported(kind: &Kind) {
+    let site = Site::new(kind);
+    site.sql(
+        "CREATE FUNCTION too_slow() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = '57014'; END $$",
+    );
+    site.sql("CREATE TRIGGER slow BEFORE DELETE ON events FOR EACH STATEMENT EXECUTE FUNCTION too_slow()");
+    std::fs::write(site.home.path().join("config.toml"), "[server]\nretention = \"30d\"\n").unwrap();
+    let server = site.start();
+    server.await_told("old records were not deleted: the store failed: ", 1);
+    assert_eq!(server.told("the store is unavailable"), 0, "{}", server.said());
+}

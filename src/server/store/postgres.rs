@@ -303,7 +303,13 @@ impl Pool {
 
 /// Limits the duration of a transaction, whatever happens to the network.
 pub async fn bounded<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Result<T, ServerStoreError> {
-    tokio::time::timeout(WHOLE, work).await.unwrap_or(Err(ServerStoreError::Database(sqlx::Error::PoolTimedOut)))
+    tokio::time::timeout(WHOLE, work).await.unwrap_or_else(|_| Err(overdue()))
+}
+
+/// The error of a transaction that took too long: its connection may hang.
+fn overdue() -> ServerStoreError {
+    let text = format!("a transaction took longer than {} s", WHOLE.as_secs());
+    ServerStoreError::Database(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text)))
 }
 
 /// The first usable host; otherwise the error of the last one, or that one of them takes no changes.
@@ -392,6 +398,13 @@ mod tests {
         assert_eq!(texts(&[0, 7]), [insert(1, 2)]);
         let (first, last) = (insert(1, 2), insert(3, 4));
         assert_eq!(texts(&[1, 0, 7]), [format!("WITH part1 AS ({first}) {last}")]);
+    }
+
+    #[test]
+    fn a_transaction_that_takes_too_long_says_so() {
+        let error = overdue();
+        assert_eq!(error.absence(), Some(Absence::Unreachable));
+        assert!(error.to_string().ends_with("a transaction took longer than 9 s"), "{error}");
     }
 
     #[test]
