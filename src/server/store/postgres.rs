@@ -1,4 +1,4 @@
-//! The PostgreSQL backend: one pool per process, and the row of the audit head as the lock that orders all changes.
+//! The PostgreSQL backend: one pool per process, and the row of the audit head as the lock that orders all decisions.
 //!
 //! The database may move, to another host of the URL or behind the same name. A connection to one that no longer takes
 //! changes is closed, and the next one looks for one that does.
@@ -85,8 +85,8 @@ macro_rules! by_keys {
 pub const WHOLE_TABLES: &str = "SET LOCAL enable_seqscan = on";
 /// Begins a transaction that looks for a few rows.
 const FIND: &str = concat!("BEGIN; ", by_keys!());
-/// Begins a transaction that writes. The timeouts keep a hanging statement from holding the row that everybody waits
-/// for; they are set in each transaction, because a pooler in between keeps no session.
+/// Begins a transaction that writes. The timeouts keep a hanging statement from holding a row for which others wait;
+/// they are set in each transaction, because a pooler in between keeps no session.
 const BEGIN: &str = concat!(
     "BEGIN; SET LOCAL statement_timeout = 8000; SET LOCAL idle_in_transaction_session_timeout = 8000; ",
     by_keys!()

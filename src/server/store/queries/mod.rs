@@ -1,7 +1,9 @@
 //! The statements, in SQL that both SQLite and PostgreSQL understand; compiled once for each driver.
 //!
-//! Every change begins with [`audit::Ledger::open`], which locks the head of the audit log until the end of the
-//! transaction, so that changes have one order across all processes.
+//! Every decision that is recorded in the audit log begins with [`audit::Ledger::open`], which locks the head of the
+//! log until the end of the transaction, so that decisions have one order across all processes. Other changes (events,
+//! nonces, when a terminal was heard) take no such lock on PostgreSQL; on SQLite every transaction that writes locks the
+//! whole file.
 
 use super::{
     Connection, DatabaseRow, HOLD_AS_GIVEN, HOLD_HEAD, HOLD_TO_GIVE, ROWS_AT_ONCE, Row, SKIP_HELD, Statement, query,

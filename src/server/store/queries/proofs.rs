@@ -104,7 +104,7 @@ impl<'a> Presented<'a> {
         Ok(all)
     }
 
-    /// Sets the highest counters of all existing tokens.
+    /// Sets the highest counters of the tokens of the tasks, as far as these tokens exist.
     pub fn rise_from(&mut self, highest: HashMap<&'a str, Highest>) {
         self.highest = highest;
     }
