@@ -31,7 +31,8 @@ pub enum Absence {
     Login,
     /// There is no database of that name there.
     NoDatabase,
-    /// It does not speak TLS as it was asked to.
+    /// There is no TLS connection as its address requires: it offers none, its certificate is not accepted, or ours
+    /// cannot be read.
     Tls,
     /// A pooler in front of it does not support what is needed.
     Pooler,
@@ -53,7 +54,7 @@ impl Absence {
             Self::Crowded => "it accepts no more connections",
             Self::Login => "it refuses this server's login",
             Self::NoDatabase => "it has no database of that name",
-            Self::Tls => "it does not offer TLS, which its address requires",
+            Self::Tls => "there is no TLS connection as its address requires",
             Self::Pooler => "the pooler in front of it refuses transactions or parameters",
             Self::Replaced => "its file was removed or replaced while the server ran",
         }
@@ -126,8 +127,8 @@ impl Absence {
     }
 }
 
-/// What messages of `PgBouncer` (1.18), and of PostgreSQL if it passes them on, contain: both come with the code of a
-/// failed connection. What PostgreSQL says in another language than English is not found here.
+/// What messages of `PgBouncer` (up to 1.24), and of PostgreSQL if it passes them on, contain: both come with the code
+/// of a failed connection. What PostgreSQL says in another language than English is not found here.
 const RELAYED: [(&[&str], Absence); 14] = [
     (&["no more connections allowed"], Absence::Crowded),
     (&["client connections exceeded"], Absence::Crowded),
@@ -284,7 +285,9 @@ mod tests {
             ("role \"store\" is not permitted to log in", Absence::Login),
             ("no pg_hba.conf entry for host \"::1\", user \"store\", database \"people\"", Absence::Login),
             ("no more connections allowed (max_client_conn)", Absence::Crowded),
+            ("client connections exceeded (max_db_client_connections)", Absence::Crowded),
             ("sorry, too many clients already", Absence::Crowded),
+            ("remaining connection slots are reserved for roles with the SUPERUSER attribute", Absence::Crowded),
             ("too many connections for role \"store\"", Absence::Crowded),
             ("too many connections for database \"people\"", Absence::Crowded),
             ("the database system is starting up", Absence::Stopped),
