@@ -106,7 +106,7 @@ pub async fn set_status(
         return Err(ApiError::Invalid("a reason is 1 to 200 bytes without control characters".into()));
     }
     if reason.is_none() != (request.status == TokenStatus::Active) {
-        return Err(ApiError::Invalid("every status but active needs a reason".into()));
+        return Err(ApiError::Invalid("every status but active needs a reason, and active takes none".into()));
     }
     match state.store.set_status(id, request.status, reason, &terminal.name, (state.clock)()).await? {
         StatusChange::Done(token) => Ok(Json(token)),
