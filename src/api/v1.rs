@@ -53,7 +53,7 @@ pub const PAGE_MAX: u32 = 500;
 pub enum Role {
     /// Nonces, lookups, events, the revocation feed.
     Read,
-    /// Registers tokens and creates users too.
+    /// The same; also registers tokens and creates users.
     Enroll,
     /// Everything.
     Admin,
@@ -64,13 +64,13 @@ pub enum Role {
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "Status")]
 pub enum TokenStatus {
-    /// It is.
+    /// It is let in.
     Active,
-    /// Not for now.
+    /// It is refused for now.
     Suspended,
-    /// Reported lost: not until it is found.
+    /// It was reported lost: it is refused until it is found.
     Lost,
-    /// Never again.
+    /// It is refused for ever.
     Revoked,
 }
 
@@ -85,14 +85,14 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// This occurrence.
+    /// What is particular to this occurrence.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
-    /// Our code, as `token.unknown`.
+    /// The code, such as `token.unknown`.
     pub code: String,
 }
 
-/// `POST /v1/nonces`: asks for nonces of this terminal's own.
+/// `POST /v1/nonces`: requests nonces for this terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NonceRequest {
@@ -133,8 +133,8 @@ pub struct LookupRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Base64Url<0, 1024>>")]
     pub identity_certificate: Option<String>,
-    /// In place of a proof: the token was authenticated in a resumed channel, whose key came from the tap with the proof of this
-    /// use counter.
+    /// In place of a proof: the token was authenticated in a resumed channel, whose key comes from the tap with the
+    /// proof of this use counter.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     pub resumed: Option<u32>,
     /// Nonces to send along, 0 to [`NONCES_MAX`], so that a tap with proof costs one request.
@@ -162,26 +162,26 @@ pub struct Lookup {
     pub token_id: Uuid,
     /// Whether it is let in.
     pub status: TokenStatus,
-    /// Why, when it is not.
+    /// Why it is not let in; absent if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whose it is; only for an active token.
+    /// The user to whom it belongs; only for an active token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
     /// The same, signed by the server for use while it is away: a JWS (RFC 7515) of [`SignedUser`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Jws>")]
     pub signed_user: Option<String>,
-    /// What the proof showed, when one was sent.
+    /// What the proof showed; absent if none was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Freshness>,
     /// Whether the next taps of this token at this terminal may resume the channel of the tap with this proof.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
-    /// Until when they may, where `resume` is true: an earlier server does not say.
+    /// Until when they may, if `resume` is true; absent from an earlier server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_until: Option<Timestamp>,
-    /// The nonces asked for.
+    /// The requested nonces.
     #[serde(default)]
     pub nonces: Vec<Nonce>,
 }
@@ -191,27 +191,27 @@ pub struct Lookup {
 pub struct SignedUser {
     /// The token.
     pub token_id: Uuid,
-    /// Whose it is.
+    /// The user to whom it belongs.
     pub user: User,
-    /// When the server said so.
+    /// When the server signed this.
     pub at: Timestamp,
 }
 
-/// `POST /v1/tokens`: registers an enrolled token, and has its keys certified. The same once more gets the same answer.
+/// `POST /v1/tokens`: registers an enrolled token and certifies its keys. A repeated request gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// The token.
     pub token_id: Uuid,
-    /// Whose it is; created, or brought up to date.
+    /// The user to whom it belongs, who is created or updated.
     pub user: User,
     /// The public identity key, 65 bytes.
     #[schemars(with = "Base64Url<65, 65>")]
     pub identity_key: String,
-    /// The public own ECKA key, 65 bytes.
+    /// The token's own public ECKA key, 65 bytes.
     #[schemars(with = "Base64Url<65, 65>")]
     pub ecka_key: String,
-    /// The token that this one stands in for, which is revoked in the same step.
+    /// The token that this one replaces, which is revoked in the same step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Uuid>,
 }
@@ -219,28 +219,28 @@ pub struct TokenRequest {
 /// The answer to [`TokenRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCertificates {
-    /// Of the identity key, DER.
+    /// The certificate of the identity key, DER.
     #[schemars(with = "Base64Url<1, 4096>")]
     pub identity: String,
-    /// Of the own ECKA key, DER.
+    /// The certificate of the token's own ECKA key, DER.
     #[schemars(with = "Base64Url<1, 4096>")]
     pub ecka: String,
 }
 
-/// A token as the server knows it.
+/// A registered token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Token")]
 pub struct RegisteredToken {
     /// Its id.
     pub token_id: Uuid,
-    /// Whose it is.
+    /// The user to whom it belongs.
     pub user_id: String,
     /// Whether it is let in.
     pub status: TokenStatus,
-    /// Why not.
+    /// Why it is not let in; absent if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Since when.
+    /// Since when it has had this status.
     pub changed: Timestamp,
     /// The highest use counter that a proof has shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -251,9 +251,9 @@ pub struct RegisteredToken {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatusRequest {
-    /// What it is to be. Out of `revoked` no way leads back.
+    /// The new status. `revoked` is final.
     pub status: TokenStatus,
-    /// Reason; required unless active.
+    /// The reason: required for every status but `active`, which takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Text<1, 200>>")]
     pub reason: Option<String>,
@@ -265,12 +265,12 @@ pub struct StatusRequest {
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
-    /// Where the next page begins; none on the last.
+    /// Where the next page begins; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// `POST /v1/users/import`: creates and changes users, all of the batch or none.
+/// `POST /v1/users/import`: creates and changes all users of a batch, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserBatch {
@@ -282,19 +282,19 @@ pub struct UserBatch {
 /// The answer to [`UserBatch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Imported {
-    /// That were not there before.
+    /// How many users were created.
     pub created: u32,
-    /// That were there, and other.
+    /// How many users were changed.
     pub changed: u32,
-    /// That were there already, the same.
+    /// How many users were the same already.
     pub unchanged: u32,
 }
 
-/// `POST /v1/events`: what happened at a terminal. An event that is there already, by `list` and `seq`, is left out.
+/// `POST /v1/events`: what happened at a terminal. An event that is already stored under its `list` and `seq` is skipped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventBatch {
-    /// The list that numbers these events, made anew with a terminal's store.
+    /// The list in which these events have their numbers; a new store of a terminal begins a new list.
     pub list: Uuid,
     /// 1 to [`EVENTS_MAX`] objects `rollcall.event/1`, in the order of `seq`.
     #[schemars(with = "Vec<SomeEvent>", length(min = 1, max = EVENTS_MAX))]
@@ -304,12 +304,12 @@ pub struct EventBatch {
 /// The answer to [`EventBatch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventsTaken {
-    /// That were new.
+    /// How many events were new.
     pub stored: u32,
-    /// That were there already.
+    /// How many events were already stored.
     pub known: u32,
-    /// The first number under which another event is there; then nothing was stored. The terminal was restored, and has to
-    /// number in another list.
+    /// The first number under which another event is already stored; then nothing was stored. The terminal was
+    /// restored, and must number its events in another list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<u64>,
 }
@@ -323,8 +323,8 @@ pub struct Health {
     pub version: String,
     /// Its clock.
     pub at: Timestamp,
-    /// The name under which it knows who asks.
+    /// The name of the terminal that sent the request.
     pub terminal: String,
-    /// What who asks may do.
+    /// The role of that terminal.
     pub role: Role,
 }

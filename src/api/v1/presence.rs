@@ -7,39 +7,39 @@ use uuid::Uuid;
 
 use crate::api::{User, json_schema::SomeEvent};
 
-/// Whether somebody was seen lately, as their terminal tells it.
+/// Whether somebody was seen lately, according to their terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PresenceState {
     /// They are there.
     Present,
-    /// They were, and the terminal cannot tell any more.
+    /// They were there, but the terminal can no longer tell.
     Unconfirmed,
 }
 
-/// One person who is here: where they were last seen.
+/// One person who is present, at the terminal where they were last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PresentUser {
-    /// Who it is; none where no event says so.
+    /// The user; null if no event names one.
     pub user: Option<User>,
-    /// The token that was seen last; none for who came without one.
+    /// The token that was seen last; null for a person who came without one.
     pub token_id: Option<Uuid>,
     /// The terminal.
     pub terminal: String,
-    /// Its reader; none for who came without a token.
+    /// The reader of that terminal; null for a person who came without a token.
     pub reader: Option<String>,
-    /// Since when they are on the list of that terminal.
+    /// Since when they have been on the list of that terminal.
     pub since: Timestamp,
-    /// When they were last seen there, as far as events tell.
+    /// When they were last seen there, according to its events.
     pub last_seen: Timestamp,
-    /// Whether the terminal is sure.
+    /// Whether the terminal is sure that they are still there.
     pub state: PresenceState,
-    /// Whether the terminal is silent, so that nobody knows whether this still holds; none where the past was asked for.
+    /// Whether the terminal is silent, so that this may no longer hold; null if a past time was asked for.
     pub silent: Option<bool>,
-    /// Whether a card proved who came; false for who was entered by hand, none where no event says so.
+    /// Whether a card proved who came: false for a person who was entered by hand; absent if no event says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authenticated: Option<bool>,
-    /// Who entered them by hand, as their terminal's system calls that user.
+    /// Who entered them by hand: the name of that user in the terminal's system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -52,41 +52,41 @@ pub enum EquipmentFaultKind {
     Unplugged,
     /// The reader is plugged in and does not work.
     Unavailable,
-    /// There is no card service.
+    /// The card service cannot be reached.
     ServiceLost,
 }
 
-/// A part of a terminal's equipment that is out of order, as its events tell.
+/// A part of a terminal's equipment that is out of order, according to its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EquipmentFault {
-    /// The reader; none for the card service.
+    /// The reader; null for the card service.
     pub reader: Option<String>,
     /// What is wrong.
     pub fault: EquipmentFaultKind,
-    /// Since when.
+    /// Since when it has been out of order.
     pub since: Timestamp,
 }
 
 /// For how many seconds an unplugged reader counts as missing; after that it is considered removed.
 pub const UNPLUGGED_SECONDS: i64 = 86_400;
 
-/// A terminal that tells who is here.
+/// A terminal that reports who is present.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceTerminal {
     /// Its name.
     pub name: String,
-    /// When it last asked the server anything; none where that is not known, or the past was asked for.
+    /// When it last sent the server a request; null if that is not known, or a past time was asked for.
     pub last_word: Option<Timestamp>,
-    /// When its last event happened; none where the past was asked for.
+    /// When its last event happened; null if a past time was asked for.
     pub last_event: Option<Timestamp>,
-    /// Whether it has not asked for [`SILENT_SECONDS`]; none where the past was asked for.
+    /// Whether it has sent no request for [`SILENT_SECONDS`]; null if a past time was asked for.
     pub silent: Option<bool>,
     /// Whether it was revoked.
     pub revoked: bool,
     /// How many people are counted there.
     pub present: u64,
-    /// Its readers and card service that are out of order; empty where the past was asked for. A reader that was unplugged
-    /// is among them for [`UNPLUGGED_SECONDS`]. Of all terminals together there are at most 1000.
+    /// Which of its readers, and whether its card service, are out of order; empty if a past time was asked for. An
+    /// unplugged reader is listed for [`UNPLUGGED_SECONDS`]. All terminals together have at most 1000 entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<EquipmentFault>,
 }
@@ -98,61 +98,61 @@ pub const SILENT_SECONDS: i64 = 300;
 /// noted before a clock was set back, and means nothing.
 pub const AHEAD_SECONDS: i64 = 60;
 
-/// How many there are, and who says so.
+/// How many people are present, and which terminals report it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceSummary {
-    /// How many people are here, those in doubt included.
+    /// How many people are present, including those in doubt.
     pub present: u64,
     /// How many of them are in doubt.
     pub unconfirmed: u64,
-    /// The terminals that ever brought events, in the order of their names; at most 1000.
+    /// The terminals that have ever sent events, in the order of their names; at most 1000.
     pub terminals: Vec<PresenceTerminal>,
 }
 
-/// `GET /v1/presence`: a page of the people who are here.
+/// `GET /v1/presence`: a page of the people who are present.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Presence {
-    /// The moment that this is true of.
+    /// The time that this page describes.
     pub at: Timestamp,
     /// The people.
     pub items: Vec<PresentUser>,
-    /// Where the next page begins; none on the last.
+    /// Where the next page begins; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// On the first page: all of it, counted.
+    /// The summary of all pages; only on the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<PresenceSummary>,
 }
 
-/// An event as the server keeps it.
+/// An event as the server stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredEvent {
-    /// The terminal that brought it.
+    /// The terminal that sent it.
     pub terminal: String,
-    /// The list that numbers it.
+    /// The list in which it has its number.
     pub list: Uuid,
-    /// When the server got it.
+    /// When the server received it.
     pub received: Timestamp,
     /// The object `rollcall.event/1`, as the terminal sent it.
     #[schemars(with = "SomeEvent")]
     pub event: serde_json::Value,
 }
 
-/// `DELETE /v1/users/{id}`: what was forgotten of a user, and what stays.
+/// `DELETE /v1/users/{id}`: what was deleted about a user, and what stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForgottenUser {
-    /// Who it was.
+    /// The id of the user.
     pub id: String,
-    /// Tokens that are revoked now and belong to nobody: they stay, so that they are refused.
+    /// The tokens that are now revoked and belong to nobody: they stay, so that they are refused.
     pub tokens: u64,
     /// Events that were deleted.
     pub events: u64,
     /// Presence proofs that were deleted.
     pub proofs: u64,
-    /// Records of the audit log that were blanked: moment, actor and action stay, and a hash.
+    /// Records of the audit log that were blanked: time, actor, action and a hash stay.
     pub records: u64,
-    /// How many of those an earlier release wrote: their hash has no salt, so that a guess can be tried on it.
+    /// How many of those an earlier release wrote: their hash has no salt, so that a guess can be checked against it.
     pub unsealed_records: u64,
-    /// Records of the audit log that stay: they name one of the tokens, and nobody.
+    /// Records of the audit log that stay: they name one of the tokens, but no person.
     pub token_records: u64,
 }

@@ -19,34 +19,34 @@ pub struct SignedFeed {
 /// What changed in the status of tokens since a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Feed {
-    /// The version that the terminal had; 0 for none.
+    /// The version that the terminal already had; 0 for no version.
     pub since: u64,
-    /// The version that it has with these entries.
+    /// The version that it has once it has taken these entries.
     pub version: u64,
-    /// When the server said so.
+    /// When the server signed this.
     pub at: Timestamp,
-    /// Whether more follows after `version` (a page is full).
+    /// Whether there are more changes after `version`.
     pub more: bool,
-    /// The newest status of each token that changed, the oldest change first; active ones too.
+    /// The present status of each token that changed, also of those that are active again; the oldest change first.
     pub entries: Vec<FeedEntry>,
-    /// The head of the audit log, so that a cut tail is seen.
+    /// The newest record of the audit log, by which a terminal notices that the end of the log was lost.
     pub audit: AuditHead,
-    /// What this log has in the place of the record that the terminal named, where it named one.
+    /// The record of this log with the number that the terminal named; absent if it named none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldRecord>,
 }
 
-/// What a log has in the place of a record that a terminal was told of.
+/// The record that a log has under a number of which a terminal knows the hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldRecord {
     /// The number of the record.
     pub seq: u64,
-    /// Its hash here (SHA-256, hex); none where this log ends before it. Another hash than the terminal's: the log was
-    /// restored from a backup, or written anew.
+    /// Its hash in this log (SHA-256, hex); absent if this log ends before it. If the terminal knows another hash, the
+    /// log was restored from a backup or replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Sha256Hex>")]
     pub hash: Option<String>,
-    /// Whether an administrator has reconciled this log with the one that holds the terminal's record.
+    /// Whether an administrator has reconciled this log with the one that has the terminal's record.
     #[serde(default)]
     pub reconciled: bool,
 }
@@ -56,12 +56,12 @@ pub struct HeldRecord {
 pub struct FeedEntry {
     /// The token.
     pub token_id: Uuid,
-    /// What it is now.
+    /// Its present status.
     pub status: TokenStatus,
-    /// Why.
+    /// The reason that was given for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The version of the feed that brought it.
+    /// The version of the feed with which it changed.
     pub version: u64,
 }
 
@@ -74,27 +74,27 @@ pub struct AuditHead {
     pub hash: String,
 }
 
-/// `POST /v1/witness`: what a terminal holds of a log that is not this server's any more.
+/// `POST /v1/witness`: what a terminal keeps of a log that this server no longer has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Witness {
-    /// The newest feed that the terminal took of that log, as a JWS: it names the newest record that is missing here.
+    /// The newest feed that the terminal has from that log, as a JWS: it names the newest record that is missing here.
     #[schemars(with = "Jws")]
     pub feed: String,
-    /// Tokens that it keeps out, at most [`PAGE_MAX`]; none is active.
+    /// The tokens that it refuses, at most [`PAGE_MAX`]; their status is never `active`.
     #[schemars(length(max = PAGE_MAX))]
     pub statuses: Vec<WitnessedStatus>,
 }
 
-/// A token that a terminal keeps out.
+/// A token that a terminal refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WitnessedStatus {
     /// The token.
     pub token_id: Uuid,
-    /// What the server said of it.
+    /// The status that the server gave it.
     pub status: TokenStatus,
-    /// Why.
+    /// The reason that was given for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Text<1, 200>>")]
     pub reason: Option<String>,
@@ -103,6 +103,6 @@ pub struct WitnessedStatus {
 /// The answer to [`Witness`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WitnessTaken {
-    /// Whether it tells of a record that this log does not have, and that nobody has reconciled.
+    /// Whether it names a record that this log does not have and that no administrator has reconciled.
     pub missing: bool,
 }

@@ -11,32 +11,32 @@ use crate::api::json_schema::{Base64Url, TerminalName};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TerminalRequest {
-    /// The name of the terminal, which its certificates hold as common name.
+    /// The name of the terminal, the common name in its certificates.
     #[schemars(with = "TerminalName")]
     pub name: String,
-    /// What it may do here. The card's role follows from it: read → READ, enroll → WRITE, admin → ADMIN.
+    /// What it may do here, and from this its role towards tokens: read → READ, enroll → WRITE, admin → ADMIN.
     pub role: Role,
-    /// Request for its TLS key, DER.
+    /// The certificate request for its TLS key, DER.
     #[schemars(with = "Base64Url<1, 2048>")]
     pub tls_request: String,
-    /// Request for the key that it uses to tokens, DER.
+    /// The certificate request for the key that it uses with tokens, DER.
     #[schemars(with = "Base64Url<1, 2048>")]
     pub ecka_request: String,
-    /// For how many days its certificates are valid, 1 to 366, and each that it renews later; without it 7.
+    /// How many days its certificates, and all later ones from renewals, are valid: 1 to 366, by default 7.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     #[schemars(range(min = 1, max = 366))]
     pub days: Option<u16>,
 }
 
-/// `POST /v1/terminals/self/renewal`: fresh certificates for the same name and role, valid for as long as that of the
-/// connection.
+/// `POST /v1/terminals/self/renewal`: new certificates for the same name and role, valid for as many days as the
+/// certificate of this connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenewalRequest {
-    /// Request for its TLS key, DER.
+    /// The certificate request for its TLS key, DER.
     #[schemars(with = "Base64Url<1, 2048>")]
     pub tls_request: String,
-    /// Request for the key that it uses to tokens, DER.
+    /// The certificate request for the key that it uses with tokens, DER.
     #[schemars(with = "Base64Url<1, 2048>")]
     pub ecka_request: String,
 }
@@ -44,16 +44,16 @@ pub struct RenewalRequest {
 /// The answer to [`TerminalRequest`] and [`RenewalRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TerminalCertificates {
-    /// Of its TLS key, DER.
+    /// The certificate of its TLS key, DER.
     #[schemars(with = "Base64Url<1, 4096>")]
     pub tls: String,
-    /// Of the key that it uses to tokens, DER.
+    /// The certificate of the key that it uses with tokens, DER.
     #[schemars(with = "Base64Url<1, 4096>")]
     pub ecka: String,
-    /// The CA, DER.
+    /// The certificate of the CA, DER.
     #[schemars(with = "Base64Url<1, 4096>")]
     pub ca: String,
-    /// While another CA is rotated out: what belongs to that one.
+    /// The certificates under the previous CA while that one is rotated out; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousCertificates>,
 }
@@ -61,19 +61,19 @@ pub struct TerminalCertificates {
 /// What a terminal needs for the tokens of the CA that is rotated out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreviousCertificates {
-    /// That CA, DER.
+    /// The certificate of that CA, DER.
     #[schemars(with = "Base64Url<1, 4096>")]
     pub ca: String,
-    /// The certificate under it of the key that the terminal uses to tokens, DER.
+    /// The certificate that this CA issued for the key that the terminal uses with tokens, DER.
     #[schemars(with = "Base64Url<1, 4096>")]
     pub ecka: String,
-    /// Its signature (ECDSA with SHA-256, DER) over `rollcall CA succession 1`, a zero byte, and the DER of the CA that
-    /// takes its place: a terminal that knows only the one before trusts the new one by this.
+    /// The signature of this CA (ECDSA with SHA-256, DER) over `rollcall CA succession 1`, a zero byte, and the DER of
+    /// the certificate of its successor: with it, a terminal that knows only this CA trusts the new one.
     #[schemars(with = "Base64Url<1, 4096>")]
     pub endorsement: String,
 }
 
-/// A terminal as the server knows it.
+/// A registered terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Terminal")]
 pub struct RegisteredTerminal {
@@ -83,12 +83,12 @@ pub struct RegisteredTerminal {
     pub role: Role,
     /// Whether it was revoked.
     pub revoked: bool,
-    /// Since when it is known.
+    /// When it was registered.
     pub added: Timestamp,
-    /// When it last asked; none where it never did, or was not noted.
+    /// When it last sent a request; absent if it never did, or the time was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// When the newest of its TLS certificates ends.
+    /// When the last of its TLS certificates expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_until: Option<Timestamp>,
 }
