@@ -23,17 +23,17 @@ pub enum ProblemCode {
     TerminalRevoked,
     /// The terminal's certificate is not currently valid.
     TerminalExpired,
-    /// The terminal's role does not suffice.
+    /// The terminal's role does not allow this.
     TerminalRole,
     /// There is no such terminal.
     TerminalNone,
-    /// The name of the terminal is in use.
+    /// The name of the terminal is taken.
     TerminalConflict,
     /// A terminal cannot revoke itself.
     TerminalSelf,
-    /// The terminal exceeds its rate limit.
+    /// The terminal sends too many requests.
     ServerRate,
-    /// The server is overloaded.
+    /// There are too many requests at the moment.
     ServerBusy,
     /// The request took too long.
     ServerSlow,
@@ -47,7 +47,7 @@ pub enum ProblemCode {
     TokenConflict,
     /// The token to be replaced belongs to another user.
     TokenNotTheirs,
-    /// The token is revoked, which is final.
+    /// The token is revoked, and stays so.
     TokenFinal,
     /// There is no such user.
     UserUnknown,

@@ -17,7 +17,7 @@ pub fn x963(secret: &[u8], shared_info: &[u8], length: usize) -> Zeroizing<Vec<u
 }
 
 /// One 16-byte block of the SCP03 derivation (GP Amendment D, 4.1.5; NIST SP 800-108 counter mode); `bits` is the
-/// length of the whole derived key.
+/// length of all that is derived.
 ///
 /// # Errors
 /// [`CryptoError`] when OpenSSL fails.

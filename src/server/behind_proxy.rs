@@ -23,8 +23,8 @@ enum NoHead {
     Wrong(HeadError),
 }
 
-/// The client's address: the peer's, unless the peer is one of `proxies`; then the one in its PROXY header, of which
-/// not one byte too many is read. The caller bounds the time.
+/// The client's address: the peer's, unless the peer is one of `proxies`; then the one in its PROXY header;
+/// nothing after the header is read. The caller bounds the time.
 ///
 /// # Errors
 /// What to tell the operator of a proxy that sends no PROXY header; `None` when there is nothing to tell.

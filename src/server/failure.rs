@@ -49,10 +49,11 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
     let failed = |class, code, hint: Remedy| Failure::new(class, code, told).hint(hint);
     let unavailable = ExitClass::Unavailable;
     match error.absence() {
-        Some(Absence::Unreachable) => {
-            failed(unavailable, "store.unreachable", "check that PostgreSQL is running and reachable, or that the \
-                file exists".into())
-        }
+        Some(Absence::Unreachable) => failed(
+            unavailable,
+            "store.unreachable",
+            "check that PostgreSQL is running and reachable, or that the file exists".into(),
+        ),
         Some(Absence::Unopened) => failed(
             unavailable,
             "store.unreachable",
@@ -65,8 +66,9 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
              its permissions"
                 .into(),
         ),
-        Some(Absence::Replaced) => failed(unavailable, "store.unreachable", "try again: the file was replaced \
-            meanwhile".into()),
+        Some(Absence::Replaced) => {
+            failed(unavailable, "store.unreachable", "try again: the file was replaced meanwhile".into())
+        }
         Some(Absence::Full) => failed(unavailable, "store.full", Remedy::with("make room", "df -h")),
         Some(Absence::Disk) => failed(unavailable, "store.disk", Remedy::with("see what the kernel reports", "dmesg")),
         Some(Absence::Stopped) => failed(unavailable, "store.unreachable", "try again in a moment".into()),
@@ -85,16 +87,15 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
         Some(Absence::Tls) => failed(
             ExitClass::Config,
             "store.tls",
-            "turn on TLS in PostgreSQL (ssl = on) with a certificate that sslrootcert certifies, or ask for less by \
-             sslmode in the \
-             URL"
+            "turn on TLS in PostgreSQL (ssl = on) with a certificate that sslrootcert certifies, or set a weaker \
+             sslmode in the URL"
                 .into(),
         ),
         Some(Absence::Pooler) if told.contains("startup parameter") => failed(
             ExitClass::Config,
             "store.pooler",
-            "it is PgBouncer that refuses: leave that parameter out of the URL, or name it in ignore_startup_parameters of \
-             pgbouncer.ini"
+            "it is PgBouncer that refuses: leave that parameter out of the URL, or name it in \
+             ignore_startup_parameters of pgbouncer.ini"
                 .into(),
         ),
         Some(Absence::Pooler) => failed(
@@ -110,17 +111,22 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
         Some(Absence::Login) => failed(
             ExitClass::Io,
             "store.database",
-            "correct user and password in the address of the store, or let PostgreSQL take them: pg_hba.conf, and ALTER ROLE … LOGIN; \
-             PgBouncer: auth_file"
+            "correct user and password in the address of the store, or let PostgreSQL take them: pg_hba.conf, and \
+             ALTER ROLE … LOGIN; PgBouncer: auth_file"
                 .into(),
         ),
         Some(Absence::NoDatabase) => failed(
             ExitClass::Io,
             "store.database",
-            "correct the name of the database in the address of the store, or make it: createdb; PgBouncer: [databases]".into(),
+            "correct the name of the database in the address of the store, or make it: createdb; PgBouncer: \
+             [databases]"
+                .into(),
         ),
-        None => failed(ExitClass::Io, "store.database", "check that the database exists, and that this user may use \
-            it".into()),
+        None => failed(
+            ExitClass::Io,
+            "store.database",
+            "check that the database exists, and that this user may use it".into(),
+        ),
     }
 }
 

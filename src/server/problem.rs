@@ -32,11 +32,11 @@ pub enum ApiError {
     Revoked,
     /// The certificate has expired or is not valid yet; a connection may outlive it.
     Expired,
-    /// The terminal's role does not suffice.
+    /// The terminal's role does not allow this.
     Role,
-    /// The terminal sends requests too often.
+    /// The terminal sends too many requests.
     Rate,
-    /// The server is too busy at the moment.
+    /// There are too many requests at the moment.
     Busy,
     /// The request took too long.
     Slow,
@@ -48,11 +48,11 @@ pub enum ApiError {
     NoUser,
     /// There is no such terminal.
     NoTerminal,
-    /// The token id is taken by another token.
+    /// The token id belongs to another token.
     TokenConflict,
     /// The token to be replaced belongs to another user.
     NotTheirs,
-    /// The token is revoked permanently.
+    /// The token is revoked, and stays so.
     TokenFinal,
     /// The name of the terminal is taken.
     TerminalConflict,
