@@ -11,6 +11,8 @@ use axum::{
     routing::{MethodRouter, delete, get, post, put},
 };
 
+use tokio::{task::JoinSet, time::timeout};
+
 use super::{api, auth, problem::ApiError, state::AppState};
 use crate::api::v1::BODY_MAX;
 
@@ -60,8 +62,59 @@ async fn in_time(patience: Duration, request: Request, next: Next) -> Response {
     if length.is_some_and(|length| length > BODY_MAX) {
         return ApiError::TooLarge.into_response(); // before any of it is sent
     }
-    match tokio::time::timeout(patience, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => ApiError::Slow.into_response(),
+    // Lookups, the most frequent requests, wait for tasks only.
+    let is_lookup = request.uri().path() == "/v1/lookups";
+    let work = next.run(request);
+    let done = if is_lookup { timeout(patience, work).await } else { timeout(patience, on_own_task(work)).await };
+    done.unwrap_or_else(|_| ApiError::Slow.into_response())
+}
+
+/// Handles a request that may wait for the disk, which nothing can interrupt: on a task of its own, so that its client
+/// need not wait as long.
+async fn on_own_task(work: impl Future<Output = Response> + Send + 'static) -> Response {
+    // What is dropped with the set is aborted, as soon as it no longer waits for the disk.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(work);
+    match tasks.join_next().await {
+        Some(Ok(response)) => response,
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The server ends.
+        _ => ApiError::Busy.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use axum::{body::Body, http::StatusCode};
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    /// As one whose transaction waits for a disk that stalls.
+    #[test]
+    fn a_request_that_nothing_can_interrupt_is_answered_in_time() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let wait = async move || _ = tokio::task::block_in_place(|| released.lock().unwrap().recv());
+        let limited = |request, next| in_time(Duration::from_millis(10), request, next);
+        let router = TowerToHyperService::new(Router::new().route("/v1/users", get(wait)).layer(from_fn(limited)));
+        let request = Request::builder().uri("/v1/users").body(Body::empty()).unwrap();
+        let answer =
+            runtime.block_on(async { timeout(Duration::from_secs(20), tokio::spawn(router.call(request))).await });
+        assert_eq!(answer.unwrap().unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(release);
+    }
+
+    #[test]
+    fn an_answer_from_another_task_is_the_same_and_so_is_a_panic() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let answer = runtime.block_on(on_own_task(async { StatusCode::CREATED.into_response() }));
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        let failing = async { tokio::spawn(on_own_task(async { panic!("it fails") })).await };
+        assert!(runtime.block_on(failing).unwrap_err().is_panic());
     }
 }
