@@ -263,7 +263,7 @@ impl PkiDir {
         let path = self.path(pair.certificate);
         valid.map_err(|error| match error {
             CertificateError::Expired { at } => PkiError::TerminalExpired { path, at },
-            CertificateError::NotYetValid { from } => PkiError::NotYetValid { path, from },
+            CertificateError::NotYetValid { from, .. } => PkiError::NotYetValid { path, from },
             error => PkiError::Certificate { path, error },
         })
     }

@@ -212,6 +212,8 @@ pub enum CertificateError {
     NotYetValid {
         /// Its notBefore.
         from: Timestamp,
+        /// The time with which it was compared.
+        now: Timestamp,
     },
     /// It has expired.
     #[error("the certificate expired at {at}")]

@@ -46,7 +46,7 @@ impl CertificateHead {
     pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
         let (from, at) = (self.not_before.moment, self.not_after.moment);
         if now < from {
-            return Err(CertificateError::NotYetValid { from });
+            return Err(CertificateError::NotYetValid { from, now });
         }
         if now > at {
             return Err(CertificateError::Expired { at });

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::channel::CommandName;
-use crate::{card::status::Status, crypto::x509::CertificateError};
+use crate::{card::status::Status, crypto::x509::CertificateError, failure::ExitClass};
 
 const ID: Uuid = Uuid::from_u128(1);
 const OTHER: Uuid = Uuid::from_u128(2);
@@ -67,6 +67,26 @@ fn a_certificate_outside_of_its_life_is_refused() {
             let mut token = token_with(&fixture, bent, &|class, name, key| issue(&fixture.ca, class, name, key, life));
             assert!(outside(life, &refusal(&fixture, &mut token, item)), "{bent}, {life:?}");
         }
+    }
+}
+
+/// A card enrolled where the clock is fast is not a forgery; one with a certificate of another CA is, whatever its date.
+#[test]
+fn only_a_certificate_of_our_ca_can_be_early() {
+    for bent in [CertificateProfile::TokenEcka, CertificateProfile::Identity] {
+        let (fixture, others) = (TapFixture::new(), new_key());
+        let failure = |ca: &KeyPair| {
+            let mut token = token_with(&fixture, bent, &|class, name, key| issue(ca, class, name, key, FUTURE));
+            fixture.tap(&mut token, ApduFormat::Short).failure().unwrap()
+        };
+        let early = failure(&fixture.ca);
+        assert_eq!((early.code, early.class), ("token.certificate-not-yet-valid", ExitClass::Refused), "{bent}");
+        assert_eq!(
+            early.message,
+            "the card's certificate is valid only from 2026-12-01T00:00:00Z, and the clock here says \
+             2026-11-23T00:00:00Z"
+        );
+        assert_eq!(failure(&others).code, "token.not-genuine", "{bent}");
     }
 }
 
