@@ -266,7 +266,11 @@ fn refused(problem: &Problem, message: String) -> Failure {
         Code::TokenFinal => (ExitClass::Refused, "enroll the holder on a new card".into()),
         Code::TerminalConflict => (
             ExitClass::Refused,
-            "choose another name, or revoke the terminal that has it: then the name is free".into(),
+            Remedy::with(
+                "choose another name, or revoke the terminal that has this one",
+                "rollcall server terminal revoke NAME",
+            )
+            .and("then add it again"),
         ),
         Code::TerminalSelf => (ExitClass::Refused, "let another administrator do it".into()),
         Code::KeyTaken => (ExitClass::Refused, "make a new key".into()),
