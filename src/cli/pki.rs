@@ -24,9 +24,9 @@ use crate::{
     failure::{ExitClass, Failure, Remedy, number_of},
     files::{self, word},
     pki::{
-        Age, BUNDLE_FILE, Bundle, CertificateClass, CertificateDays, CertificatePlace, ClockCheck, Content,
-        FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId, SetRotation, bundle_from_server,
-        server_names,
+        Age, AuthorityChange, BUNDLE_FILE, Bundle, CertificateClass, CertificateDays, CertificatePlace, ClockCheck,
+        Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId, SetRotation, TerminalName,
+        bundle_from_server, server_names,
     },
     server_client::ServerUrl,
     terminal::administration::terminals,
@@ -179,9 +179,15 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
     let failed = |path: &Path, error| PkiError::Io { path: path.to_owned(), error };
     let bundle = read_bundle(file)?;
     bundle.check_in_time(Timestamp::now())?;
-    match home.given_up_for(&bundle)? {
-        None => home.import(&bundle)?,
-        Some(old) => {
+    match (home.given_up_for(&bundle)?, home.authority_given_up_for(&bundle)?) {
+        (None, None) => home.import(&bundle)?,
+        (old, Some(change)) => {
+            let (new, what) = (bundle.identity()?, authority_change(old.as_ref(), &change, &bundle)?);
+            confirm(settings, out, &format!("{what}; its present keys are replaced"), &new.name)?;
+            home.replace_authority(&bundle)?;
+            out.note(&what);
+        }
+        (Some(old), None) => {
             let (new, now) = (bundle.identity()?, Timestamp::now());
             let what = format!(
                 "this terminal was {} until {}; with the bundle it is {} until {}",
@@ -215,6 +221,24 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
     files::replace(&config, format!("[server]\nurl = {url:?}\n").as_bytes()).map_err(|error| failed(&config, error))?;
     out.note(&format!("{} names the server {url}", config.display()));
     Ok(())
+}
+
+/// What it means for a terminal that a bundle of another CA is imported.
+fn authority_change(old: Option<&TerminalName>, change: &AuthorityChange, bundle: &Bundle) -> Result<String, PkiError> {
+    let new = bundle.identity()?;
+    let was = old.map(|old| format!(" and was {} until {}", old.name, At(old.end))).unwrap_or_default();
+    let cards = if change.is_rotation {
+        "cards of the old CA are accepted until its rotation ends"
+    } else {
+        "cards of the old CA become strangers"
+    };
+    Ok(format!(
+        "this terminal trusts the CA {}{was}; with the bundle it trusts the CA {} and is {} until {}; {cards}",
+        change.old,
+        change.new,
+        new.name,
+        At(new.end)
+    ))
 }
 
 fn read_bundle(file: &Path) -> Result<Bundle, Failure> {

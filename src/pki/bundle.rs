@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{
     PkiDir, PkiError, load,
     pki_dir::{CA_CERTIFICATE, CA_KEY, CLIENT, Pair, TERMINAL},
-    rotation::PREVIOUS,
+    rotation::{self, PREVIOUS},
 };
 use crate::{
     crypto::{
@@ -241,20 +241,15 @@ impl PkiDir {
     /// [`PkiError::Occupied`] when another key, another CA or a CA key is here; [`PkiError::Io`] and the errors of
     /// existing files, when they cannot be read or written; [`PkiError::Crypto`] when OpenSSL fails.
     pub fn import(&self, bundle: &Bundle) -> Result<(), PkiError> {
-        self.put_bundle(bundle, false)
+        let _lock = self.prepare()?;
+        self.put_bundle(bundle)?;
+        // A replacement that was interrupted at its end has left the earlier keys there.
+        let aside = self.beside();
+        rotation::remove(&aside).map_err(|error| PkiError::Io { path: aside, error })
     }
 
-    /// Sets this terminal up from a bundle, replacing an identity under the same CA.
-    ///
-    /// # Errors
-    /// [`PkiError::Occupied`] when another CA or a CA key is here; otherwise as [`Self::import`].
-    pub fn take_over(&self, bundle: &Bundle) -> Result<(), PkiError> {
-        self.put_bundle(bundle, true)
-    }
-
-    fn put_bundle(&self, bundle: &Bundle, replace: bool) -> Result<(), PkiError> {
+    pub(super) fn put_bundle(&self, bundle: &Bundle) -> Result<(), PkiError> {
         let failed = |path| move |error| PkiError::Io { path, error };
-        files::create_private_folder(self.folder()).map_err(failed(self.folder().to_owned()))?;
         if load::exists(&self.path(CA_KEY))? {
             return Err(PkiError::Occupied(self.path(CA_KEY)));
         }
@@ -267,7 +262,7 @@ impl PkiDir {
         ];
         for (pair, key, _) in pairs {
             let path = self.path(pair.key);
-            if !replace && load::exists(&path)? && load::key_pair(&path)?.public() != key.public() {
+            if load::exists(&path)? && load::key_pair(&path)?.public() != key.public() {
                 return Err(PkiError::Occupied(path));
             }
         }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     CertificateDays,
+    names::holds_a_ca,
     new_bundle::{ADD_TERMINAL, new_bundle},
     pkcs11_error::Pkcs11Error,
     set_id::SetId,
@@ -269,6 +270,13 @@ impl PkiError {
                 "ask whoever runs the server; if its CA was replaced, an administrator makes a new bundle",
                 ADD_TERMINAL,
             )),
+            // Moving the keys of a CA away would end the work of its machine.
+            Self::Occupied(path) if holds_a_ca().any(|name| path.ends_with(name)) => {
+                failure(ExitClass::Refused, "pki.occupied").hint(Remedy::with(
+                    "this machine has a CA of its own, and keeps it: set the terminal up in another folder",
+                    "ROLLCALL_HOME=FOLDER rollcall pki import FILE",
+                ))
+            }
             Self::Occupied(_) => failure(ExitClass::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
             Self::NoSet(_) => failure(ExitClass::Usage, "pki.no-set").hint(

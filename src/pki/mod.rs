@@ -52,7 +52,7 @@ pub use remedy::CertificatePlace;
 pub use rotation::Rotation;
 pub use set::{SET_SIZES, Set, SetRotation};
 pub use set_id::SetId;
-pub use takeover::TerminalName;
+pub use takeover::{AuthorityChange, TerminalName};
 
 /// The common name of every CA; its key identifier tells which one it is.
 pub const AUTHORITY_NAME: &str = "Rollcall CA";

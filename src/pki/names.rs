@@ -21,3 +21,8 @@ pub const ADMIN: Pair = Pair { key: "terminal-admin.key", certificate: "terminal
 pub const CLIENT: Pair = Pair { key: "terminal-tls.key", certificate: "terminal-tls.crt" };
 pub const SERVER: Pair = Pair { key: "server.key", certificate: "server.crt" };
 pub const SIGNATURE: Pair = Pair { key: "server-signature.key", certificate: "server-signature.crt" };
+
+/// The files that show that a machine holds a CA, or runs its server.
+pub fn holds_a_ca() -> impl Iterator<Item = &'static str> {
+    [CA_KEY, RECORD, ADMIN.key, SERVER.key, SIGNATURE.key].into_iter()
+}

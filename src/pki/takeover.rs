@@ -1,12 +1,22 @@
-//! Finds which identity of this terminal a bundle would replace, so that the caller can decide before that happens.
+//! Replaces a terminal's identity, and the CA that it trusts, by those of a bundle; and finds which ones, so that the
+//! caller can decide before that happens.
 
 use jiff::Timestamp;
 
 use super::{
     Bundle, PkiDir, PkiError, load,
-    pki_dir::{CLIENT, TERMINAL},
+    names::holds_a_ca,
+    pki_dir::{CA_CERTIFICATE, CA_KEY, CLIENT, TERMINAL},
+    rotation::{PREVIOUS, copy_but, exchange, remove},
 };
-use crate::crypto::x509::{self, Certificate, CertificateProfile, TlsCertificate, TlsUse};
+use crate::{
+    crypto::x509::{self, Authority, Certificate, CertificateProfile, TlsCertificate, TlsUse},
+    files,
+};
+
+/// What belongs to the identity that is replaced; all else in the folder stays.
+const REPLACED: [&str; 6] =
+    [CA_CERTIFICATE, TERMINAL.key, TERMINAL.certificate, CLIENT.key, CLIENT.certificate, PREVIOUS];
 
 /// The identity of a terminal: its name, and when the last of its certificates ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +27,89 @@ pub struct TerminalName {
     pub end: Timestamp,
 }
 
+/// The CA that a terminal trusts, and another one in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityChange {
+    /// The beginning of the key identifier of the CA here, in hexadecimal.
+    pub old: String,
+    /// That of the CA of the bundle.
+    pub new: String,
+    /// Whether the CA here is rotated out, so that its cards are accepted until the rotation ends.
+    pub is_rotation: bool,
+}
+
 impl PkiDir {
-    /// The identity here that this bundle, under the same CA, would replace; `None` when there is none, or it is that
-    /// of the bundle.
+    /// The change of the CA that this bundle would bring; `None` when there is no CA here, or it is that of the bundle.
+    ///
+    /// # Errors
+    /// [`PkiError::Occupied`] when this machine holds the key or other files of a CA; [`PkiError::Bundle`] names the CA
+    /// in it that is invalid; as [`Self::load_authority`].
+    pub fn authority_given_up_for(&self, bundle: &Bundle) -> Result<Option<AuthorityChange>, PkiError> {
+        if !load::exists(&self.path(CA_CERTIFICATE))? {
+            return Ok(None);
+        }
+        let ours = self.load_authority()?;
+        if ours.der() == bundle.certificates.ca {
+            return Ok(None);
+        }
+        self.require_no_ca()?;
+        let theirs = Authority::read(&bundle.certificates.ca).map_err(|_| PkiError::Bundle("the CA"))?;
+        let short = |ca: &Authority| hex::encode(&ca.point().key_identifier()[..8]);
+        let previous = bundle.certificates.previous.as_ref();
+        let is_rotation = previous.is_some_and(|previous| previous.ca == ours.der());
+        Ok(Some(AuthorityChange { old: short(&ours), new: short(&theirs), is_rotation }))
+    }
+
+    /// Sets this terminal up from a bundle, replacing an identity under the same CA.
+    ///
+    /// # Errors
+    /// [`PkiError::Occupied`] when another CA or a CA key is here; otherwise as [`Self::import`].
+    pub fn take_over(&self, bundle: &Bundle) -> Result<(), PkiError> {
+        let ca = self.path(CA_CERTIFICATE);
+        if load::exists(&ca)? && self.load_authority()?.der() != bundle.certificates.ca {
+            return Err(PkiError::Occupied(ca));
+        }
+        self.exchange_for(bundle)
+    }
+
+    /// Sets this terminal up from a bundle, replacing its identity and the CA that it trusts. Sets and secret keys stay.
+    ///
+    /// # Errors
+    /// [`PkiError::Occupied`] when this machine holds the key or other files of a CA; otherwise as [`Self::import`].
+    pub fn replace_authority(&self, bundle: &Bundle) -> Result<(), PkiError> {
+        self.require_no_ca()?;
+        self.exchange_for(bundle)
+    }
+
+    /// Exchanges the folder in one step, so that an interrupted run leaves either the old or the new identity.
+    fn exchange_for(&self, bundle: &Bundle) -> Result<(), PkiError> {
+        let _lock = self.prepare()?;
+        let previous = Self::new(self.path(PREVIOUS));
+        for path in [self.path(CA_KEY), previous.path(CA_KEY)] {
+            if load::exists(&path)? {
+                return Err(PkiError::Occupied(path));
+            }
+        }
+        let next = Self::new(self.beside());
+        let failed = |error| PkiError::Io { path: next.folder().to_owned(), error };
+        remove(next.folder()).and_then(|()| files::create_private_folder(next.folder())).map_err(failed)?;
+        copy_but(self.folder(), next.folder(), &REPLACED).map_err(failed)?;
+        next.put_bundle(bundle)?;
+        exchange(self.folder(), next.folder()).map_err(failed)
+    }
+
+    /// Refuses a machine with files that fit only the CA that is here.
+    fn require_no_ca(&self) -> Result<(), PkiError> {
+        let previous = Self::new(self.path(PREVIOUS));
+        for path in holds_a_ca().flat_map(|name| [self.path(name), previous.path(name)]) {
+            if load::exists(&path)? {
+                return Err(PkiError::Occupied(path));
+            }
+        }
+        Ok(())
+    }
+
+    /// The identity here that this bundle would replace; `None` when there is none, or it is that of the bundle.
     ///
     /// # Errors
     /// [`PkiError::Occupied`] when a key is here whose certificate cannot be read or is of another CA; as the loading

@@ -102,6 +102,50 @@ fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
     assert_eq!(site.verify(&[])["whole"], true);
 }
 
+case!(EachStore, a_terminal_that_missed_a_rotation_comes_back_with_a_new_bundle);
+fn a_terminal_that_missed_a_rotation_comes_back_with_a_new_bundle(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let config = format!("[server]\nurl = \"https://localhost:{}\"\n", server.port);
+    std::fs::write(site.home.path().join("config.toml"), config).unwrap();
+    let (door, file) = (tempfile::tempdir().unwrap(), |name: &str| site.home.path().join(name));
+    let add = |name: &str| {
+        let out = file(name);
+        let add = ["server", "terminal", "add", "door", "--role", "read", "--out", out.to_str().unwrap()];
+        said(&site.rollcall(&add))
+    };
+    let at_door = |arguments: &[&str]| {
+        said(&crate::program::rollcall(door.path(), &[&["pki"], arguments].concat()).output().unwrap())
+    };
+    let (first, second) = (file("1.json"), file("2.json"));
+    assert_eq!(add("1.json").0, Some(0));
+    assert_eq!(at_door(&["import", first.to_str().unwrap()]).0, Some(0));
+    for more in [&[][..], &["--finish"]] {
+        let (status, text) = said(&site.rollcall(&[&["pki", "rotate-ca", "--yes"], more].concat()));
+        assert_eq!(status, Some(0), "{text}");
+    }
+    drop(administrator(&site.pki(), server.port));
+    assert!((0..200).any(|_| at_door(&["renew"]).1.contains("server.certificate")), "{:?}", at_door(&["renew"]));
+
+    let (status, text) = add("2.json");
+    assert!(status == Some(77) && text.contains("terminal.conflict"), "{text}");
+    assert!(text.contains("rollcall server terminal revoke NAME"), "{text}");
+    assert_eq!(said(&site.rollcall(&["server", "terminal", "revoke", "door", "--yes"])).0, Some(0));
+    assert_eq!(add("2.json").0, Some(0));
+    let import = ["import", second.to_str().unwrap()];
+    let (status, text) = at_door(&import);
+    assert!(status == Some(2) && text.contains("confirm.needed") && text.contains("become strangers"), "{text}");
+    let (status, text) = at_door(&[&import[..], &["--yes"]].concat());
+    assert!(status == Some(0) && text.contains("is door until"), "{text}");
+    let (status, text) = at_door(&["renew"]);
+    assert_eq!(status, Some(0), "{text}");
+}
+
+/// How a command ended, and what it wrote to stderr.
+fn said(output: &std::process::Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 case!(EachStore, what_a_run_left_half_done_the_next_one_completes);
 fn what_a_run_left_half_done_the_next_one_completes(kind: &Kind) {
     let site = Site::new(kind);

@@ -234,3 +234,55 @@ fn another_personalisation_key_is_not_made_without_a_question() {
     place.objects(&["init", "--yes"]);
     assert!(key.exists());
 }
+
+/// A terminal that missed the whole rotation of its CA, without a server: killed at each file, it is the old one or the
+/// new one.
+#[test]
+fn a_bundle_of_a_new_ca_is_taken_after_a_question() {
+    let (desk, door) = (Place::new(), Place::new());
+    desk.objects(&["init"]);
+    let file = |name: &str| desk.0.path().join(name).to_str().unwrap().to_owned();
+    let (first, second, third) = (file("1.json"), file("2.json"), file("3.json"));
+    let issue = |out: &str| assert!(desk.run(&["issue", "terminal", "door", "--out", out]).status.success());
+    let said = |place: &Place, arguments: &[&str]| {
+        let output = place.run(arguments);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    issue(&first);
+    assert_eq!(said(&door, &["import", &first]).0, Some(0));
+    assert!(desk.run(&["rotate-ca", "--yes"]).status.success());
+    issue(&second);
+    let old = door.contents();
+    door.refused(&["import", &second], 2, "confirm.needed");
+    let (_, question) = said(&door, &["import", &second]);
+    for part in ["trusts the CA", "was door until", "is door until", "accepted until its rotation ends"] {
+        assert!(question.contains(part), "{part}: {question}");
+    }
+    assert!(door.contents() == old);
+    assert!(desk.run(&["rotate-ca", "--finish", "--yes"]).status.success());
+    issue(&third);
+    let (_, question) = said(&door, &["import", &third]);
+    assert!(question.contains("cards of the old CA become strangers"), "{question}");
+    let (before, mut is_new) = (files_below(door.0.path()), false);
+    for files in before..=3 * before {
+        let mut import = door.command(&["import", &third, "--yes"]);
+        let mut child = import.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while files_below(door.0.path()) < files && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        is_new = door.contents()["ca.crt"] == desk.contents()["ca.crt"];
+        let now = Timestamp::now();
+        let home = PkiDir::new(door.folder());
+        home.load_terminal(now).unwrap();
+        home.load_terminal_tls(now).unwrap();
+        if is_new {
+            break;
+        }
+    }
+    assert!(is_new, "the bundle was never taken");
+    assert_eq!(said(&door, &["import", &third]).0, Some(0));
+    assert!(!door.0.path().join("pki.next").exists());
+    desk.refused(&["import", &first, "--yes"], 77, "pki.occupied");
+}

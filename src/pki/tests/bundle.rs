@@ -172,6 +172,97 @@ fn a_new_bundle_takes_the_place_of_an_identity_that_has_ended() {
     assert_eq!(code(first.home.take_over(&new).unwrap_err()), "pki.occupied");
 }
 
+/// A terminal of one CA, with a set and secret keys of its own, and a bundle of another CA.
+fn of_another_ca() -> (Place, Bundle) {
+    let door = Place::new();
+    door.home.import(&bundle(&Place::initialised())).unwrap();
+    fs::create_dir(door.path("sets")).unwrap();
+    for name in ["perso.key", "start.key", "sets/00.key"] {
+        fs::write(door.path(name), name).unwrap();
+    }
+    (door, bundle(&Place::initialised()))
+}
+
+fn is_that_of(door: &Place, bundle: &Bundle) {
+    assert_eq!(door.home.load_authority().unwrap().der(), bundle.certificates.ca);
+    assert_eq!(door.home.load_terminal(now()).unwrap().certificate.der(), bundle.certificates.ecka);
+    door.home.load_terminal_tls(now()).unwrap();
+    assert_eq!(door.home.authority_given_up_for(bundle).unwrap(), None);
+    for name in ["perso.key", "start.key", "sets/00.key"] {
+        assert_eq!(fs::read_to_string(door.path(name)).unwrap(), name);
+    }
+    assert!(!door.home.beside().exists());
+}
+
+#[test]
+fn a_bundle_of_another_ca_replaces_the_ca_only_on_request() {
+    let (door, new) = of_another_ca();
+    let change = door.home.authority_given_up_for(&new).unwrap().unwrap();
+    assert!(change.old.len() == 16 && change.old != change.new && !change.is_rotation, "{change:?}");
+    assert_eq!(door.home.given_up_for(&new).unwrap().unwrap().name, "desk");
+    let before = door.home.load_authority().unwrap();
+    for refused in [door.home.import(&new), door.home.take_over(&new)] {
+        assert_eq!(code(refused.unwrap_err()), "pki.occupied");
+    }
+    assert_eq!(door.home.load_authority().unwrap(), before);
+    door.home.replace_authority(&new).unwrap();
+    is_that_of(&door, &new);
+}
+
+/// A run that was killed leaves a folder beside this one: an unfinished new one, or the replaced one.
+#[test]
+fn an_interrupted_replacement_is_finished_by_the_next_run() {
+    let (door, new) = of_another_ca();
+    fs::create_dir(door.home.beside()).unwrap();
+    for name in ["ca.crt", "terminal-tls.key", "perso.key"] {
+        fs::write(door.home.beside().join(name), "unfinished").unwrap();
+    }
+    door.home.load_terminal(now()).unwrap();
+    door.home.replace_authority(&new).unwrap();
+    is_that_of(&door, &new);
+    fs::create_dir(door.home.beside()).unwrap();
+    fs::write(door.home.beside().join("terminal-tls.key"), "the old one").unwrap();
+    door.home.import(&new).unwrap();
+    is_that_of(&door, &new);
+}
+
+#[test]
+fn the_ca_of_a_machine_that_has_its_key_is_never_replaced() {
+    let (desk, new) = (Place::initialised(), bundle(&Place::initialised()));
+    let mut kept = desk.contents();
+    for lost in ["", "ca.key", "issued.ndjson"] {
+        if !lost.is_empty() {
+            fs::remove_file(desk.path(lost)).unwrap();
+            kept.remove(lost);
+        }
+        let asked = desk.home.authority_given_up_for(&new).unwrap_err();
+        assert_eq!(code(asked), "pki.occupied", "{lost}");
+        let failure = Failure::from(desk.home.replace_authority(&new).unwrap_err());
+        assert_eq!(failure.code, "pki.occupied", "{lost}");
+        let hint = failure.hint.unwrap();
+        assert!(hint.contains("ROLLCALL_HOME=FOLDER rollcall pki import FILE") && !hint.contains("move"), "{hint}");
+        assert!(desk.contents() == kept, "{lost}");
+    }
+    let (door, new) = of_another_ca();
+    fs::create_dir(door.path("previous")).unwrap();
+    fs::write(door.path("previous/ca.key"), "of the previous CA").unwrap();
+    assert_eq!(code(door.home.replace_authority(&new).unwrap_err()), "pki.occupied");
+}
+
+/// The certificates of the previous CA end with the rotation, so they would lock the terminal out.
+#[test]
+fn a_bundle_made_after_a_rotation_ends_the_trust_in_the_previous_ca() {
+    let (first, door) = (Place::initialised(), Place::new());
+    let old = bundle(&first);
+    door.home.import(&old).unwrap();
+    fs::create_dir(door.path("previous")).unwrap();
+    fs::copy(door.path("ca.crt"), door.path("previous/ca.crt")).unwrap();
+    let new = bundle(&first);
+    door.home.take_over(&new).unwrap();
+    assert!(door.home.previous().unwrap().is_none());
+    door.home.load_terminal(now()).unwrap();
+}
+
 /// Any server address in a bundle is read back, as are its keys and certificates, byte by byte.
 #[test]
 fn a_bundle_that_is_read_writes_itself_again() {
