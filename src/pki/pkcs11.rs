@@ -30,7 +30,7 @@ use super::{
     PkiError, load,
     pkcs11_error::{ClosedFile, Pkcs11Error},
 };
-use crate::crypto::Key128;
+use crate::{crypto::Key128, files::without_mark};
 
 pub use slots::PinState;
 pub use uri::{Uri, UriError};
@@ -253,7 +253,11 @@ fn pin_in(file: &Path, token: String) -> Result<Zeroizing<String>, PkiError> {
         _ => {}
     }
     let content = load::private(file)?;
-    match str::from_utf8(&content).ok().and_then(|text| text.lines().next()).filter(|line| !line.is_empty()) {
+    match str::from_utf8(without_mark(&content))
+        .ok()
+        .and_then(|text| text.lines().next())
+        .filter(|line| !line.is_empty())
+    {
         Some(line) => Ok(Zeroizing::new(line.to_owned())),
         None => Err(none("has no PIN in its first line").into()),
     }
@@ -280,17 +284,22 @@ mod tests {
             fs::set_permissions(at(name), fs::Permissions::from_mode(0o600)).unwrap();
         };
         private("pin", b"1234\nmore");
+        private("marked", b"\xEF\xBB\xBF1234\r\n");
         private("empty", b"");
+        private("mark", b"\xEF\xBB\xBF");
         private("blank", b"\n1234");
         private("bytes", b"\xFF\xFE");
         fs::create_dir(at("folder")).unwrap();
         fs::set_permissions(at("folder"), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(*pin_in(&at("pin"), "Desk".to_owned()).unwrap(), "1234");
+        for name in ["pin", "marked"] {
+            assert_eq!(*pin_in(&at(name), "Desk".to_owned()).unwrap(), "1234", "{name}");
+        }
         for (name, why) in [
             ("missing", "does not exist"),
             ("pin/below", "does not exist"),
             ("folder", "is a folder"),
             ("empty", "has no PIN"),
+            ("mark", "has no PIN"),
             ("blank", "has no PIN"),
             ("bytes", "has no PIN"),
         ] {
