@@ -13,7 +13,8 @@ use super::table::{Cell, Screen, Style, indented};
 use super::views::{FindingView, Ms, Schema, Severity};
 use crate::config::{Global, OutputFormat, Settings};
 use crate::doctor::{self, Finding, ProbeContext, examine};
-use crate::failure::{ExitClass, Failure, number_of};
+use crate::failure::{ExitClass, Failure, Remedy, number_of};
+use crate::files;
 
 /// Runs every probe; the status is 1 when there is an error.
 ///
@@ -70,7 +71,20 @@ fn bundle(path: &Path, settings: &Settings, objects: &[FindingView]) -> Result<(
     let json = serde_json::to_string_pretty(objects).map_err(|error| failure_of_ours(&error))?;
     let json = nameless(&json, std::env::home_dir().as_deref());
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    doctor::bundle::write(file, settings, json.as_bytes()).map_err(failed)
+    whole(path, doctor::bundle::write(file, settings, json.as_bytes()))
+}
+
+/// Removes what was written if that is not all: half an archive helps nobody, and would be in the way of the next try.
+fn whole(path: &Path, written: io::Result<()>) -> Result<(), Failure> {
+    let Err(error) = written else { return Ok(()) };
+    let left = std::fs::remove_file(path).err().map(|error| format!("; what was written cannot be removed: {error}"));
+    let failure = not_written(path, &format!("{error}{}", left.unwrap_or_default()));
+    Err(match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            failure.hint(Remedy::with("make room", format!("df -h {}", files::word(files::folder_of(path)))))
+        }
+        _ => failure,
+    })
 }
 
 fn not_written(path: &Path, why: &dyn Display) -> Failure {
@@ -193,9 +207,26 @@ fn histogram(one: &FindingView, indent: usize, screen: &Screen) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{fs, io, path::Path};
 
-    use super::nameless;
+    use super::{nameless, whole};
+
+    #[test]
+    fn half_a_bundle_is_removed_and_a_full_disk_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bundle.tar");
+        for (kind, helps) in [(io::ErrorKind::StorageFull, "make room"), (io::ErrorKind::Other, "does not exist yet")] {
+            fs::write(&file, "half").unwrap();
+            let failure = whole(&file, Err(kind.into())).unwrap_err();
+            assert_eq!(failure.code, "bundle.file");
+            assert!(failure.hint.as_deref().unwrap().contains(helps), "{failure:?}");
+            assert!(!file.exists(), "{kind:?}");
+        }
+        assert!(whole(&file, Err(io::ErrorKind::Other.into())).unwrap_err().message.contains("cannot be removed"));
+        fs::write(&file, "all").unwrap();
+        whole(&file, Ok(())).unwrap();
+        assert!(file.exists());
+    }
 
     #[test]
     fn a_home_folder_is_not_told_by_its_name() {
