@@ -35,6 +35,8 @@ fn store(error: &ServerStoreError) -> Failure {
         ServerStoreError::Parameter(_) => Failure::new(ExitClass::Config, "store.url", told)
             .hint("correct ROLLCALL_SERVER_STORE, or store under [server] in config.toml"),
         ServerStoreError::Newer(_) => Failure::new(ExitClass::Io, "store.format", told)
+        ServerStoreError::Encoding { .. } => Failure::new(ExitClass::Config, "store.encoding", told)
+            .hint("make one in UTF-8 and name it in the address of the store: createdb -E UTF8 -T template0 NAME"),
             .hint("use the release that made it, or a newer one; an older backup can be restored into another store"),
         ServerStoreError::Changed(_) => Failure::new(ExitClass::Io, "store.format", told).hint(
             "name another store; if it was damaged, restore its backup into an empty one: rollcall server restore FILE",
@@ -109,6 +111,13 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
             "restore its backup into an empty store: rollcall server restore FILE".into(),
         ),
         Some(Absence::Login) => failed(
+        None if error.is_lack_of_rights() => failed(
+            ExitClass::Config,
+            "store.rights",
+            "as the database's administrator, make this user its owner: ALTER DATABASE NAME OWNER TO USER; or in that \
+             database: GRANT CREATE, USAGE ON SCHEMA public TO USER; tables that another user made stay with that user"
+                .into(),
+        ),
             ExitClass::Io,
             "store.database",
             "correct user and password in the address of the store, or let PostgreSQL take them: pg_hba.conf, and \

@@ -16,7 +16,7 @@ use std::{
 };
 
 use rollcall::{
-    api::v1::Role,
+    api::{User, v1::Role},
     server_client::{ServerClient, ServerError},
 };
 use sqlx::{Connection, PgConnection};
@@ -164,6 +164,55 @@ fn a_login_that_is_refused_is_named_and_taken_again(kind: &Kind) {
     let output = site.rollcall(&["server", "init"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(73) && said.contains("createdb"), "{said}");
+}
+
+/// What `server init` and `server run` end with, which must not differ: the status, and what is said.
+fn refused(site: &Site) -> (Option<i32>, String) {
+    let [made, run] = [&["server", "init"][..], &["server", "run", "--listen", "127.0.0.1:0"]].map(|arguments| {
+        let output = site.rollcall(arguments);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    });
+    assert_eq!(made.0, run.0, "{}{}", made.1, run.1);
+    made
+}
+
+case!(Postgres, a_database_that_cannot_hold_every_name_is_refused);
+fn a_database_that_cannot_hold_every_name_is_refused(kind: &Kind) {
+    let mut site = Site::bare(kind);
+    let database = name(&site);
+    let recreate = |encoding: &str| {
+        sql(postgres(kind), format!("DROP DATABASE {database} WITH (FORCE)"));
+        let how = format!("ENCODING {encoding} LOCALE 'C' TEMPLATE template0");
+        sql(postgres(kind), format!("CREATE DATABASE {database} {how}"));
+    };
+    recreate("LATIN1");
+    for store in [site.store.clone(), other("ROLLCALL_TEST_POOLER", &site)] {
+        site.store = store;
+        let (status, said) = refused(&site);
+        assert!(status == Some(78) && said.contains("code: store.encoding"), "{said}");
+        assert!(said.contains(&database) && said.contains("LATIN1") && said.contains("createdb -E UTF8"), "{said}");
+        assert_eq!(site.area("store")["code"], "store.encoding");
+    }
+    site.store = postgres(kind).replace("/postgres?", &format!("/{database}?"));
+    assert_eq!(text(&site.store, "SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'"), "0");
+    recreate("SQL_ASCII");
+    assert!(site.rollcall(&["server", "init"]).status.success());
+    let server = site.start();
+    let people = User { name: "山田 Łukasz".to_owned(), ..user("1") };
+    site.admin.client(server.port).put_user(&people).unwrap();
+    assert_eq!(site.admin.client(server.port).user("1").unwrap().name, people.name);
+}
+
+case!(Postgres, a_user_without_rights_hears_which_ones_to_get);
+fn a_user_without_rights_hears_which_ones_to_get(kind: &Kind) {
+    let mut site = Site::bare(kind);
+    let role = format!("role_{}", name(&site));
+    sql(&site.store, format!("CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC"));
+    site.store = site.store.replace("//rollcall@", &format!("//{role}@"));
+    let (status, said) = refused(&site);
+    assert!(status == Some(78) && said.contains("code: store.rights"), "{said}");
+    assert!(said.contains("GRANT CREATE, USAGE ON SCHEMA public TO"), "{said}");
+    assert!(said.contains("permission denied for schema public") && !said.contains("at line"), "{said}");
 }
 
 case!(Postgres, a_database_without_room_for_connections_is_named_once_that_lasts);

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sqlx::postgres::PgDatabaseError;
+
 use super::absence::Absence;
 
 /// Why a store cannot be opened, read or written.
@@ -19,6 +21,14 @@ pub enum ServerStoreError {
     /// A parameter in the address is unknown, or has a value that it cannot have.
     #[error("the address of the store is not understood: {0}")]
     Parameter(String),
+    /// The database is not in UTF-8, so that it cannot keep every name.
+    #[error("the database {database} has the encoding {encoding}, which cannot hold every name: it has to be UTF8")]
+    Encoding {
+        /// Its name.
+        database: String,
+        /// Its encoding, as PostgreSQL names it.
+        encoding: String,
+    },
     /// It was made by a newer release.
     #[error("the store is of a newer release: it has format {0}")]
     Newer(i64),
@@ -29,7 +39,7 @@ pub enum ServerStoreError {
     #[error("{1}")]
     Away(Absence, String),
     /// It failed while a change was committed, so whether that was made is unknown.
-    #[error("the store failed at the end of a change: {0}")]
+    #[error("the store failed at the end of a change: {}", wording(.0))]
     Commit(#[source] sqlx::Error),
     /// A file is not a backup of a store, or a damaged one.
     #[error("not a backup of a store: {0}")]
@@ -38,11 +48,24 @@ pub enum ServerStoreError {
     #[error("the store is not empty")]
     NotEmpty,
     /// The database failed.
-    #[error("the store failed: {0}")]
+    #[error("the store failed: {}", wording(.0))]
     Database(#[from] sqlx::Error),
 }
 
+/// What PostgreSQL says, without the line of its source; of any other error all.
+pub fn wording(error: &sqlx::Error) -> String {
+    let answer = error.as_database_error().and_then(|answer| answer.try_downcast_ref::<PgDatabaseError>());
+    answer.map_or_else(|| error.to_string(), |answer| answer.message().to_owned())
+}
+
 impl ServerStoreError {
+    /// Whether the database refuses its user a right that the store needs.
+    pub fn is_lack_of_rights(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(answer)) = self else { return false };
+        // SQLSTATE insufficient_privilege.
+        answer.code().is_some_and(|code| code == "42501")
+    }
+
     /// Why the store is unavailable at the moment, if that is the reason.
     pub fn absence(&self) -> Option<Absence> {
         match self {

@@ -20,6 +20,7 @@ use sqlx::{
 use super::{
     ServerStoreError,
     absence::Absence,
+    error::wording,
     migrations,
     rows::{BoundColumn, BoundRows},
     url::PostgresUrl,
@@ -182,13 +183,16 @@ impl Pool {
 
     async fn bring_up(&self) -> Result<(), ServerStoreError> {
         let mut held = self.begin(MIGRATE).await?;
+        require_encoding(&mut held).await?;
         queries::format::bring_up(&mut held, FORMATS, &migrations::POSTGRES).await?;
         Ok(held.commit().await?)
     }
 
     /// Connects, for reading.
     pub async fn inspect(url: &PostgresUrl) -> Result<Self, ServerStoreError> {
-        Self::connect(url, false).await
+        let pool = Self::connect(url, false).await?;
+        require_encoding(&mut *pool.read().await?).await?;
+        Ok(pool)
     }
 
     /// Connects; if `writable`, to a database that takes changes.
@@ -330,7 +334,7 @@ async fn find(hosts: &[PgConnectOptions], writable: bool) -> Result<PgConnectOpt
                 format!("the database at {at} is read-only: a standby, or switched over"),
             ),
             Ok(Err(error)) => match Absence::of(&error) {
-                Some(absence) => ServerStoreError::Away(absence, format!("the database at {at}: {error}")),
+                Some(absence) => ServerStoreError::Away(absence, format!("the database at {at}: {}", wording(&error))),
                 None => error.into(),
             },
             Err(_) => ServerStoreError::Away(Absence::Unreachable, format!("the database at {at} does not answer")),
@@ -347,6 +351,18 @@ async fn find(hosts: &[PgConnectOptions], writable: bool) -> Result<PgConnectOpt
 fn is_other_session(error: &ServerStoreError) -> bool {
     let ServerStoreError::Database(sqlx::Error::Database(error)) = error else { return false };
     matches!(error.code().as_deref(), Some("42P05" | "26000"))
+}
+
+/// Refuses a database that cannot keep every name: it would take some, and fail at the first that it has no letters for.
+async fn require_encoding(c: &mut Connection) -> Result<(), ServerStoreError> {
+    let asked = sqlx::raw_sql("SELECT current_setting('server_encoding'), current_database()::text");
+    let row = c.fetch_one(asked).await?;
+    let encoding: String = row.try_get(0)?;
+    // SQL_ASCII keeps the bytes as they are.
+    if matches!(encoding.as_str(), "UTF8" | "SQL_ASCII") {
+        return Ok(());
+    }
+    Err(ServerStoreError::Encoding { database: row.try_get(1)?, encoding })
 }
 
 async fn is_read_only(c: &mut Connection) -> Result<bool, sqlx::Error> {
