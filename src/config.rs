@@ -10,6 +10,7 @@ mod error;
 mod feedback;
 mod file;
 mod limits;
+mod listen;
 mod resume;
 mod server;
 mod unmatched;
@@ -32,8 +33,9 @@ pub use board::BoardSettings;
 pub use distance::DistanceRules;
 pub use error::ConfigError;
 pub use feedback::FeedbackRules;
+pub use listen::listen_address;
 pub use resume::ResumeRules;
-pub use server::{ServerSettings, StoreText};
+pub use server::{PORT as SERVER_PORT, ServerSettings, StoreText};
 pub use unmatched::UnmatchedName;
 use variables::{Variables, set};
 

@@ -1,6 +1,6 @@
 //! What a user sees when something fails: what happened, what to do, a stable code, and the exit status.
 
-use std::fmt::Display;
+use std::{fmt::Display, io, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,16 @@ impl Remedy {
     #[must_use]
     pub fn and(self, words: &str) -> Self {
         Self { text: format!("{}; {words}", self.text), ..self }
+    }
+
+    /// What helps where a server cannot listen.
+    pub fn for_listening(at: SocketAddr, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::AddrNotAvailable {
+            let every = if at.is_ipv6() { "[::]" } else { "0.0.0.0" };
+            let words = format!("name an address of this machine, or {every}:{} for every one", at.port());
+            return Self::with(&words, "ip addr");
+        }
+        Self::with("see who has that port", format!("ss -ltnp 'sport = :{}'", at.port()))
     }
 }
 
@@ -243,6 +253,15 @@ mod tests {
             parts(Remedy::with("if that does not help", "sudo x; y").and("then another reader")),
             ("if that does not help: sudo x; y; then another reader".to_owned(), Some("sudo x; y".to_owned()))
         );
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_told_from_a_port_that_is_taken() {
+        let hint = |at: &str, kind: io::ErrorKind| Remedy::for_listening(at.parse().unwrap(), &kind.into()).text;
+        let elsewhere = hint("192.0.2.1:7443", io::ErrorKind::AddrNotAvailable);
+        assert!(elsewhere.contains("0.0.0.0:7443") && elsewhere.contains("ip addr"), "{elsewhere}");
+        assert!(hint("[2001:db8::1]:1", io::ErrorKind::AddrNotAvailable).contains("[::]:1"));
+        assert!(hint("127.0.0.1:7443", io::ErrorKind::AddrInUse).contains("ss -ltnp 'sport = :7443'"));
     }
 
     #[test]

@@ -118,8 +118,9 @@ impl From<BoardError> for Failure {
             BoardError::Texts { .. } => {
                 Self::new(ExitClass::Config, "board.texts", told).hint("docs/board.md describes such a file")
             }
-            BoardError::Listen(at, _) => Self::new(ExitClass::Unavailable, "board.listen", told)
-                .hint(Remedy::with("see who has that port", format!("ss -ltnp 'sport = :{}'", at.port()))),
+            BoardError::Listen(at, error) => {
+                Self::new(ExitClass::Unavailable, "board.listen", told).hint(Remedy::for_listening(at, &error))
+            }
             BoardError::Links(error) => error.into(),
             BoardError::Crypto(error) => Self::new(ExitClass::Bug, "crypto.failed", error.to_string()),
             BoardError::Start(_) => Self::new(ExitClass::Busy, "board.start", told).hint("see: ulimit -a"),

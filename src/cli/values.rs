@@ -1,8 +1,13 @@
 //! Value parsers for the definitions of the command line.
 
+use std::net::SocketAddr;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::api::{User, UserFault};
+#[cfg(feature = "board")]
+use crate::config::BoardSettings;
+use crate::config::{SERVER_PORT, listen_address};
 use crate::crypto::x509::ServerName;
 use crate::emulator::{CardTiming, Uid};
 use crate::pki::SET_SIZES;
@@ -93,10 +98,18 @@ pub fn card_timing() -> impl TypedValueParser<Value = CardTiming> {
         .map(|card| if card == "j3r180" { CardTiming::J3r180 } else { CardTiming::J3h145 })
 }
 
+/// Where the server listens.
+///
+/// # Errors
+/// In words.
+pub fn server_address(text: &str) -> Result<SocketAddr, String> {
+    listen_address(text, SERVER_PORT)
+}
+
 /// The address of a board: typed, or from the configuration.
 #[cfg(feature = "board")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BoardAddress(pub Option<std::net::SocketAddr>);
+pub struct BoardAddress(pub Option<SocketAddr>);
 
 #[cfg(feature = "board")]
 impl std::str::FromStr for BoardAddress {
@@ -106,7 +119,6 @@ impl std::str::FromStr for BoardAddress {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        let address = text.parse().map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:7480".to_owned())?;
-        Ok(Self(Some(address)))
+        listen_address(text, BoardSettings::DEFAULT.port()).map(|address| Self(Some(address)))
     }
 }

@@ -44,12 +44,12 @@ impl BoardSettings {
     pub fn take(entry: &ConfigEntry<'_>) -> Result<Self, ConfigError> {
         let mut board = Self::default();
         if entry.text().is_ok() {
-            board.listen = Some(entry.address()?);
+            board.listen = Some(entry.address(PORT)?);
             return Ok(board);
         }
         for key in entry.entries()? {
             match key.key() {
-                "listen" => board.listen = Some(key.address()?),
+                "listen" => board.listen = Some(key.address(PORT)?),
                 "hosts" => board.hosts = hosts(&key)?,
                 "certificate" => board.certificate = Some(key.text()?.into()),
                 "key" => board.key = Some(key.text()?.into()),

@@ -14,6 +14,7 @@ use toml::de::DeValue;
 
 use super::error::ConfigError;
 use super::limits::limit;
+use super::listen::listen_address;
 use crate::terminal::presence::duration;
 
 /// The text of a file, for error messages.
@@ -175,8 +176,8 @@ impl<'a> ConfigEntry<'a> {
     ///
     /// # Errors
     /// [`ConfigError::BadValue`].
-    pub fn address(&self) -> Result<SocketAddr, ConfigError> {
-        self.text()?.parse().map_err(|_| self.bad("not an ADDRESS:PORT, such as 127.0.0.1:7480".to_owned()))
+    pub fn address(&self, port: u16) -> Result<SocketAddr, ConfigError> {
+        listen_address(self.text()?, port).map_err(|message| self.bad(message))
     }
 
     /// One of the words of this type.

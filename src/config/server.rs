@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use super::board::BoardSettings;
 use super::entry::ConfigEntry;
 use super::error::ConfigError;
+use super::listen::listen_address;
 use super::set;
 use crate::proxies::{BadNetwork, Network};
 use crate::server_client::{BadServerUrl, ServerUrl};
@@ -135,8 +137,8 @@ impl Table {
             "feed_max_age" => self.feed_max_age = Some(entry.duration()?),
             "offline_max_age" => self.offline_max_age = Some(entry.duration()?),
             "timeout" => self.timeout = Some(entry.duration()?),
-            "listen" => self.listen = Some(entry.address()?),
-            "board" => self.board = Some(entry.address()?),
+            "listen" => self.listen = Some(entry.address(PORT)?),
+            "board" => self.board = Some(entry.address(BoardSettings::DEFAULT.port())?),
             "store" => {
                 let store = StoreText(entry.text()?.to_owned());
                 entry.require_private(store.is_secret())?;
@@ -179,8 +181,8 @@ impl Table {
         let bad = |name: &'static str| move |message: String| ConfigError::BadVariable { name, message };
         let url = variable("ROLLCALL_SERVER_URL")?.map(|text| checked_url(&text)).transpose();
         let url = url.map_err(|what| bad("ROLLCALL_SERVER_URL")(what.to_string()))?;
-        let listen = variable("ROLLCALL_SERVER_LISTEN")?.map(|text| text.parse()).transpose();
-        let listen = listen.map_err(|_| bad("ROLLCALL_SERVER_LISTEN")("not an ADDRESS:PORT".into()))?;
+        let listen = variable("ROLLCALL_SERVER_LISTEN")?.map(|text| listen_address(&text, PORT)).transpose();
+        let listen = listen.map_err(bad("ROLLCALL_SERVER_LISTEN"))?;
         let rate = variable("ROLLCALL_SERVER_RATE")?.map(|text| text.parse()).transpose();
         let rate = rate.map_err(|_| bad("ROLLCALL_SERVER_RATE")("not a number".into()))?;
         let store = variable("ROLLCALL_SERVER_STORE")?.map(StoreText);

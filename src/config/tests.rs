@@ -306,9 +306,18 @@ fn refusals_name_line_key_and_remedy() {
         ("heartbeat = \"2\"", "config.toml:1: heartbeat: \"2\" is not a duration such as 500ms, 5s, 2m, 8h or 1d"),
         ("[presence]\na = \"always\"", "config.toml:2: presence.a: \"always\" is not field, toggle or until:DURATION"),
         ("[presence]\nmin_stay = \"11m\"", "config.toml:2: presence.min_stay: expected 0s to 600s"),
-        ("board = \"nope\"", "config.toml:1: board: not an ADDRESS:PORT, such as 127.0.0.1:7480"),
-        ("[board]\nlisten = \"7480\"", "config.toml:2: board.listen: not an ADDRESS:PORT, such as 127.0.0.1:7480"),
-        ("[server]\nlisten = \"nope\"", "config.toml:2: server.listen: not an ADDRESS:PORT, such as 127.0.0.1:7480"),
+        (
+            "board = \"nope\"",
+            "config.toml:1: board: expected ADDRESS:PORT, such as 127.0.0.1:7480, or 0.0.0.0:7480 or [::]:7480 for every address of this machine",
+        ),
+        (
+            "[board]\nlisten = \"7480\"",
+            "config.toml:2: board.listen: expected ADDRESS:PORT, such as 127.0.0.1:7480, or 0.0.0.0:7480 or [::]:7480 for every address of this machine",
+        ),
+        (
+            "[server]\nlisten = \"nope\"",
+            "config.toml:2: server.listen: expected ADDRESS:PORT, such as 127.0.0.1:7443, or 0.0.0.0:7443 or [::]:7443 for every address of this machine",
+        ),
         ("verbose = \"yes\"", "config.toml:1: verbose: expected true or false"),
         ("alias = 1", "config.toml:1: alias: expected a table"),
         ("[feedback]\nsound = \"yes\"", "config.toml:2: feedback.sound: expected true or false"),

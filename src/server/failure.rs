@@ -9,8 +9,9 @@ impl From<RunError> for Failure {
         match error {
             RunError::Pki(error) => error.into(),
             RunError::Store(error) => store(&error),
-            RunError::Listen(at, _) => Self::new(ExitClass::Unavailable, "server.listen", told)
-                .hint(format!("see who has that port: ss -ltnp 'sport = :{}'", at.port())),
+            RunError::Listen(at, error) => {
+                Self::new(ExitClass::Unavailable, "server.listen", told).hint(Remedy::for_listening(at, &error))
+            }
             RunError::Tls(_) => Self::new(ExitClass::Config, "server.tls", told)
                 .hint(Remedy::with("show the keys", "rollcall pki list")),
             RunError::Start(_) => Self::new(ExitClass::Unavailable, "server.start", told).hint("see: ulimit -a"),
@@ -34,9 +35,9 @@ fn store(error: &ServerStoreError) -> Failure {
             .hint("back it up first; then add --replace, and what is in it now is given up"),
         ServerStoreError::Parameter(_) => Failure::new(ExitClass::Config, "store.url", told)
             .hint("correct ROLLCALL_SERVER_STORE, or store under [server] in config.toml"),
-        ServerStoreError::Newer(_) => Failure::new(ExitClass::Io, "store.format", told)
         ServerStoreError::Encoding { .. } => Failure::new(ExitClass::Config, "store.encoding", told)
             .hint("make one in UTF-8 and name it in the address of the store: createdb -E UTF8 -T template0 NAME"),
+        ServerStoreError::Newer(_) => Failure::new(ExitClass::Io, "store.format", told)
             .hint("use the release that made it, or a newer one; an older backup can be restored into another store"),
         ServerStoreError::Changed(_) => Failure::new(ExitClass::Io, "store.format", told).hint(
             "name another store; if it was damaged, restore its backup into an empty one: rollcall server restore FILE",
@@ -110,7 +111,6 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
             "store.damaged",
             "restore its backup into an empty store: rollcall server restore FILE".into(),
         ),
-        Some(Absence::Login) => failed(
         None if error.is_lack_of_rights() => failed(
             ExitClass::Config,
             "store.rights",
@@ -118,6 +118,7 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
              database: GRANT CREATE, USAGE ON SCHEMA public TO USER; tables that another user made stay with that user"
                 .into(),
         ),
+        Some(Absence::Login) => failed(
             ExitClass::Io,
             "store.database",
             "correct user and password in the address of the store, or let PostgreSQL take them: pg_hba.conf, and \

@@ -9,7 +9,7 @@ use crate::api::v1::{Role, TokenStatus};
 use crate::cli::time_spec::TimeSpec;
 #[cfg(feature = "board")]
 use crate::cli::values::BoardAddress;
-use crate::cli::values::{field, nonempty, user_id, user_name};
+use crate::cli::values::{field, nonempty, server_address, user_id, user_name};
 use crate::config::new_file;
 use crate::pki::CertificateDays;
 use crate::terminal::token_prefix::TokenPrefix;
@@ -262,7 +262,7 @@ impl From<RoleWord> for Role {
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:7443]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = server_address)]
     pub listen: Option<SocketAddr>,
     /// Serve a page of who is here at all doors to browsers, at this address [default: as configured, or 127.0.0.1:7480]
     #[cfg(feature = "board")]
