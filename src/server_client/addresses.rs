@@ -21,6 +21,16 @@ use ureq::{
 /// How long an address may take to answer in the race.
 const RACE: Duration = Duration::from_secs(1);
 
+/// A name without an address, which ureq carries to [`super::error`].
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct UnknownHost {
+    /// The name.
+    pub host: String,
+    /// What the system says.
+    pub why: String,
+}
+
 /// Resolves names, and remembers which address worked.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses {
@@ -51,7 +61,15 @@ impl Addresses {
 
 impl Resolver for Addresses {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        let mut found = self.system.resolve(uri, config, timeout)?;
+        let unknown = |why| {
+            let host = uri.host().unwrap_or_default().to_owned();
+            Error::Other(Box::new(UnknownHost { host, why }))
+        };
+        let mut found = self.system.resolve(uri, config, timeout).map_err(|error| match error {
+            Error::Io(error) => unknown(error.to_string()),
+            Error::HostNotFound => unknown("no such host".to_owned()),
+            other => other,
+        })?;
         self.sort(&mut found);
         Ok(found)
     }

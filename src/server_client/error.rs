@@ -1,6 +1,9 @@
 //! The errors between terminal and server, and what the user sees of them.
 
-use super::tls::TlsError;
+use super::{
+    addresses::UnknownHost,
+    tls::{CertificateFault, TlsError},
+};
 use crate::{
     api::{problem::ProblemCode, v1::Problem},
     failure::{ExitClass, Failure, Remedy},
@@ -57,6 +60,33 @@ impl CacheCause {
     }
 }
 
+impl CertificateFault {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Name { asked, names } => {
+                let all: Vec<_> = names.iter().chain([asked]).map(|name| format!(" --name {name}")).collect();
+                let words = format!(
+                    "use a name that is in the certificate ({}) in url under [server], or issue one for {asked}, too, on \
+                     the server",
+                    names.join(", ")
+                );
+                Remedy::with(&words, format!("rollcall pki issue server{}", all.concat()))
+            }
+            Self::Issuer => Remedy::with(
+                "another CA issued it: a proxy in front of the server must pass TLS through (HAProxy: mode tcp; nginx: \
+                 stream), and not end it; a terminal that missed a rotation of the CA needs a new bundle from an \
+                 administrator",
+                BUNDLE,
+            ),
+            Self::Other => Remedy::with(
+                "the URL must use a name from the server's certificate, which this terminal's CA issued; a \
+                 terminal that missed a rotation of the CA needs a new bundle from an administrator",
+                BUNDLE,
+            ),
+        }
+    }
+}
+
 /// Why a request to the server failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
@@ -66,6 +96,9 @@ pub enum ServerError {
     /// There is no connection, or it broke.
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),
+    /// Its name, the first, has no address, for the second reason.
+    #[error("the server cannot be reached: {0}: {1}")]
+    Unresolved(String, String),
     /// It was unavailable a moment ago, and is not asked again yet.
     #[error("the server was away a moment ago")]
     Away,
@@ -74,7 +107,7 @@ pub enum ServerError {
     Slow,
     /// Its certificate was not issued by our CA for this name.
     #[error("the server's certificate is not accepted: {0}")]
-    Certificate(String),
+    Certificate(String, CertificateFault),
     /// Its certificate has expired, or is not valid yet.
     #[error("the server's certificate is not valid now: {0}")]
     CertificateTime(String),
@@ -132,16 +165,18 @@ impl ServerError {
             Error::Timeout(_) => Self::Slow,
             Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::Slow,
             Error::Io(error) => Self::Unreachable(error.to_string()),
-            Error::HostNotFound => Self::Unreachable("no such host".into()),
             Error::ConnectionFailed => Self::Unreachable("no connection".into()),
             Error::Other(other) => match other.downcast::<TlsError>().map(|error| *error) {
-                Ok(TlsError::Certificate(why)) => Self::Certificate(why),
+                Ok(TlsError::Certificate(why, fault)) => Self::Certificate(why, fault),
                 Ok(TlsError::CertificateTime(why)) => Self::CertificateTime(why),
                 Ok(TlsError::Refused(why, is_expired)) => {
                     Self::Refused(why, is_expired.then_some(ProblemCode::TerminalExpired))
                 }
                 Ok(TlsError::Protocol(why)) => Self::Protocol(why),
-                Err(other) => Self::Protocol(other.to_string()),
+                Err(other) => match other.downcast::<UnknownHost>() {
+                    Ok(unknown) => Self::Unresolved(unknown.host, unknown.why),
+                    Err(other) => Self::Protocol(other.to_string()),
+                },
             },
             other => Self::Protocol(other.to_string()),
         }
@@ -149,7 +184,7 @@ impl ServerError {
 
     /// Whether the server was not reached, did not answer in time, or was busy.
     pub const fn is_absence(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Away | Self::Slow | Self::Busy(..))
+        matches!(self, Self::Unreachable(_) | Self::Unresolved(..) | Self::Away | Self::Slow | Self::Busy(..))
     }
 
     /// The problem with which the server refused the request, if it did.
@@ -170,18 +205,19 @@ impl From<ServerError> for Failure {
                 "server.unreachable",
                 Remedy::with("check whether it is running", "rollcall server run"),
             ),
+            ServerError::Unresolved(host, _) => (
+                ExitClass::Unavailable,
+                "server.unreachable",
+                Remedy::with(
+                    "this machine must know that name: correct url under [server], or the name in the DNS or in /etc/hosts, \
+                     and look it up",
+                    format!("getent hosts {host}"),
+                ),
+            ),
             ServerError::Slow => {
                 (ExitClass::Unavailable, "server.slow", "check its load, or raise timeout in [server]".into())
             }
-            ServerError::Certificate(_) => (
-                ExitClass::Refused,
-                "server.certificate",
-                Remedy::with(
-                    "the URL must use a name from the server's certificate, which this terminal's CA issued; a \
-                     terminal that missed a rotation of the CA needs a new bundle from an administrator",
-                    BUNDLE,
-                ),
-            ),
+            ServerError::Certificate(_, fault) => (ExitClass::Refused, "server.certificate", fault.remedy()),
             ServerError::CertificateTime(_) => (
                 ExitClass::Refused,
                 "server.certificate",
@@ -333,13 +369,17 @@ mod tests {
     #[test]
     fn only_a_server_that_did_not_answer_is_absent() {
         let why = || "why".to_owned();
-        for absent in
-            [ServerError::Unreachable(why()), ServerError::Away, ServerError::Slow, ServerError::Busy(why(), None)]
-        {
+        for absent in [
+            ServerError::Unreachable(why()),
+            ServerError::Unresolved(why(), why()),
+            ServerError::Away,
+            ServerError::Slow,
+            ServerError::Busy(why(), None),
+        ] {
             assert!(absent.is_absence(), "{absent:?}");
         }
         for there in [
-            ServerError::Certificate(why()),
+            ServerError::Certificate(why(), CertificateFault::Other),
             ServerError::Refused(why(), None),
             ServerError::Protocol(why()),
             ServerError::RolledBack { seen: 1 },

@@ -136,7 +136,7 @@ impl ServerLink {
 }
 
 const fn is_silence<T>(done: &Result<T, ServerError>) -> bool {
-    matches!(done, Err(ServerError::Slow | ServerError::Unreachable(_)))
+    matches!(done, Err(ServerError::Slow | ServerError::Unreachable(_) | ServerError::Unresolved(..)))
 }
 
 fn agent(tls: &TlsConnector, addresses: &Addresses, limits: RequestLimits) -> Agent {

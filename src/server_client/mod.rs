@@ -19,4 +19,5 @@ mod url;
 pub use client::ServerClient;
 pub use error::{CacheCause, CacheFault, ServerError};
 pub use exchange::RequestLimits;
+pub use tls::CertificateFault;
 pub use url::{BadServerUrl, ServerUrl};

@@ -11,7 +11,7 @@ use std::{
 use serde_json::json as value;
 use uuid::Uuid;
 
-use super::{RequestLimits, ServerClient, ServerError};
+use super::{CertificateFault, RequestLimits, ServerClient, ServerError};
 use crate::{
     api::{User, problem::ProblemCode, v1::*},
     crypto::x509::TlsUse,
@@ -138,14 +138,18 @@ fn every_route_is_asked_as_the_contract_says() {
 fn a_server_of_another_ca_or_name_or_class_is_not_asked() {
     let (world, other) = (World::new(), World::new());
     let wrong = [
-        other.tls(TlsUse::Server, &["localhost"]),
-        world.tls(TlsUse::Server, &["example.org", "127.0.0.1"]),
-        world.tls(TlsUse::Client, &[]),
+        (other.tls(TlsUse::Server, &["localhost"]), "a proxy in front of the server must pass TLS through"),
+        (world.tls(TlsUse::Server, &["example.org", "127.0.0.1"]), "(example.org, 127.0.0.1)"),
+        (world.tls(TlsUse::Client, &[]), "the URL must use a name from the server's certificate"),
     ];
-    for identity in wrong {
+    for (identity, helps) in wrong {
         let double = Double::start_as(&world, identity, |_| json(&health()));
         let error = world.terminal(&double.url()).health().unwrap_err();
-        assert!(matches!(error, ServerError::Certificate(_)), "{error:?}");
+        assert!(matches!(error, ServerError::Certificate(..)), "{error:?}");
+        let hint = Failure::from(error).hint.unwrap();
+        assert!(hint.contains(helps), "{hint:?}");
+        let issues = hint.contains("pki issue server --name example.org --name 127.0.0.1 --name localhost");
+        assert_eq!(issues, helps.contains("example.org"), "{hint:?}");
         assert_eq!(double.asked(), 0);
     }
 }
@@ -156,7 +160,8 @@ fn a_certificate_of_another_form_is_not_taken() {
     let (world, key) = (World::new(), server::key());
     let double = Double::start_with(&world, &key, &world.loose(&key), |_| json(&health()));
     let error = world.terminal(&double.url()).health().unwrap_err();
-    assert_eq!(error, ServerError::Certificate("not the certificate of a server".into()));
+    let why = "not the certificate of a server".to_owned();
+    assert_eq!(error, ServerError::Certificate(why, CertificateFault::Other));
     assert_eq!(double.asked(), 0);
 }
 
@@ -242,6 +247,16 @@ fn nobody_there() {
     let error = world.terminal(&format!("https://localhost:{port}")).health().unwrap_err();
     assert!(error.to_string().contains(&format!(": localhost:{port}: ")), "{error}");
     assert_eq!(Failure::from(error).class.exit_status(), 69);
+}
+
+/// RFC 6761, 6.4: there is no such name anywhere.
+#[test]
+fn a_name_without_an_address_is_told_from_a_server_that_is_off() {
+    let error = World::new().terminal("https://nowhere.invalid:7443").health().unwrap_err();
+    assert!(matches!(&error, ServerError::Unresolved(host, _) if host == "nowhere.invalid"), "{error:?}");
+    let failure = Failure::from(error);
+    assert_eq!((failure.code, failure.class.exit_status()), ("server.unreachable", 69));
+    assert!(failure.hint.as_deref().unwrap().contains("getent hosts nowhere.invalid"), "{:?}", failure.hint);
 }
 
 #[test]

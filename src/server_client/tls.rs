@@ -11,7 +11,8 @@ use std::{
 use openssl::{
     error::ErrorStack,
     ssl::{
-        HandshakeError, SslConnector, SslMethod, SslOptions, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
+        HandshakeError, SslConnector, SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslStream, SslVerifyMode,
+        SslVersion,
     },
     x509::{X509, X509VerifyResult, store::X509StoreBuilder},
 };
@@ -27,12 +28,28 @@ use crate::crypto::{
     x509::{Authority, TlsCertificate, TlsUse},
 };
 
+/// What is wrong with a server's certificate, which decides the hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// It is a server's and of our CA, but for other names than that of the URL.
+    Name {
+        /// That of the URL.
+        asked: String,
+        /// Those of the certificate.
+        names: Vec<String>,
+    },
+    /// Another CA issued it.
+    Issuer,
+    /// Anything else.
+    Other,
+}
+
 /// An error of TLS itself, which ureq carries to [`super::error`].
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The server's certificate is not accepted.
     #[error("{0}")]
-    Certificate(String),
+    Certificate(String, CertificateFault),
     /// The server's certificate has expired or is not valid yet, by the clock here.
     #[error("{0}")]
     CertificateTime(String),
@@ -85,7 +102,11 @@ impl TlsConnector {
                 if verdict != X509VerifyResult::OK {
                     let why = verdict.error_string().to_owned();
                     let is_time = OTHER_TIMES.contains(&verdict.as_raw());
-                    let error = if is_time { TlsError::CertificateTime(why) } else { TlsError::Certificate(why) };
+                    let error = if is_time {
+                        TlsError::CertificateTime(why)
+                    } else {
+                        TlsError::Certificate(why, self.fault(verdict.as_raw(), host, middle.ssl()))
+                    };
                     return Err(error.into());
                 }
                 return Err(from_ssl(middle.into_error()));
@@ -95,14 +116,31 @@ impl TlsConnector {
         Ok(stream)
     }
 
+    /// What is wrong with a certificate that OpenSSL does not accept for this host. It compares names before signatures.
+    fn fault(&self, verdict: i32, host: &str, ssl: &SslRef) -> CertificateFault {
+        if OTHER_ISSUERS.contains(&verdict) {
+            return CertificateFault::Issuer;
+        }
+        let shown = ssl.peer_cert_chain().and_then(|chain| chain.get(0)?.to_der().ok());
+        let shown = shown.filter(|_| OTHER_NAMES.contains(&verdict));
+        let ours = shown.and_then(|der| self.ours(&der));
+        ours.map_or(CertificateFault::Other, |ours| CertificateFault::Name {
+            asked: host.to_owned(),
+            names: ours.names().iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// The certificate of a server, if one of our CAs issued it in our profile.
+    fn ours(&self, der: &[u8]) -> Option<TlsCertificate> {
+        self.cas.iter().find_map(|ca| TlsCertificate::verify(der, ca, TlsUse::Server).ok())
+    }
+
     /// Checks our own profile; OpenSSL has checked signature, time and name.
     fn check_class(&self, stream: &SslStream<TransportAdapter>) -> Result<(), Error> {
-        let none = || TlsError::Certificate("the server shows none".into());
-        let der = stream.ssl().peer_certificate().ok_or_else(none)?.to_der();
-        let der = der.map_err(|error| TlsError::Certificate(error.to_string()))?;
-        let mut verdicts = self.cas.iter().map(|ca| TlsCertificate::verify(&der, ca, TlsUse::Server));
-        let found = verdicts.find_map(Result::ok);
-        found.map(drop).ok_or_else(|| TlsError::Certificate("not the certificate of a server".into()).into())
+        let wrong = |why: String| TlsError::Certificate(why, CertificateFault::Other);
+        let der = stream.ssl().peer_certificate().ok_or_else(|| wrong("the server shows none".into()))?.to_der();
+        let der = der.map_err(|error| wrong(error.to_string()))?;
+        self.ours(&der).map(drop).ok_or_else(|| wrong("not the certificate of a server".into()).into())
     }
 }
 
@@ -178,6 +216,10 @@ fn from_io(error: io::Error) -> Error {
 
 /// OpenSSL's results for a certificate that is not valid yet, or has expired.
 const OTHER_TIMES: [i32; 2] = [9, 10];
+/// OpenSSL's results for a certificate of an unknown CA.
+const OTHER_ISSUERS: [i32; 6] = [2, 7, 18, 19, 20, 21];
+/// OpenSSL's results for a certificate of another host name or address.
+const OTHER_NAMES: [i32; 2] = [62, 64];
 /// OpenSSL's reason for the alert that a certificate has expired.
 const EXPIRED: i32 = 1045;
 /// OpenSSL's reason for a connection that ended without the alert `close_notify`.

@@ -53,9 +53,12 @@ impl fmt::Display for ServerUrl {
 impl FromStr for ServerUrl {
     type Err = BadServerUrl;
 
-    /// A trailing slash is accepted; a user, a path and a query are not.
+    /// A trailing slash is accepted, and the scheme in capitals (RFC 3986, 3.1); a user, a path and a query are not.
     fn from_str(text: &str) -> Result<Self, BadServerUrl> {
-        let place = text.strip_prefix("https://").ok_or(BadServerUrl::Form)?;
+        let (scheme, place) = text.split_once("://").ok_or(BadServerUrl::Form)?;
+        if !scheme.eq_ignore_ascii_case("https") {
+            return Err(BadServerUrl::Form);
+        }
         let place = place.strip_suffix('/').unwrap_or(place);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
         if !place.chars().all(plain) {
@@ -96,6 +99,8 @@ mod tests {
             ("https://[2001:db8::7]", "https://[2001:db8::7]:443", "2001:db8::7"),
             ("https://192.0.2.7:1", "https://192.0.2.7:1", "192.0.2.7"),
             ("https://a:65535", "https://a:65535", "a"),
+            ("HTTPS://a:1", "https://a:1", "a"),
+            ("Https://a", "https://a:443", "a"),
         ] {
             let url: ServerUrl = text.parse().unwrap();
             assert_eq!((url.to_string().as_str(), url.host()), (told, host));

@@ -1,7 +1,7 @@
 //! Certificates for TLS between terminal and server (RFC 5280, 4.2.1.12): from the same CA, but never of a card's
 //! class.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use jiff::Timestamp;
 use openssl::{
@@ -30,6 +30,15 @@ pub enum ServerName {
     Dns(String),
     /// An address.
     Ip(IpAddr),
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => f.write_str(name),
+            Self::Ip(address) => address.fmt(f),
+        }
+    }
 }
 
 impl ServerName {
