@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     failure::{ExitClass, Failure},
     files::{LockedFile, folder_of},
+    terminal::user_csv::{self, TextEncoding},
 };
 
 /// The longest file that can be continued, in bytes: half a million reads and more.
@@ -51,6 +52,14 @@ pub enum RecordFileError {
         /// What was expected.
         what: &'static str,
     },
+    /// Another program has saved it in its own form.
+    #[error("{} was saved by another program: {how}", path.display())]
+    Resaved {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        how: String,
+    },
     /// It cannot be read or written.
     #[error("{} cannot be read or written: {}", .0.display(), .1)]
     Io(PathBuf, #[source] io::Error),
@@ -72,6 +81,11 @@ impl From<RecordFileError> for Failure {
             RecordFileError::Damaged { .. } => {
                 (ExitClass::Data, "scan.out-damaged", "name another file, or the format that it was begun in: --output")
             }
+            RecordFileError::Resaved { .. } => (
+                ExitClass::Data,
+                "scan.out-damaged",
+                "save it there once more, as CSV in UTF-8 with commas; or name another file, and leave this one to that program",
+            ),
             RecordFileError::Io(..) => {
                 (ExitClass::Io, "scan.out-unwritable", "check its folder, its owner and the free space on the disk")
             }
@@ -124,8 +138,14 @@ impl RecordFile {
             return Err(RecordFileError::Exists(path.to_owned()));
         }
         let whole = form.whole(&text);
-        let tokens = form.tokens(&text[..whole], path)?;
-        form.check_torn(&text[..whole], &text[whole..], path)?;
+        let tokens = form.tokens(&text[..whole], path).and_then(|tokens| {
+            form.check_torn(&text[..whole], &text[whole..], path)?;
+            Ok(tokens)
+        });
+        let tokens = tokens.map_err(|error| match form.resaved(&text) {
+            Some(how) => RecordFileError::Resaved { path: path.to_owned(), how },
+            None => error,
+        })?;
         if whole < text.len() {
             let cut = file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0)));
             cut.and_then(|_| file.sync_all()).map_err(failed)?;
@@ -210,6 +230,22 @@ impl RecordForm {
         let line = whole.split(|&byte| byte == b'\n').count() as u64;
         let what = "beginning of a record";
         if ours { Ok(()) } else { Err(RecordFileError::Damaged { path: path.to_owned(), line, what }) }
+    }
+
+    /// How another program has saved what were records of ours.
+    fn resaved(&self, text: &[u8]) -> Option<String> {
+        let (text, encoding) = match user_csv::decode(text) {
+            Ok(decoded) => decoded,
+            Err((_, why)) => return Some(why),
+        };
+        if matches!(encoding, TextEncoding::Utf16Le | TextEncoding::Utf16Be) {
+            return Some("it is in UTF-16".to_owned());
+        }
+        let Self::Csv { header } = self else { return None };
+        let first: Vec<_> = header.iter().take(2).copied().collect();
+        let separated = |(separator, _): &(&str, &str)| text.replace('"', "").starts_with(&first.join(separator));
+        let (_, word) = [(";", "semicolons"), ("\t", "tabs")].into_iter().find(separated)?;
+        Some(format!("its columns are separated by {word}"))
     }
 
     fn tokens(&self, text: &[u8], path: &Path) -> Result<HashSet<Uuid>, RecordFileError> {

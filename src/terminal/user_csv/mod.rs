@@ -21,7 +21,7 @@ use crate::{
 };
 pub use cell::said;
 use cell::{ends_in_quotes, typed, typed_id, within_blanks};
-pub use encoding::TextEncoding;
+pub use encoding::{TextEncoding, decode};
 pub use form::{TableColumn, TableForm};
 use form::{after_separator_line, is_something, separator_of};
 

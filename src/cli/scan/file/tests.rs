@@ -144,6 +144,27 @@ fn what_is_no_such_file_is_left_alone() {
 }
 
 #[test]
+fn what_a_spreadsheet_made_of_the_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let text = ScanView::header().join(",") + "\n" + &csv_of(&read(1, "Ada"));
+    let wide: Vec<u8> = ["\u{FEFF}", &text].concat().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (saved, how) in [
+        (text.replace(',', ";").into_bytes(), "separated by semicolons"),
+        (text.replace(',', "\t").into_bytes(), "separated by tabs"),
+        (format!("\u{FEFF}{}", text.replace("at,reader,", "\"at\";\"reader\";")).into_bytes(), "semicolons"),
+        (wide, "UTF-16"),
+        (b"PK\x03\x04 a workbook".to_vec(), "a workbook"),
+    ] {
+        fs::write(&path, &saved).unwrap();
+        let error = Records::open(&path, OutputFormat::Csv, true).unwrap_err();
+        assert_eq!((error.code, error.class), ("scan.out-damaged", ExitClass::Data), "{how}");
+        assert!(error.message.contains(how) && error.hint.unwrap().contains("CSV in UTF-8"), "{}", error.message);
+        assert_eq!(fs::read(&path).unwrap(), saved);
+    }
+}
+
+#[test]
 fn an_editor_may_have_put_a_mark_in_front() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
