@@ -16,11 +16,12 @@ use crate::{
     config::{OutputFormat, Settings},
     crypto::{
         ec::Point,
-        x509::{Authority, from_pem},
+        x509::{Authority, Certificate, CertificateProfile, from_pem},
     },
     failure::{ExitClass, Failure},
     files,
     pki::PkiDir,
+    terminal::user_csv::{self, TextEncoding},
     token::proof_checks::{ProofCheck, ProofExpectation, ProofReport, ProofVerdict, ShownProof, check_proof},
 };
 
@@ -44,8 +45,8 @@ pub fn run(args: &ProofArgs, settings: &Settings, out: &mut Printer) -> Result<u
 fn verify(args: &ProofVerifyArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let input = read(&args.file, PROOFS)?;
     let own = args.certificate.as_deref().map(certificate).transpose()?;
-    let terminal = args.terminal.as_deref().map(certificate).transpose()?;
     let authorities = authorities(args.ca.as_deref(), settings)?;
+    let terminal = args.terminal.as_deref().map(|path| terminal(path, &authorities)).transpose()?;
     let now = Timestamp::now();
     let expected =
         ProofExpectation { authorities: &authorities, nonce: args.nonce.as_ref(), terminal: terminal.as_deref(), now };
@@ -96,7 +97,7 @@ fn proofs(input: &[u8], path: &Path) -> Result<Found, Failure> {
     if !text.is_empty() && !matches!(text[0], b'{' | b'[') {
         // A message that was cut is taken: the check of its form says how long it is.
         if input[0] != MESSAGE_TAG {
-            return Err(no_form(path));
+            return Err(no_form(path, text));
         }
         let message = FoundProof { cose: input.to_vec(), certificate: None, token_id: None, counter: None };
         return Ok(Found { proofs: vec![message], without: 0, list: false });
@@ -124,7 +125,8 @@ fn proofs(input: &[u8], path: &Path) -> Result<Found, Failure> {
 
 /// The proof in an object, if it has one.
 fn proof(object: &Value, path: &Path) -> Result<Option<FoundProof>, Failure> {
-    let proof = &object["proof"];
+    // The value of `proof` alone is one, too, as jq prints it.
+    let proof = if object["cose"].is_string() { object } else { &object["proof"] };
     let binary = |name: &str| match &proof[name] {
         Value::Null => Ok(None),
         Value::String(text) => BASE64_URL_SAFE_NO_PAD
@@ -193,6 +195,16 @@ fn certificate(path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
+/// The certificate of a terminal under these CAs; with another, every proof would count as failed because of it.
+fn terminal(path: &Path, authorities: &[Point]) -> Result<Vec<u8>, Failure> {
+    let der = certificate(path)?;
+    Certificate::verify_under(&der, authorities, &CertificateProfile::TERMINAL).map_err(|error| {
+        bad(path, &format!("not the certificate of a terminal of this CA: {error}"))
+            .hint("name pki/terminal-ecka.crt of the terminal that read the card")
+    })?;
+    Ok(der)
+}
+
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| {
         Failure::new(ExitClass::Io, "proof.unreadable", format!("{} cannot be read: {error}", path.display()))
@@ -212,8 +224,17 @@ fn bad(path: &Path, what: &str) -> Failure {
 }
 
 /// Of the outputs only JSON has all that a verification needs.
-fn no_form(path: &Path) -> Failure {
-    let what = "neither the JSON of scan --proof or token verify, nor a COSE message";
+fn no_form(path: &Path, text: &[u8]) -> Failure {
+    let is_all = |fits: fn(&u8) -> bool| text.trim_ascii_end().iter().all(fits);
+    let what = if let Ok((_, TextEncoding::Utf16Le | TextEncoding::Utf16Be)) = user_csv::decode(text) {
+        "it is text in UTF-16: save it in UTF-8 (iconv -f UTF-16 -t UTF-8)"
+    } else if is_all(u8::is_ascii_hexdigit) {
+        "it is hex: a COSE message has to be binary (xxd -r -p)"
+    } else if is_all(|byte| byte.is_ascii_alphanumeric() || b"-_+/=".contains(byte)) {
+        "it is base64 alone: a COSE message has to be binary (basenc --base64url -d)"
+    } else {
+        "neither the JSON of scan --proof or token verify, nor a COSE message"
+    };
     Failure::new(ExitClass::Data, "proof.input", format!("{}: {what}", path.display()))
         .hint("write the file with --output json or --output ndjson")
 }
@@ -226,7 +247,11 @@ fn no_certificate(path: &Path) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proof::MESSAGE;
+    use crate::{
+        crypto::{random::SystemRandom, x509::ServerName},
+        pki::ClockCheck,
+        proof::MESSAGE,
+    };
 
     fn found(text: &str) -> Result<Found, Failure> {
         proofs(text.as_bytes(), Path::new("f"))
@@ -261,6 +286,34 @@ mod tests {
     }
 
     #[test]
+    fn only_the_certificate_of_a_terminal_is_one_to_compare_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let homes = ["a", "b"].map(|name| PkiDir::new(folder.path().join(name)));
+        for home in &homes {
+            let names = [ServerName::parse("localhost").unwrap()];
+            home.init(&names, None, ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
+        }
+        let authorities = homes[0].load_trusted().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        std::fs::write(file("broken"), [0x30, 3, 1]).unwrap();
+        assert!(terminal(&file("a/terminal-ecka.crt"), &authorities).is_ok());
+        for wrong in ["a/terminal-tls.crt", "a/ca.crt", "b/terminal-ecka.crt", "broken"] {
+            let failure = terminal(&file(wrong), &authorities).unwrap_err();
+            assert_eq!((failure.code, failure.class), ("proof.input", ExitClass::Data), "{wrong}");
+            assert!(failure.hint.is_some_and(|hint| hint.contains("terminal-ecka.crt")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_proof_is_one_too() {
+        let inner = serde_json::from_str::<Value>(&cose()).unwrap()["proof"].to_string();
+        let found = found(&inner).unwrap();
+        let first = &found.proofs[0];
+        assert_eq!((first.cose.as_slice(), first.counter), (&[0xD2, 0x84, 0x58][..], Some(7)));
+        assert!(first.certificate.is_some() && first.token_id.is_none());
+    }
+
+    #[test]
     fn a_message_is_taken_as_it_is() {
         let message = [0xD2, 0x84, 0x0A];
         let found = proofs(&message, Path::new("f")).unwrap();
@@ -272,11 +325,20 @@ mod tests {
     fn what_is_neither_json_nor_a_message_is_told_as_such() {
         let csv = "time,token_id,proof_cose\n2026-11-30T20:00:00Z,02020202-0202-0202-0202-020202020202,0oRY\n";
         let text = "a  Ada Lovelace  verified\n";
-        for other in [csv.to_owned(), format!("\u{FEFF}{csv}"), text.to_owned(), "0oRY".to_owned(), "x".repeat(MESSAGE)]
-        {
-            let failure = found(&other).unwrap_err();
-            assert_eq!((failure.code, failure.class), ("proof.input", ExitClass::Data), "{other}");
-            assert!(failure.message.contains("neither the JSON"), "{failure:?}");
+        let none = "neither the JSON";
+        let wide: Vec<u8> = cose().encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (other, what) in [
+            (csv.as_bytes().to_vec(), none),
+            (format!("\u{FEFF}{csv}").into_bytes(), none),
+            (text.as_bytes().to_vec(), none),
+            (b"0oRY\n".to_vec(), "base64 alone"),
+            (b"d28458".to_vec(), "hex"),
+            ("x".repeat(MESSAGE).into_bytes(), "base64 alone"),
+            ([b"\xFF\xFE".to_vec(), wide].concat(), "UTF-16"),
+        ] {
+            let failure = proofs(&other, Path::new("f")).unwrap_err();
+            assert_eq!((failure.code, failure.class), ("proof.input", ExitClass::Data), "{what}");
+            assert!(failure.message.contains(what), "{failure:?}");
             assert!(failure.hint.is_some_and(|hint| hint.contains("--output json") && !hint.contains("--certificate")));
         }
     }
