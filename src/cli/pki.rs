@@ -181,6 +181,10 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
     bundle.check_in_time(Timestamp::now())?;
     match (home.given_up_for(&bundle)?, home.authority_given_up_for(&bundle)?) {
         (None, None) => home.import(&bundle)?,
+        // A valid identity may belong to another terminal.
+        (Some(old), Some(_)) if old.end > Timestamp::now() && old.name != bundle.identity()?.name => {
+            home.import(&bundle)?;
+        }
         (old, Some(change)) => {
             let (new, what) = (bundle.identity()?, authority_change(old.as_ref(), &change, &bundle)?);
             confirm(settings, out, &format!("{what}; its present keys are replaced"), &new.name)?;
@@ -214,7 +218,10 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
         return Ok(());
     }
     if config.exists() {
-        out.warning("the configuration does not name the server", Some(&format!("write url = {url:?} under [server]")));
+        out.warning(
+            "the configuration does not name the server of the bundle",
+            Some(&format!("write url = {url:?} under [server]")),
+        );
         return Ok(());
     }
     files::create_private_folder(&settings.config_folder).map_err(|error| failed(&config, error))?;

@@ -242,13 +242,14 @@ impl PkiDir {
     /// existing files, when they cannot be read or written; [`PkiError::Crypto`] when OpenSSL fails.
     pub fn import(&self, bundle: &Bundle) -> Result<(), PkiError> {
         let _lock = self.prepare()?;
-        self.put_bundle(bundle)?;
+        self.put_bundle(bundle, false)?;
         // A replacement that was interrupted at its end has left the earlier keys there.
         let aside = self.beside();
         rotation::remove(&aside).map_err(|error| PkiError::Io { path: aside, error })
     }
 
-    pub(super) fn put_bundle(&self, bundle: &Bundle) -> Result<(), PkiError> {
+    /// Writes the files of a bundle; with `replace` in the place of other keys under the same CA.
+    pub(super) fn put_bundle(&self, bundle: &Bundle, replace: bool) -> Result<(), PkiError> {
         let failed = |path| move |error| PkiError::Io { path, error };
         if load::exists(&self.path(CA_KEY))? {
             return Err(PkiError::Occupied(self.path(CA_KEY)));
@@ -262,7 +263,7 @@ impl PkiDir {
         ];
         for (pair, key, _) in pairs {
             let path = self.path(pair.key);
-            if load::exists(&path)? && load::key_pair(&path)?.public() != key.public() {
+            if !replace && load::exists(&path)? && load::key_pair(&path)?.public() != key.public() {
                 return Err(PkiError::Occupied(path));
             }
         }

@@ -83,7 +83,7 @@ impl PkiDir {
         let kept = self.tls_names(&self.load_authority()?);
         let names = if kept.is_empty() { names } else { &kept };
         let report = next.init_for(names, Lives::Of(self), clock_check, now, random)?;
-        exchange(self.folder(), next.folder()).map_err(failed)?;
+        exchange(&self.real(), next.folder()).map_err(failed)?;
         Ok(report)
     }
 
@@ -136,11 +136,17 @@ impl PkiDir {
         written.map_err(|error| PkiError::Io { path, error })
     }
 
+    /// The folder itself, where `pki` is a link to it: that is what is exchanged, on its own disk.
+    pub(super) fn real(&self) -> PathBuf {
+        fs::canonicalize(self.folder()).unwrap_or_else(|_| self.folder().to_owned())
+    }
+
     /// A folder beside this one, on the same disk.
     pub(super) fn beside(&self) -> PathBuf {
-        let mut name = self.folder().file_name().unwrap_or_default().to_owned();
+        let here = self.real();
+        let mut name = here.file_name().unwrap_or_default().to_owned();
         name.push(".next");
-        self.folder().with_file_name(name)
+        here.with_file_name(name)
     }
 }
 

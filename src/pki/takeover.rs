@@ -1,6 +1,8 @@
 //! Replaces a terminal's identity, and the CA that it trusts, by those of a bundle; and finds which ones, so that the
 //! caller can decide before that happens.
 
+use std::io;
+
 use jiff::Timestamp;
 
 use super::{
@@ -38,6 +40,12 @@ pub struct AuthorityChange {
     pub is_rotation: bool,
 }
 
+/// Whether folders cannot be exchanged here at all.
+fn is_no_exchange(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, InvalidInput, ResourceBusy, Unsupported};
+    matches!(error.kind(), CrossesDevices | InvalidInput | ResourceBusy | Unsupported)
+}
+
 impl PkiDir {
     /// The change of the CA that this bundle would bring; `None` when there is no CA here, or it is that of the bundle.
     ///
@@ -53,6 +61,11 @@ impl PkiDir {
             return Ok(None);
         }
         self.require_no_ca()?;
+        let older = self.previous()?.map(|previous| previous.load_authority()).transpose()?;
+        if older.is_some_and(|older| older.der() == bundle.certificates.ca) {
+            // A bundle from before the rotation that this terminal has followed.
+            return Err(PkiError::Occupied(self.path(CA_CERTIFICATE)));
+        }
         let theirs = Authority::read(&bundle.certificates.ca).map_err(|_| PkiError::Bundle("the CA"))?;
         let short = |ca: &Authority| hex::encode(&ca.point().key_identifier()[..8]);
         let previous = bundle.certificates.previous.as_ref();
@@ -69,7 +82,15 @@ impl PkiDir {
         if load::exists(&ca)? && self.load_authority()?.der() != bundle.certificates.ca {
             return Err(PkiError::Occupied(ca));
         }
-        self.exchange_for(bundle)
+        match self.exchange_for(bundle) {
+            // NFS exchanges no folders, and a folder that is a disk of its own stays where it is. Interrupted, this leaves
+            // keys without their certificates, which the next run completes.
+            Err(PkiError::Io { error, .. }) if is_no_exchange(&error) => {
+                let _lock = self.prepare()?;
+                self.put_bundle(bundle, true)
+            }
+            done => done,
+        }
     }
 
     /// Sets this terminal up from a bundle, replacing its identity and the CA that it trusts. Sets and secret keys stay.
@@ -91,11 +112,21 @@ impl PkiDir {
             }
         }
         let next = Self::new(self.beside());
+        let done = self.exchange_with(&next, bundle);
+        if done.is_err() {
+            // It holds private keys.
+            let _ = remove(next.folder());
+        }
+        done
+    }
+
+    fn exchange_with(&self, next: &Self, bundle: &Bundle) -> Result<(), PkiError> {
         let failed = |error| PkiError::Io { path: next.folder().to_owned(), error };
         remove(next.folder()).and_then(|()| files::create_private_folder(next.folder())).map_err(failed)?;
         copy_but(self.folder(), next.folder(), &REPLACED).map_err(failed)?;
-        next.put_bundle(bundle)?;
-        exchange(self.folder(), next.folder()).map_err(failed)
+        next.put_bundle(bundle, false)?;
+        let here = self.real();
+        exchange(&here, next.folder()).map_err(|error| PkiError::Io { path: here, error })
     }
 
     /// Refuses a machine with files that fit only the CA that is here.

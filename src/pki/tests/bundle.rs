@@ -209,6 +209,30 @@ fn a_bundle_of_another_ca_replaces_the_ca_only_on_request() {
     is_that_of(&door, &new);
 }
 
+/// Where `pki` is a link, the folder that it leads to is exchanged, and nothing is left beside the link.
+#[test]
+fn a_folder_behind_a_link_is_replaced_where_it_is() {
+    let (door, new) = of_another_ca();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let real = elsewhere.path().join("keys");
+    fs::rename(door.home.folder(), &real).unwrap();
+    std::os::unix::fs::symlink(&real, door.home.folder()).unwrap();
+    door.home.replace_authority(&new).unwrap();
+    is_that_of(&door, &new);
+    assert!(fs::symlink_metadata(door.home.folder()).unwrap().is_symlink());
+    let left = |folder: &std::path::Path| fs::read_dir(folder).unwrap().count();
+    assert_eq!((left(elsewhere.path()), left(door.home.folder().parent().unwrap())), (1, 1));
+}
+
+/// A bundle from before a rotation that this terminal has followed does not lead it back.
+#[test]
+fn a_bundle_of_the_previous_ca_is_refused() {
+    let (door, new) = of_another_ca();
+    fs::create_dir(door.path("previous")).unwrap();
+    fs::write(door.path("previous/ca.crt"), crate::crypto::x509::to_pem(&new.certificates.ca).unwrap()).unwrap();
+    assert_eq!(code(door.home.authority_given_up_for(&new).unwrap_err()), "pki.occupied");
+}
+
 /// A run that was killed leaves a folder beside this one: an unfinished new one, or the replaced one.
 #[test]
 fn an_interrupted_replacement_is_finished_by_the_next_run() {
