@@ -158,7 +158,8 @@ pub fn run(
         // Once for each CA: when a rotation begins or ends, everything is reloaded without giving up the address.
         loop {
             // After a long pause they may have expired, and could not be loaded.
-            own_certificates::renew_if_due(&home, options.clock_check, log.as_ref());
+            let tried = own_certificates::renew_if_due(&home, options.clock_check, log.as_ref());
+            let tried = tried.then(std::time::Instant::now);
             let (now, trusted) = (Timestamp::now(), home.load_trusted()?);
             let files = home.server_certificates()?;
             let (renewed, acceptor) = watch::channel(tls::acceptor(&home.load_server_tls(now)?)?);
@@ -171,7 +172,7 @@ pub fn run(
                 tokio::select! {
                     () = &mut stop => stopped = true,
                     () = another_ca(&home, &trusted) => {}
-                    never = own_certificates::keep(&home, options.clock_check, files, &kept, &renewed) => match never {},
+                    never = own_certificates::keep(&home, options.clock_check, files, tried, &kept, &renewed) => match never {},
                 }
             };
             listen::serve(options, &listener, acceptor, state, end).await;
