@@ -110,7 +110,11 @@ impl ApiError {
                 (StatusCode::TOO_MANY_REQUESTS, ProblemCode::ServerRate, "this terminal sends too many requests")
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerBusy, "too many requests at the moment"),
-            Self::Slow => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerSlow, "the request took too long"),
+            Self::Slow => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                ProblemCode::ServerSlow,
+                "the request took too long; a change may still be made",
+            ),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerStore, "the store is unavailable"),
             Self::NoToken => (StatusCode::NOT_FOUND, ProblemCode::TokenUnknown, "there is no such token"),
             Self::NoUser => (StatusCode::NOT_FOUND, ProblemCode::UserUnknown, "there is no such user"),

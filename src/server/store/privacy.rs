@@ -49,9 +49,10 @@ impl ServerStore {
     pub async fn purge(&self, retention: SignedDuration, now: Timestamp) -> Result<Purged> {
         let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN).as_millisecond();
         let proofs = on!(self, writing, queries, |c| queries::privacy::purge_proofs(c, before, PART))?;
-        let events = on!(self, writing, queries, |c| queries::privacy::purge_events(c, before, PART))?;
         let nonces = on!(self, writing, queries, |c| queries::privacy::purge_nonces(c, before, PART))?;
         let stays = on!(self, writing, queries, |c| queries::privacy::purge_stays(c, before, PART))?;
+        let events = on!(self, writing, queries, |c| queries::privacy::purge_events(c, before, PART))?;
+        // At once: until then people have no name whose arrival was among them.
         self.rebuild_orphans().await?;
         let more = [events, proofs, nonces, stays].iter().any(|part| *part >= PART.unsigned_abs());
         Ok(Purged { events, proofs, nonces, more })
