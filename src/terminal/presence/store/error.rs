@@ -51,7 +51,7 @@ pub enum TerminalStoreError {
         path: PathBuf,
     },
     /// This user may not use the file, as after one run as root.
-    #[error("this user may not read and write {}, which belongs to {}", path.display(), account(*owner))]
+    #[error("this user may not read and write {}{}", path.display(), why_denied(*owner))]
     Denied {
         /// The file.
         path: PathBuf,
@@ -131,13 +131,24 @@ impl TerminalStoreError {
     }
 }
 
+/// Why this user may not use a file of this owner.
+fn why_denied(owner: u32) -> String {
+    if owner == geteuid().as_raw() {
+        return ": its permissions forbid it".to_owned();
+    }
+    format!(", which belongs to {}", account(owner))
+}
+
 /// The name of an account, as far as it is sure without asking a directory of users.
 fn account(id: u32) -> String {
     if id == 0 { "root".to_owned() } else { format!("the user with id {id}") }
 }
 
 /// What gives this user a file of the state folder back.
-fn give_back(path: &Path) -> Remedy {
+fn give_back(path: &Path, owner: u32) -> Remedy {
+    if owner == geteuid().as_raw() {
+        return Remedy::with("permit it", format!("chmod u+rw {}", word(path)));
+    }
     let folder = files::folder_of(path);
     if std::fs::metadata(folder).is_ok_and(|about| about.uid() == geteuid().as_raw()) {
         return Remedy::with("give it back to this user", format!("sudo chown -R \"$USER\" {}", word(folder)));
@@ -184,7 +195,7 @@ impl TerminalStoreError {
             Self::ReadOnly { .. } => {
                 (ExitClass::Io, "store.read-only", "set ROLLCALL_HOME to a folder that can be written".into())
             }
-            Self::Denied { path, .. } => (ExitClass::Io, "store.denied", give_back(path)),
+            Self::Denied { path, owner } => (ExitClass::Io, "store.denied", give_back(path, *owner)),
             Self::File { .. } => {
                 (ExitClass::Io, "store.io", "check the folder that ROLLCALL_HOME names, and its permissions".into())
             }
