@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     failure::{ExitClass, Failure},
     files::{LockedFile, folder_of},
-    terminal::user_csv::{self, TextEncoding},
+    terminal::user_csv,
 };
 
 /// The longest file that can be continued, in bytes: half a million reads and more.
@@ -59,6 +59,8 @@ pub enum RecordFileError {
         path: PathBuf,
         /// What differs.
         how: String,
+        /// Whether it is to be CSV.
+        is_csv: bool,
     },
     /// It cannot be read or written.
     #[error("{} cannot be read or written: {}", .0.display(), .1)]
@@ -80,6 +82,9 @@ impl From<RecordFileError> for Failure {
             RecordFileError::TooLong(_) => (ExitClass::Data, "scan.out-too-long", "name another file"),
             RecordFileError::Damaged { .. } => {
                 (ExitClass::Data, "scan.out-damaged", "name another file, or the format that it was begun in: --output")
+            }
+            RecordFileError::Resaved { is_csv: false, .. } => {
+                (ExitClass::Data, "scan.out-damaged", "name another file, and leave this one to that program")
             }
             RecordFileError::Resaved { .. } => (
                 ExitClass::Data,
@@ -143,7 +148,9 @@ impl RecordFile {
             Ok(tokens)
         });
         let tokens = tokens.map_err(|error| match form.resaved(&text) {
-            Some(how) => RecordFileError::Resaved { path: path.to_owned(), how },
+            Some(how) => {
+                RecordFileError::Resaved { path: path.to_owned(), how, is_csv: matches!(form, RecordForm::Csv { .. }) }
+            }
             None => error,
         })?;
         if whole < text.len() {
@@ -234,14 +241,14 @@ impl RecordForm {
 
     /// How another program has saved what were records of ours.
     fn resaved(&self, text: &[u8]) -> Option<String> {
-        let (text, encoding) = match user_csv::decode(text) {
-            Ok(decoded) => decoded,
-            Err((_, why)) => return Some(why),
-        };
-        if matches!(encoding, TextEncoding::Utf16Le | TextEncoding::Utf16Be) {
+        if user_csv::is_workbook(text) {
+            return Some("it is a workbook, not text".to_owned());
+        }
+        if user_csv::wide(text).is_some() {
             return Some("it is in UTF-16".to_owned());
         }
         let Self::Csv { header } = self else { return None };
+        let (text, _) = user_csv::decode(text).ok()?;
         let first: Vec<_> = header.iter().take(2).copied().collect();
         let separated = |(separator, _): &(&str, &str)| text.replace('"', "").starts_with(&first.join(separator));
         let (_, word) = [(";", "semicolons"), ("\t", "tabs")].into_iter().find(separated)?;

@@ -81,7 +81,7 @@ pub fn typed_id(cell: &str) -> Result<(), String> {
     if is_shortened(cell) {
         return Err(format!(
             "{cell:?} is a number that a spreadsheet shortened: format the column as text there, enter the id once more, \
-             and export it again"
+             and export it again; one that is meant so is written ={cell:?}"
         ));
     }
     typed(cell)
@@ -94,7 +94,8 @@ pub fn typed_id(cell: &str) -> Result<(), String> {
 pub fn typed(cell: &str) -> Result<(), String> {
     if is_failed_formula(cell) {
         return Err(format!(
-            "{cell:?} marks a formula of the spreadsheet that failed: correct it there, and export it again"
+            "{cell:?} marks a formula of the spreadsheet that failed: correct it there, and export it again; \
+             one that is meant so is written ={cell:?}"
         ));
     }
     Ok(())

@@ -33,7 +33,7 @@ impl TextEncoding {
 /// # Errors
 /// The position of the first byte that fits no encoding, and what is wrong.
 pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, TextEncoding), (usize, String)> {
-    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xD0\xCF\x11\xE0") {
+    if is_workbook(bytes) {
         return Err((0, "it is a workbook, not text: save it as CSV (UTF-8) in the spreadsheet program".to_owned()));
     }
     if let Some(wide) = wide(bytes) {
@@ -49,14 +49,19 @@ pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, TextEncoding), (usize, Stri
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok((Cow::Borrowed(text), TextEncoding::Utf8)),
         Err(error) if is_mostly_utf8(bytes) => {
-            Err((error.valid_up_to(), "it is not UTF-8, and the rest of the file is".to_owned()))
+            Err((error.valid_up_to(), "it is not UTF-8, unlike the rest of the file".to_owned()))
         }
         Err(_) => Ok((WINDOWS_1252.decode_without_bom_handling(bytes).0, TextEncoding::Windows1252)),
     }
 }
 
+/// Whether it is a file of a spreadsheet program: a ZIP archive, or the older format.
+pub fn is_workbook(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xD0\xCF\x11\xE0")
+}
+
 /// Recognises UTF-16 by its byte order mark, or because every other byte at the beginning is zero, as in a header.
-fn wide(bytes: &[u8]) -> Option<TextEncoding> {
+pub fn wide(bytes: &[u8]) -> Option<TextEncoding> {
     match bytes {
         [0xFF, 0xFE, ..] | [1..=0xFF, 0, 1..=0xFF, 0, ..] => Some(TextEncoding::Utf16Le),
         [0xFE, 0xFF, ..] | [0, 1..=0xFF, 0, 1..=0xFF, ..] => Some(TextEncoding::Utf16Be),

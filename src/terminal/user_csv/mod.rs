@@ -21,7 +21,7 @@ use crate::{
 };
 pub use cell::said;
 use cell::{ends_in_quotes, typed, typed_id, within_blanks};
-pub use encoding::{TextEncoding, decode};
+pub use encoding::{TextEncoding, decode, is_workbook, wide};
 pub use form::{TableColumn, TableForm};
 use form::{after_separator_line, is_something, separator_of};
 
@@ -126,7 +126,7 @@ fn require_piped(is_terminal: bool) -> Result<(), Failure> {
     if !is_terminal {
         return Ok(());
     }
-    Err(Failure::new(ExitClass::Usage, "csv.no-input", "- takes a table from standard input, which is a terminal")
+    Err(Failure::new(ExitClass::Usage, "csv.no-input", "\"-\" takes a table from standard input, which is a terminal")
         .hint("send the table there, from another program with | or from a file with <; or name the file"))
 }
 

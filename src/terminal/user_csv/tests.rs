@@ -157,10 +157,12 @@ fn rows_with_another_separator_than_the_header_are_told_as_such() {
 fn ids_that_a_spreadsheet_spoiled_are_refused_and_not_enrolled() {
     let rows = "id,name\n1,Ann\n#REF!,Bob\n1E+05,Eve\n2,#N/A\n3,1E+05\n";
     let told = [
-        "line 3, column id: \"#REF!\" marks a formula of the spreadsheet that failed: correct it there, and export it again",
+        "line 3, column id: \"#REF!\" marks a formula of the spreadsheet that failed: correct it there, and export it \
+         again; one that is meant so is written =\"#REF!\"",
         "line 4, column id: \"1E+05\" is a number that a spreadsheet shortened: format the column as text there, enter the \
-         id once more, and export it again",
-        "line 5, column name: \"#N/A\" marks a formula of the spreadsheet that failed: correct it there, and export it again",
+         id once more, and export it again; one that is meant so is written =\"1E+05\"",
+        "line 5, column name: \"#N/A\" marks a formula of the spreadsheet that failed: correct it there, and export it \
+         again; one that is meant so is written =\"#N/A\"",
     ];
     assert_eq!(bad(rows), told);
     let file = tempfile::NamedTempFile::new().unwrap();
