@@ -161,7 +161,7 @@ fn a_span_that_ends_before_it_begins_is_refused() {
     let span = ["history", "--since", "2026-11-23", "--until", "2026-11-22T15:04"];
     assert_eq!(refused(home.path(), &span), (2, "time.reversed".to_owned()));
     let said = String::from_utf8(users(home.path(), &span).stderr).unwrap();
-    assert!(said.contains("--since is 2026-11-23 00:00 +00:00, and --until is 2026-11-22 15:04 +00:00\n"), "{said}");
+    assert!(said.contains("--since is 2026-11-23 00:00 +00:00, --until 2026-11-22 15:04 +00:00\n"), "{said}");
     assert_eq!(refused(home.path(), &["history", "-o", "csv", "--since", "1h", "--until", "2h"]).0, 2);
     let instant = ["history", "-o", "ndjson", "--since", "2026-11-22", "--until", "2026-11-22"];
     assert_eq!(done(home.path(), &instant), "", "empty, but in order");

@@ -123,7 +123,7 @@ pub fn moments(
 }
 
 fn reversed(since: Timestamp, until: Timestamp) -> Failure {
-    let text = format!("the span ends before it begins: --since is {since}, and --until is {until}");
+    let text = format!("the span ends before it begins: --since is {since}, --until {until}");
     Failure::new(ExitClass::Usage, "time.reversed", text).hint("exchange the two, or leave one of them out")
 }
 

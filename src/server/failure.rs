@@ -114,8 +114,9 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
         None if error.is_lack_of_rights() => failed(
             ExitClass::Config,
             "store.rights",
-            "as the database's administrator, make this user its owner: ALTER DATABASE NAME OWNER TO USER; or in that \
-             database: GRANT CREATE, USAGE ON SCHEMA public TO USER; tables that another user made stay with that user"
+            "as the database's administrator, make this user the owner of the database: ALTER DATABASE NAME OWNER \
+             TO USER; or in that database: GRANT CREATE, USAGE ON SCHEMA public TO USER; and for tables that another \
+             user made: REASSIGN OWNED BY OLD TO USER"
                 .into(),
         ),
         Some(Absence::Login) => failed(

@@ -73,8 +73,8 @@ impl CertificateFault {
                 Remedy::with(&words, format!("rollcall pki issue server{}", all.concat()))
             }
             Self::Issuer => Remedy::with(
-                "another CA issued it: a proxy in front of the server must pass TLS through (HAProxy: mode tcp; nginx: \
-                 stream), and not end it; a terminal that missed a rotation of the CA needs a new bundle from an \
+                "another CA issued it: a proxy in front of the server must not end TLS but pass it through (HAProxy: mode \
+                 tcp; nginx: stream); a terminal that missed a rotation of the CA needs a new bundle from an \
                  administrator",
                 BUNDLE,
             ),
@@ -223,7 +223,7 @@ impl From<ServerError> for Failure {
                 "server.certificate",
                 Remedy::with(
                     "see whether the clock here is right; a server renews its certificates by itself, and if they have \
-                     expired, its log says why; there:",
+                     expired, its log says why; there",
                     "rollcall pki renew",
                 ),
             ),

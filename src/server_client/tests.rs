@@ -138,7 +138,10 @@ fn every_route_is_asked_as_the_contract_says() {
 fn a_server_of_another_ca_or_name_or_class_is_not_asked() {
     let (world, other) = (World::new(), World::new());
     let wrong = [
-        (other.tls(TlsUse::Server, &["localhost"]), "a proxy in front of the server must pass TLS through"),
+        (
+            other.tls(TlsUse::Server, &["localhost"]),
+            "a proxy in front of the server must not end TLS but pass it through",
+        ),
         (world.tls(TlsUse::Server, &["example.org", "127.0.0.1"]), "(example.org, 127.0.0.1)"),
         (world.tls(TlsUse::Client, &[]), "the URL must use a name from the server's certificate"),
     ];

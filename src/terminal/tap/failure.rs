@@ -89,13 +89,13 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
         TokenError::Certificate(CertificateError::Expired { .. }) => {
             refused("token.certificate-expired").hint("enroll the holder on a new card")
         }
-        // Dates are compared after the signature was verified, so this card is ours.
+        // Dates are compared after the signature was verified, so it is a certificate of our CA.
         TokenError::Certificate(CertificateError::NotYetValid { from, now }) => Failure::new(
             ExitClass::Refused,
             "token.certificate-not-yet-valid",
             format!("the card's certificate is valid only from {from:.0}, and the clock here says {now:.0}"),
         )
-        .hint("set the clock right (timedatectl), here or where the card was enrolled"),
+        .hint("set the clock right (timedatectl), here or where the card was enrolled; then enroll it again"),
         TokenError::IdentityMismatch
         | TokenError::Certificate(_)
         | TokenError::Proof(_)
