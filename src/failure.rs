@@ -124,6 +124,10 @@ impl Remedy {
             let words = format!("name an address of this machine, or {every}:{} for every one", at.port());
             return Self::with(&words, "ip addr");
         }
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return "choose a port above 1023, or give the program the right to lower ones (setcap, or its service)"
+                .into();
+        }
         Self::with("see who has that port", format!("ss -ltnp 'sport = :{}'", at.port()))
     }
 }
@@ -261,6 +265,7 @@ mod tests {
         let elsewhere = hint("192.0.2.1:7443", io::ErrorKind::AddrNotAvailable);
         assert!(elsewhere.contains("0.0.0.0:7443") && elsewhere.contains("ip addr"), "{elsewhere}");
         assert!(hint("[2001:db8::1]:1", io::ErrorKind::AddrNotAvailable).contains("[::]:1"));
+        assert!(hint("0.0.0.0:443", io::ErrorKind::PermissionDenied).contains("above 1023"));
         assert!(hint("127.0.0.1:7443", io::ErrorKind::AddrInUse).contains("ss -ltnp 'sport = :7443'"));
     }
 

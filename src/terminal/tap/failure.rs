@@ -95,7 +95,7 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
             "token.certificate-not-yet-valid",
             format!("the card's certificate is valid only from {from:.0}, and the clock here says {now:.0}"),
         )
-        .hint("set the clock right (timedatectl), here or where the card was enrolled; then enroll it again"),
+        .hint("set the clock right here (timedatectl), or where the card was enrolled, and then enroll it again"),
         TokenError::IdentityMismatch
         | TokenError::Certificate(_)
         | TokenError::Proof(_)
