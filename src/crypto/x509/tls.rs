@@ -95,6 +95,11 @@ impl TlsCertificate {
         Ok(Self { der: der.to_vec(), head: leaf.head })
     }
 
+    /// The same under any of several CAs; `None` if it is valid under none of them.
+    pub fn verify_under(der: &[u8], authorities: &[Point], expected: TlsUse) -> Option<Self> {
+        authorities.iter().find_map(|ca| Self::verify(der, ca, expected).ok())
+    }
+
     /// Issues one under the CA's key; `issuer` is the common name in the CA's own certificate.
     ///
     /// # Errors
