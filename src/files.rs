@@ -73,6 +73,11 @@ pub fn without_mark(text: &[u8]) -> &[u8] {
 /// Twice the space that SQLite needs beside a file before it reads it, in bytes.
 const ROOM: usize = 64 * 1024;
 
+/// Whether it says that the disk, or this user's share of it, is full.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Creates and removes a file of some size beside a file, to find the cause when a library does not report one.
 ///
 /// # Errors

@@ -79,12 +79,10 @@ fn whole(path: &Path, written: io::Result<()>) -> Result<(), Failure> {
     let Err(error) = written else { return Ok(()) };
     let left = std::fs::remove_file(path).err().map(|error| format!("; what was written cannot be removed: {error}"));
     let failure = not_written(path, &format!("{error}{}", left.unwrap_or_default()));
-    Err(match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            failure.hint(Remedy::with("make room", format!("df -h {}", files::word(files::folder_of(path)))))
-        }
-        _ => failure,
-    })
+    if files::is_full(&error) {
+        return Err(failure.hint(Remedy::with("make room", format!("df -h {}", files::word(files::folder_of(path))))));
+    }
+    Err(failure)
 }
 
 fn not_written(path: &Path, why: &dyn Display) -> Failure {

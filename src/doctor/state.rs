@@ -10,7 +10,7 @@ use std::{
 use super::{Finding, Probe, ProbeReport};
 use crate::{
     failure::{Failure, Remedy},
-    files::word,
+    files::{self, word},
     terminal::presence::store::{TerminalStore, TerminalStoreError},
 };
 
@@ -53,7 +53,7 @@ fn writable(folder: &Path) -> Option<Finding> {
 fn unwritable(folder: &Path, error: &io::Error) -> Finding {
     let name = folder.display();
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => no_room(folder),
+        _ if files::is_full(error) => no_room(folder),
         io::ErrorKind::ReadOnlyFilesystem => Finding::fault(
             "store.read-only",
             format!("{name} is mounted for reading only"),

@@ -140,7 +140,7 @@ impl PkiDir {
         Ok(())
     }
 
-    /// The identity here that this bundle would replace; `None` when there is none, or it is that of the bundle.
+    /// The identity here that this bundle would replace; `None` without one, and if it is that of the bundle.
     ///
     /// # Errors
     /// [`PkiError::Occupied`] when a key is here whose certificate cannot be read or is of another CA; as the loading

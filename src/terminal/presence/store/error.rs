@@ -85,7 +85,7 @@ impl TerminalStoreError {
         }
         let path = path.to_owned();
         match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path },
+            _ if files::is_full(error) => Self::Full { path },
             ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             _ => Self::File { path, detail: error.to_string() },
         }
